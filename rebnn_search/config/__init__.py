@@ -1,0 +1,23 @@
+"""Users' files: YAML with line numbers, strict models, parts chosen by name, one exception for mistakes."""
+
+from rebnn_search.config.component import Component, component
+from rebnn_search.config.document import Document, apply_override, get_value, load, parse, with_value
+from rebnn_search.config.errors import UserError, exit_on_user_error
+from rebnn_search.config.model import Strict, explain, fail, validate
+
+__all__ = [
+    "Component",
+    "Document",
+    "Strict",
+    "UserError",
+    "apply_override",
+    "component",
+    "exit_on_user_error",
+    "explain",
+    "fail",
+    "get_value",
+    "load",
+    "parse",
+    "validate",
+    "with_value",
+]

@@ -1,0 +1,111 @@
+"""A part chosen by name, with its options: how a file says ``gamma: {strategy: constant, value: 1e-4}``.
+
+The options of a part are the arguments of its class's constructor, so that a new class needs no second description.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Annotated, Any, Generic, TypeVar, cast, get_type_hints
+
+from pydantic import BaseModel, PlainSerializer, PlainValidator, create_model
+
+from rebnn_search.config.model import Strict, fail
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Component(Generic[T]):
+    """A class chosen by its registered name, and the options to construct it with.
+
+    Attributes:
+        key: The key that holds the name in a file (``strategy`` or ``name``).
+        name: The registered name.
+        options: Every option as the file gave it; those it left out keep the constructor's default.
+    """
+
+    key: str
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    cls: type[T] | None = field(default=None, compare=False, repr=False)
+
+    def build(self, *args: Any, **context: Any) -> T:
+        """Construct the class from the options and what only the caller knows."""
+        assert self.cls is not None
+        return self.cls(*args, **self.options, **context)
+
+    def dump(self) -> dict[str, Any]:
+        """The component as a file would write it."""
+        return {self.key: self.name, **self.options}
+
+    def __getitem__(self, option: str) -> Any:
+        """An option's value, or the constructor's default."""
+        if option in self.options:
+            return self.options[option]
+        assert self.cls is not None
+        return inspect.signature(self.cls).parameters[option].default
+
+
+@cache
+def options_model(cls: type[Any], context: frozenset[str]) -> type[BaseModel]:
+    """The pydantic model of the options of a class: its constructor's arguments less those in ``context``."""
+    hints = get_type_hints(inspect.getattr_static(cls, "__init__", object.__init__))
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if name in context or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[name] = (hints.get(name, Any), default)
+    return create_model(cls.__name__, __base__=Strict, **fields)
+
+
+def component(
+    registry: Mapping[str, type[T]], kind: str, *, key: str = "name", context: tuple[str, ...] = (), construct: bool = False
+) -> Any:
+    """Return the pydantic field type of a part chosen from a registry.
+
+    Args:
+        registry: The classes by name.
+        kind: What they are, for messages.
+        key: The key that holds the name.
+        context: Constructor arguments that are not options because the program supplies them (shapes, seeds).
+        construct: Construct the part once while validating, so that its own ``ValueError`` becomes the message.
+            For parts that need no context and cost nothing to make.
+    """
+
+    def validate(value: Any) -> Component[T]:
+        if isinstance(value, Component):
+            return value
+        if isinstance(value, str):
+            value = {key: value}
+        if not isinstance(value, dict):
+            fail(kind, (), f"expected the name of a {kind} or a mapping with the key {key!r}", value)
+        if key not in value:
+            fail(kind, (), f"needs the key {key!r}: one of {', '.join(sorted(registry))}", value)
+        name = value[key]
+        if not isinstance(name, str) or name not in registry:
+            fail(kind, (key,), _unknown(kind, name, registry), name)
+        cls = registry[name]
+        options = {k: v for k, v in value.items() if k != key}
+        model = options_model(cast("type[Any]", cls), frozenset(context)).model_validate(options)
+        chosen = Component(key, name, {k: getattr(model, k) for k in options}, cls)
+        if construct:
+            try:
+                chosen.build()
+            except ValueError as error:
+                fail(kind, (), str(error), value)
+        return chosen
+
+    dump: Callable[[Component[T]], dict[str, Any]] = Component.dump
+    return Annotated[Component[T], PlainValidator(validate), PlainSerializer(dump)]
+
+
+def _unknown(kind: str, name: Any, registry: Mapping[str, Any]) -> str:
+    near = get_close_matches(str(name), registry, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"no such {kind}; {hint}valid are {', '.join(sorted(registry))}"

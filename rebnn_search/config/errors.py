@@ -1,0 +1,21 @@
+"""The one exception for mistakes a user can mend; commands print it and exit with code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+
+class UserError(Exception):
+    """Something the user asked for that cannot be done: the message is complete and needs no traceback."""
+
+
+def exit_on_user_error(command: Callable[[], int]) -> NoReturn:
+    """Run a command's body and leave the process with its exit code, or with 2 and one message on a `UserError`."""
+    try:
+        code = command()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    sys.exit(code)

@@ -1,0 +1,69 @@
+"""Pydantic models for users' files: unknown keys are errors that name the nearest valid one."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from rebnn_search.config.document import Document, Place
+from rebnn_search.config.errors import UserError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def fail(title: str, place: Place, message: str, value: Any) -> NoReturn:
+    """Raise a pydantic `ValidationError` at a place below the value being validated."""
+    # Braces would be taken for placeholders of the template.
+    error = PydanticCustomError("rebnn_search", "{message}", {"message": message})
+    raise ValidationError.from_exception_data(title, [InitErrorDetails(type=error, loc=place, input=value)])
+
+
+def check_keys(title: str, data: dict[Any, Any], allowed: list[str]) -> None:
+    """Fail on the first key that is not allowed, naming the nearest one that is."""
+    for key, value in data.items():
+        if key not in allowed:
+            near = get_close_matches(str(key), allowed, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            fail(title, (key,), f"unknown key; {hint}allowed here: {', '.join(allowed) or 'nothing'}", value)
+
+
+class Strict(BaseModel):
+    """A frozen model that takes YAML's own types unconverted and refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            check_keys(cls.__name__, data, list(cls.model_fields))
+        return data
+
+
+def validate(model: type[M], document: Document) -> M:
+    """Make a model of what a document says.
+
+    Raises:
+        UserError: Naming for each mistake the file and line (or the ``--set``), the key, its value and what is allowed.
+    """
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        raise UserError(explain(error, document)) from None
+
+
+def explain(error: ValidationError, document: Document, above: Place = ()) -> str:
+    """One line for each mistake pydantic found below the place ``above`` of the document."""
+    lines = []
+    for detail in error.errors(include_url=False):
+        place = (*above, *detail["loc"])
+        message = detail["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:] if not message[:2].isupper() else message
+        name = ".".join(map(str, place))
+        shown = "" if detail["type"] == "missing" or isinstance(detail["input"], (dict, list)) else f" = {detail['input']!r}"
+        text = "required key is missing" if detail["type"] == "missing" else message
+        lines.append(f"{document.where(place)}: {name}{shown}: {text}" if name else f"{document.where(place)}: {text}")
+    return "\n".join(dict.fromkeys(lines))
