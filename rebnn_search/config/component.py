@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache
-from typing import Annotated, Any, Generic, TypeVar, cast, get_type_hints
+from typing import Annotated, Any, Generic, TypeVar, get_type_hints
 
 from pydantic import BaseModel, PlainSerializer, PlainValidator, create_model
 
@@ -52,7 +52,7 @@ class Component(Generic[T]):
 
 
 @cache
-def options_model(cls: type[Any], context: frozenset[str]) -> type[BaseModel]:
+def options_model(cls: Any, context: frozenset[str]) -> type[BaseModel]:
     """The pydantic model of the options of a class: its constructor's arguments less those in ``context``."""
     hints = get_type_hints(inspect.getattr_static(cls, "__init__", object.__init__))
     fields: dict[str, Any] = {}
@@ -92,7 +92,7 @@ def component(
             fail(kind, (key,), _unknown(kind, name, registry), name)
         cls = registry[name]
         options = {k: v for k, v in value.items() if k != key}
-        model = options_model(cast("type[Any]", cls), frozenset(context)).model_validate(options)
+        model = options_model(cls, frozenset(context)).model_validate(options)
         chosen = Component(key, name, {k: getattr(model, k) for k in options}, cls)
         if construct:
             try:
