@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
-from typing import Annotated, Any, Generic, TypeVar, get_type_hints
+from typing import Annotated, Any, Generic, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel, PlainSerializer, PlainValidator, create_model
 
@@ -92,7 +92,7 @@ def component(
             fail(kind, (key,), _unknown(kind, name, registry), name)
         cls = registry[name]
         options = {k: v for k, v in value.items() if k != key}
-        model = options_model(cls, frozenset(context)).model_validate(options)
+        model = options_model(cast(Any, cls), frozenset(context)).model_validate(options)
         chosen = Component(key, name, {k: getattr(model, k) for k in options}, cls)
         if construct:
             try:

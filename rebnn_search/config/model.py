@@ -39,7 +39,7 @@ class Strict(BaseModel):
     @classmethod
     def _known_keys(cls, data: Any) -> Any:
         if isinstance(data, dict):
-            check_keys(cls.__name__, data, list(cls.model_fields))
+            check_keys(cls.__name__, data, [field.alias or name for name, field in cls.model_fields.items()])
         return data
 
 

@@ -1,0 +1,149 @@
+"""``python -m rebnn_search.run SPACE.yaml``: run a search, resume it, enlarge it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from rebnn_search.config import UserError, exit_on_user_error
+from rebnn_search.tracking import check_uri, default_uri
+
+if TYPE_CHECKING:
+    from rebnn_search.search.spec import Search
+    from rebnn_search.search.storage import SearchFolder
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m rebnn_search.run", description="Search the hyperparameters of a ReBNN recipe. Ends with a leaderboard."
+    )
+    p.add_argument("space", metavar="SPACE.yaml", help="the search file")
+    p.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], dest="overrides",
+        help="change a value of the search file (trials=10) or of its recipe (epochs=2); may be repeated",
+    )  # fmt: skip
+    p.add_argument("--trials", type=int, metavar="N", help="how many trials in all, finished ones included")
+    p.add_argument("--name", help="name of the search; by default the file's and the next free number")
+    p.add_argument("--storage", metavar="DIR", default="results", help="where searches are kept (default: %(default)s)")
+    p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: sqlite:///mlflow.db in this directory)")
+    p.add_argument(
+        "--address", default="local", metavar="local|auto|HOST:PORT", help="start Ray here (default) or join a cluster"
+    )
+    p.add_argument(
+        "--resume", action="store_true", help="continue the named, or else the newest unfinished, search of the file"
+    )
+    p.add_argument("--dry-run", action="store_true", help="print the resolved search and its first configurations, run nothing")
+    p.add_argument("--json", action="store_true", help="print one JSON object instead of progress and leaderboard")
+    p.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    p.add_argument("--no-color", action="store_true", help="no colours")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command. Returns 0, or 130 if the search was interrupted."""
+    args = parser().parse_args(argv)
+    if args.trials is not None and args.trials < 1:
+        raise UserError(f"--trials {args.trials}: a search needs at least one trial")
+    uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
+
+    # Everything above needs milliseconds; torch, Ray and Optuna need seconds.
+    from rebnn_search.search.resume import resume_search
+    from rebnn_search.search.spec import load_search
+    from rebnn_search.search.storage import existing_search, new_search, searches_of
+
+    overrides = [*args.overrides, *([f"trials={args.trials}"] if args.trials else [])]
+    search = load_search(args.space, overrides)
+    storage, source = Path(args.storage), Path(args.space).name
+    if storage.exists() and not storage.is_dir():
+        raise UserError(f"--storage {storage}: is a file, not a directory")
+    console = Console(no_color=args.no_color or None, highlight=False)
+    if args.resume:
+        folder = existing_search(storage, source, args.name)
+        search = resume_search(folder, search, args.trials)
+    else:
+        folder = new_search(storage, source, args.name)
+        if args.name is None and not args.json:
+            unfinished = [other.name for other in searches_of(storage, source) if not other.finished]
+            if unfinished:
+                console.print(f"unfinished: {', '.join(unfinished)}; --resume continues the newest. Starting a new one.")
+    if args.dry_run:
+        from rebnn_search.terminal.preview import print_preview
+
+        print_preview(console, search, folder.name)
+        return 0
+    return _run(args, console, search, folder, source, uri)
+
+
+def _run(args: argparse.Namespace, console: Console, search: Search, folder: SearchFolder, source: str, uri: str) -> int:
+    from rebnn_search.search.engine import run_search
+    from rebnn_search.terminal import LiveProgress, PlainProgress, Silent, print_result
+    from rebnn_search.terminal.state import SearchState
+
+    objective = search.spec.objective
+    state = SearchState(objective.metric, objective.direction == "minimize", float(search.base["epochs"]))
+    if args.json or args.quiet:
+        progress: Silent | LiveProgress = Silent()
+    else:
+        progress = LiveProgress(console, state) if console.is_terminal else PlainProgress(console, state)
+        console.print(f"search {folder.name}, log in {folder.log}", soft_wrap=True)
+    with progress:
+        result = run_search(
+            search, folder, source=source, tracking_uri=uri, observer=progress, address=args.address, on_start=_on_signals
+        )
+    if args.json:
+        print(json.dumps(result.dump()))
+    else:
+        ui = shlex.join([*python_command(), "-m", "mlflow", "ui", "--backend-store-uri", uri])
+        print_result(console, result, ui, resume_command(args, folder.name))
+    return 130 if result.interrupted else 0
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    """Let the first SIGINT or SIGTERM stop the search cleanly and the second one at once."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        print("\nstopping at the next reports; once more to stop at once", file=sys.stderr)
+        stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+
+
+def python_command() -> list[str]:
+    """The words that call this interpreter from the working directory."""
+    for name in ("python", "python3"):
+        found = shutil.which(name)
+        if found and Path(found).absolute() == Path(sys.executable).absolute():
+            return [name]
+    path = Path(sys.executable)
+    return [str(path.relative_to(Path.cwd()))] if path.is_relative_to(Path.cwd()) else [str(path)]
+
+
+def resume_command(args: argparse.Namespace, name: str) -> str:
+    """The command that continues a search."""
+    words = [*python_command(), "-m", "rebnn_search.run", args.space, "--resume", "--name", name]
+    for override in args.overrides:
+        words += ["--set", override]
+    defaults = parser().parse_args([args.space])
+    for option in ("storage", "tracking_uri", "address"):
+        if getattr(args, option) != getattr(defaults, option):
+            words += [f"--{option.replace('_', '-')}", getattr(args, option)]
+    return shlex.join(words)
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

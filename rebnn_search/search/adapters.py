@@ -1,0 +1,92 @@
+"""What Tune calls: a searcher that hands out trials, a scheduler that stops them, a callback that hears of errors.
+
+All three pass on to the `Conductor`; none keeps state that a resume would need.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from rebnn_search.search.conductor import Conductor
+
+MAX_LOOKAHEAD = 10_000_000
+"""Samples Tune may ask for: more than any search has; the searcher says when it is finished."""
+
+
+class LedgerSearcher(Searcher):
+    """Hands out trials, at most ``limit()`` at a time.
+
+    Args:
+        conductor: Who knows which trial comes next.
+        limit: Called each time, so that a growing or shrinking cluster is used as it is.
+    """
+
+    def __init__(self, conductor: Conductor, limit: Any) -> None:
+        super().__init__(metric=None, mode=None)
+        self._conductor = conductor
+        self._limit = limit
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return a configuration, None to wait, or FINISHED."""
+        if self._conductor.exhausted:
+            return Searcher.FINISHED
+        if self._conductor.live >= self._limit():
+            return None
+        return self._conductor.next_trial() or Searcher.FINISHED
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        """Accept that the ledger, not Tune, knows the metric."""
+        return True
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Do nothing: the scheduler has passed the result on."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Do nothing: the scheduler and the callback have passed the end on."""
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default", **kwargs: Any) -> None:
+        """Write nothing: the ledger is the record."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write nothing: the ledger is the record."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read nothing: the ledger is the record."""
+
+
+class LedgerScheduler(FIFOScheduler):
+    """Passes every result on and stops a trial where the answer says so."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        super().__init__()
+        self._conductor = conductor
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Stop a trial that the pruner ended, or that is done."""
+        stop = self._conductor.result(trial.config["number"], result)
+        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Take in a last result: Tune does not show it to `on_trial_result` when the trainable itself says it is done."""
+        self._conductor.result(trial.config["number"], result)
+        self._conductor.put_back(trial.config["number"])
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """Put a trial back that was stopped before it began."""
+        self._conductor.put_back(trial.config["number"])
+
+
+class ErrorCallback(Callback):
+    """Passes on the trials that Tune gave up."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Fail the trial with what Tune knows of the cause."""
+        error = trial.get_error()
+        self._conductor.error(trial.config["number"], str(error) if error is not None else "the worker died")

@@ -1,0 +1,198 @@
+"""A search from beginning to end: ledger, tracking, Ray and Tune put together, and taken apart again."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.stopper import Stopper
+
+from rebnn_search.config import UserError
+from rebnn_search.search.adapters import MAX_LOOKAHEAD, ErrorCallback, LedgerScheduler, LedgerSearcher
+from rebnn_search.search.conductor import Conductor, Observer
+from rebnn_search.search.finish import choose, outcome, publish
+from rebnn_search.search.ledger import Ledger
+from rebnn_search.search.quiet import chatter_to
+from rebnn_search.search.reconcile import reconcile
+from rebnn_search.search.result import Result
+from rebnn_search.search.spec import Resources, Search
+from rebnn_search.search.storage import DriverLock, SearchFolder
+from rebnn_search.search.trainable import RecipeTrial
+from rebnn_search.tracking import Runs, Tracker, hide_secrets
+
+SEARCH_ID = "search_id"
+"""Note in the ledger: the search's identity, by which tracking finds its runs."""
+
+FLUSH_SECONDS = 120.0
+"""How long a search's end waits for a tracking server that is away."""
+
+ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow and the ledger keep what CSV and TensorBoard would
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are the command's to handle
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's snapshot of the experiment is never read
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+def run_search(
+    search: Search,
+    folder: SearchFolder,
+    *,
+    source: str,
+    tracking_uri: str,
+    observer: Observer,
+    address: str = "local",
+    on_start: Callable[[Callable[[], None]], None] = lambda stop: None,
+) -> Result:
+    """Run a search, new or begun, until it has all its trials or is asked to stop.
+
+    Args:
+        search: The resolved search; ``search.spec.trials`` trials in all.
+        folder: Its folder; made if it is not there.
+        source: Name of the search file, whose stem also names the MLflow experiment.
+        tracking_uri: As `rebnn_search.tracking.check_uri` returned it.
+        observer: Told of every event.
+        address: ``local`` starts a Ray of its own, ``auto`` or ``HOST:PORT`` joins a cluster.
+        on_start: Given a function that asks the search to stop cleanly, before the first trial.
+
+    Raises:
+        UserError: If another driver holds the search, its journal is damaged, or Ray or tracking cannot be had.
+    """
+    experiment = Path(source).stem
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with DriverLock(folder), chatter_to(folder.log):
+        folder.write_search(source, search.dump())
+        ledger = Ledger(folder, search)
+        if ledger.noted(SEARCH_ID) is None:
+            ledger.note(SEARCH_ID, uuid.uuid4().hex)
+        search_id = ledger.noted(SEARCH_ID)
+        tracker = Tracker(lambda: Runs(tracking_uri, experiment, search_id))
+        with _environment(ENVIRONMENT), _ray(address):
+            runs = _connected(tracker, tracking_uri)
+            tracker.do(lambda runs: runs.ensure_parent(folder.name, parent_params(search)))
+            conductor = Conductor(search, folder, ledger, tracker, observer, search.spec.trials)
+            reconcile(folder, ledger, tracker, search.spec.objective.metric)
+            on_start(conductor.stop)
+            if not conductor.exhausted:
+                folder.result_file.unlink(missing_ok=True)
+                _tune(search, folder, conductor)
+            best = None if conductor.stopping else choose(search, folder, ledger)
+        result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, conductor.stopping)
+        publish(search, folder, tracker, result)
+        tracker.close(FLUSH_SECONDS)
+        return outcome(search, folder, ledger, tracking_uri, experiment, runs, best, conductor.stopping)
+
+
+def parent_params(search: Search) -> Mapping[str, str]:
+    """What the parent run says of the search as parameters."""
+    spec = search.spec
+    return {
+        "objective": f"{spec.objective.direction} {spec.objective.metric}",
+        "sampler": spec.sampler.name,
+        "pruner": spec.pruner.name,
+        "sampler_seed": str(spec.sampler_seed),
+        "space": ", ".join(search.space),
+    }
+
+
+def _connected(tracker: Tracker, uri: str) -> Runs:
+    try:
+        return tracker.wait_ready()
+    except Exception as error:
+        reason = hide_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
+        raise UserError(f"--tracking-uri {hide_secrets(uri)}: cannot be used: {reason}") from error
+
+
+def _tune(search: Search, folder: SearchFolder, conductor: Conductor) -> None:
+    resources = search.spec.resources
+    limit = _slots(resources)
+    with _environment({"TUNE_MAX_PENDING_TRIALS_PG": str(max(1, limit()))}):
+        tune.run(
+            RecipeTrial,
+            name="ray",
+            storage_path=str(folder.path.absolute()),
+            num_samples=MAX_LOOKAHEAD,
+            resources_per_trial=bundles(resources),
+            search_alg=LedgerSearcher(conductor, limit),
+            scheduler=LedgerScheduler(conductor),
+            callbacks=[ErrorCallback(conductor)],
+            stop=_StopWhenAsked(conductor),
+            max_failures=search.spec.max_failures,
+            reuse_actors=True,
+            raise_on_failed_trial=False,
+            trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}",
+            verbose=0,
+        )
+
+
+class _StopWhenAsked(Stopper):
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._conductor.stopping
+
+
+def bundles(resources: Resources) -> tune.PlacementGroupFactory:
+    """What Ray reserves for a trial: one bundle a worker."""
+    bundle: dict[str, float] = {"CPU": resources.cpus_per_worker}
+    if resources.gpus_per_worker:
+        bundle["GPU"] = resources.gpus_per_worker
+    return tune.PlacementGroupFactory([dict(bundle) for _ in range(resources.workers_per_trial)], strategy="PACK")
+
+
+def _slots(resources: Resources) -> Callable[[], int]:
+    """How many trials the cluster has room for, asked anew each time: nodes come and go."""
+
+    def limit() -> int:
+        cluster = ray.cluster_resources()
+        room = int(cluster.get("CPU", 0) // (resources.cpus_per_worker * resources.workers_per_trial))
+        if resources.gpus_per_worker:
+            room = min(room, int(cluster.get("GPU", 0) / (resources.gpus_per_worker * resources.workers_per_trial) + 1e-6))
+        return max(1, min(room, resources.max_concurrent or room))
+
+    return limit
+
+
+@contextmanager
+def _ray(address: str) -> Iterator[None]:
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "warning"}
+        if address == "local":
+            options["include_dashboard"] = False
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(f"--address {address}: no Ray there: {str(error).splitlines()[0]}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,123 @@
+"""The end of a search: the chosen trial, its test accuracy, its recipe, and what the parent run says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+import yaml
+
+from rebnn_search.config import UserError
+from rebnn_search.search.ledger import PARAMS, Ledger
+from rebnn_search.search.result import Best, Result, leaderboard
+from rebnn_search.search.spec import Search
+from rebnn_search.search.storage import SearchFolder, write_atomically
+from rebnn_search.search.table import markdown
+from rebnn_search.tracking import Runs, Tracker
+from rebnn_search.training import CheckpointDirectory, Recipe, Trainer, dump_recipe
+
+TEST = "test"
+"""Note in the ledger: accuracy on the test split by trial number, for each trial that was ever chosen."""
+
+
+def choose(search: Search, folder: SearchFolder, ledger: Ledger) -> Best | None:
+    """Choose the best trial, read the test split for it (unless that was done before), and write its recipe.
+
+    Returns:
+        None if no trial was trained to its end.
+
+    Raises:
+        UserError: If the chosen trial's checkpoint is gone.
+    """
+    trial = ledger.best
+    if trial is None:
+        return None
+    data = search.recipe_data(trial.user_attrs[PARAMS])
+    known: dict[str, dict[str, float]] = ledger.noted(TEST) or {}
+    if str(trial.number) not in known:
+        resources = search.spec.resources
+        evaluate = ray.remote(_evaluate_test).options(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)
+        checkpoints = str(folder.checkpoints(trial.number).absolute())
+        scores = ray.get(evaluate.remote(data, checkpoints, str(folder.path.absolute()), resources.cpus_per_worker))
+        if scores is None:
+            raise UserError(f"{checkpoints}: the checkpoint of the best trial, #{trial.number}, is gone")
+        known[str(trial.number)] = scores
+        ledger.note(TEST, known)
+    scores = known[str(trial.number)]
+    comment = (
+        f"Best trial of {folder.name}: #{trial.number}, {search.spec.objective.metric} {trial.value:.4f} on validation; "
+        f"Top-1 {scores['top1']:.2f} % on test."
+    )
+    dump_recipe(folder.best_recipe, Recipe.model_validate(data), comment)
+    return Best(trial.number, scores["top1"], scores["top5"], str(folder.best_recipe.absolute()))
+
+
+def _evaluate_test(data: dict[str, Any], checkpoints: str, workspace: str, threads: int) -> dict[str, float] | None:
+    torch.set_num_threads(threads)
+    found = CheckpointDirectory(Path(checkpoints)).latest()
+    if found is None:
+        return None
+    trainer = Trainer(Recipe.model_validate(data), workspace=Path(workspace))
+    trainer.load_state_dict(found[1])
+    scores: dict[str, float] = trainer.evaluate("test")
+    return scores
+
+
+def outcome(
+    search: Search,
+    folder: SearchFolder,
+    ledger: Ledger,
+    uri: str,
+    experiment: str,
+    runs: Runs,
+    best: Best | None,
+    interrupted: bool,
+) -> Result:
+    """The search's result as things stand."""
+    return Result(
+        name=folder.name,
+        storage=str(folder.path.absolute()),
+        tracking_uri=uri,
+        experiment=experiment,
+        parent_run_id=runs.parent_id,
+        objective=search.spec.objective.metric,
+        direction=search.spec.objective.direction,
+        rows=leaderboard(search, ledger, runs.children),
+        best=best,
+        interrupted=interrupted,
+    )
+
+
+def publish(search: Search, folder: SearchFolder, tracker: Tracker, result: Result) -> None:
+    """Write the result beside the search and send it to the parent run, and end that."""
+    if not result.interrupted:
+        write_atomically(folder.result_file, json.dumps(result.dump(), indent=1))
+    state = "INTERRUPTED" if result.interrupted else "FINISHED"
+    metrics = {} if result.best is None else _best_metrics(result)
+
+    def send(runs: Runs) -> None:
+        for row in result.rows:
+            if row.state == "RUNNING" and row.number in runs.children:
+                runs.end(runs.children[row.number], "INTERRUPTED", {}, {})
+        resolved = yaml.safe_dump(search.dump(), sort_keys=False, allow_unicode=True)
+        runs.client.log_text(runs.parent_id, resolved, "search.yaml")
+        table = markdown(result)
+        runs.client.log_text(runs.parent_id, table, "leaderboard.md")
+        runs.client.set_tag(runs.parent_id, "mlflow.note.content", table)
+        if result.best is not None:
+            runs.client.log_artifact(runs.parent_id, result.best.recipe)
+        runs.end(runs.parent_id, state, {}, metrics)
+
+    tracker.do(send)
+
+
+def _best_metrics(result: Result) -> dict[str, float]:
+    best = result.best
+    assert best is not None
+    row = next(row for row in result.rows if row.number == best.number)
+    metrics = {"best/trial": float(best.number), "best/test_top1": best.test_top1, "best/test_top5": best.test_top5}
+    values = {"best/val_loss": row.val_loss, "best/val_top1": row.val_top1, "best/val_top5": row.val_top5}
+    return metrics | {name: value for name, value in values.items() if value is not None}

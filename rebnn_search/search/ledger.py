@@ -1,0 +1,238 @@
+"""The ledger: the Optuna study as the one record of what was asked, reported, pruned and finished.
+
+Tune's experiment state, the tracking server and the checkpoints can each be lost or behind; what the ledger says is so. One
+driver writes it. Nothing is pickled: a study opened again from its journal asks, prunes and finishes as before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from rebnn_search.config import UserError
+from rebnn_search.search.pruners import build_pruner
+from rebnn_search.search.reports import ReportLog, TrackedReport
+from rebnn_search.search.samplers import sampler_factory
+from rebnn_search.search.spec import Params, Search
+from rebnn_search.search.storage import SearchFolder
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+PARAMS = "params"
+"""User attribute with the configuration of a trial; once it is there the trial has been asked for in full."""
+SUMMARY = "summary"
+"""User attribute with the metrics of a trial's last report."""
+REASON = "reason"
+"""User attribute that says why a trial ended other than by being trained to its end."""
+
+
+class Ledger:
+    """The study of one search, with the reports of its trials.
+
+    Args:
+        folder: Where the search lives; the caller holds its driver lock.
+        search: The resolved search.
+
+    Raises:
+        UserError: If the journal is there but damaged before its last line.
+    """
+
+    def __init__(self, folder: SearchFolder, search: Search) -> None:
+        self._folder = folder
+        self._search = search
+        self._metric = search.spec.objective.metric
+        self._make_sampler = sampler_factory(search.spec.sampler, search.spec.sampler_seed)
+        self._live: dict[int, optuna.Trial] = {}
+        self._reports: dict[int, ReportLog] = {}
+        repair(folder.journal)
+        with _quiet():
+            self.study = optuna.create_study(
+                study_name=folder.name,
+                storage=JournalStorage(JournalFileBackend(str(folder.journal))),
+                direction=search.spec.objective.direction,
+                pruner=build_pruner(search.spec.pruner),
+                load_if_exists=True,
+            )
+
+        self.asked = sum(PARAMS in trial.user_attrs for trial in self.trials)
+        """How many trials have been asked for in full."""
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """Every trial, by number."""
+        return self.study.get_trials(deepcopy=False)
+
+    def trial(self, number: int) -> FrozenTrial:
+        """The trial of a number."""
+        return self.trials[number]
+
+    def reports(self, number: int) -> ReportLog:
+        """The reports of a trial."""
+        if number not in self._reports:
+            self._reports[number] = ReportLog(self._folder.trial(number) / "reports.jsonl")
+        return self._reports[number]
+
+    def ask(self) -> tuple[int, Params]:
+        """Begin the next trial: its number and configuration. A trial that a crash left half asked for comes first."""
+        with _quiet():
+            half = next((t for t in self.trials if t.state == TrialState.RUNNING and PARAMS not in t.user_attrs), None)
+            if half is not None:
+                self.study.sampler = self._make_sampler(half.number)
+                trial = optuna.Trial(self.study, half._trial_id)
+            else:
+                number = sum(t.state != TrialState.WAITING for t in self.trials)
+                self.study.sampler = self._make_sampler(number)
+                if number < len(self._search.fixed) and number == len(self.trials):
+                    self.study.enqueue_trial(self._search.fixed[number])
+                trial = self.study.ask()
+            params = self._search.space.suggest(trial)
+            trial.set_user_attr(PARAMS, params)
+        self.asked += 1
+        self._live[trial.number] = trial
+        return trial.number, params
+
+    def report(self, number: int, report: TrackedReport) -> bool:
+        """Record a report. False if its step was known already."""
+        if not self.reports(number).append(report):
+            return False
+        self._report_to_study(number, report)
+        return True
+
+    def _report_to_study(self, number: int, report: TrackedReport) -> None:
+        with _quiet():
+            self._handle(number).report(report.metrics[self._metric], report.step)
+
+    def should_prune(self, number: int) -> bool:
+        """Whether the pruner would end a trial after its latest report. Never at its final one: that trial is complete."""
+        log = self.reports(number)
+        if not log.reports or log.reports[-1].final:
+            return False
+        with _quiet():
+            return self._handle(number).should_prune()
+
+    def complete(self, number: int) -> None:
+        """Finish a trial with the objective of its final report."""
+        last = self.reports(number).reports[-1]
+        self._finish(number, TrialState.COMPLETE, None, last.metrics[self._metric])
+
+    def prune(self, number: int, reason: str) -> None:
+        """Finish a trial as pruned."""
+        self._finish(number, TrialState.PRUNED, reason)
+
+    def fail(self, number: int, reason: str) -> None:
+        """Finish a trial as failed."""
+        self._finish(number, TrialState.FAIL, reason)
+
+    def _finish(self, number: int, state: TrialState, reason: str | None, value: float | None = None) -> None:
+        trial = self._handle(number)
+        log = self.reports(number)
+        if log.reports:
+            last = log.reports[-1]
+            trial.set_user_attr(SUMMARY, {"epochs": last.epoch, "reports": last.step, **_headline(last.metrics)})
+        if reason is not None:
+            trial.set_user_attr(REASON, reason)
+        with _quiet():
+            self.study.tell(number, value, state=state)
+        self._live.pop(number, None)
+        self._reports.pop(number, None)
+
+    def _handle(self, number: int) -> optuna.Trial:
+        if number not in self._live:
+            with _quiet():
+                self._live[number] = optuna.Trial(self.study, self.trial(number)._trial_id)
+        return self._live[number]
+
+    def unfinished(self) -> list[tuple[int, Params]]:
+        """Bring the ledger up to date after a stop of any kind, and return the trials to go on with.
+
+        Reports that reached the disk but not the study are entered; a trial whose last report was final is completed, and one
+        that the pruner would have ended at its last report is pruned: both are what the stopped driver was about to do.
+        """
+        pending: list[tuple[int, Params]] = []
+        for trial in self.trials:
+            if trial.state != TrialState.RUNNING or PARAMS not in trial.user_attrs:
+                continue
+            log = self.reports(trial.number)
+            for report in log.reports:
+                if report.step not in trial.intermediate_values:
+                    self._report_to_study(trial.number, report)
+            if log.reports and log.reports[-1].final:
+                self.complete(trial.number)
+            elif self.should_prune(trial.number):
+                self.prune(trial.number, prune_reason(self._search, log.last_step))
+            else:
+                pending.append((trial.number, dict(trial.user_attrs[PARAMS])))
+        return pending
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The best trial trained to its end, or None while there is none. The earlier of two equal ones."""
+        complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
+        sign = 1.0 if self._search.spec.objective.direction == "minimize" else -1.0
+        return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None)
+
+    def note(self, key: str, value: Any) -> None:
+        """Keep something about the search itself (JSON)."""
+        self.study.set_user_attr(key, value)
+
+    def noted(self, key: str) -> Any:
+        """What was kept under a key, or None."""
+        return self.study.user_attrs.get(key)
+
+
+def prune_reason(search: Search, step: int) -> str:
+    """Why a trial was pruned, in words."""
+    return f"{search.spec.pruner.name} pruner at report {step}"
+
+
+def _headline(metrics: Mapping[str, float]) -> dict[str, float]:
+    names = ("val/loss", "val/top1", "val/top5", "train/loss", "oscillation/mean/flip_ratio", "train/images_per_second")
+    return {name: metrics[name] for name in names if name in metrics}
+
+
+def repair(journal: Path) -> None:
+    """Cut off a last journal line that a crash left torn, and the lock of a dead writer.
+
+    Raises:
+        UserError: If another line is damaged: the file was edited, or the disk lost part of it.
+    """
+    for lock in journal.parent.glob(f"{journal.name}.lock*"):
+        lock.unlink(missing_ok=True)
+    if not journal.exists():
+        return
+    data = journal.read_bytes()
+    lines = data.splitlines(keepends=True)
+    good = 0
+    for number, line in enumerate(lines, start=1):
+        try:
+            json.loads(line)
+            whole = line.endswith(b"\n")
+        except ValueError:
+            whole = False
+        if not whole and number < len(lines):
+            raise UserError(f"{journal}:{number}: the journal is damaged here, before its last line; restore it from a copy")
+        if whole:
+            good += len(line)
+    if good < len(data):
+        with journal.open("r+b") as file:
+            file.truncate(good)
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # Optuna warns that parts it offers are experimental, and of fixed values that the space has already checked.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        yield

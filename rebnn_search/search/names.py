@@ -1,0 +1,18 @@
+"""What a trial is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def run_name(number: int, params: Mapping[str, Any]) -> str:
+    """The name of a trial: what it is, then its number, as in ``flip_ratio lr=0.0012 mean_abs #17``."""
+    words = []
+    for key, value in params.items():
+        if isinstance(value, str):
+            words.append(value)
+        else:
+            name = key.rsplit(".", maxsplit=1)[-1]
+            words.append(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}")
+    return " ".join([*words, f"#{number}"])

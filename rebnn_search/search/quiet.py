@@ -1,0 +1,67 @@
+"""Keeps the chatter of Ray, Tune and the C++ below them out of the terminal and in a file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def chatter_to(log: Path) -> Iterator[None]:
+    """Send all that is written to the process's stdout and stderr, and logged, to a file.
+
+    ``sys.stdout`` and ``sys.stderr`` go on writing where they did: only what bypasses them (other libraries' C++, child
+    processes) and Python's logging is redirected.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    out, err = sys.stdout, sys.stderr
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    handler = logging.FileHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    moved = {
+        name: _silence(logging.getLogger(name)) for name in ("ray", "ray.tune", "ray.rllib", "ray.train", "ray.serve", "optuna")
+    }
+    root.addHandler(handler)
+    level = root.level
+    root.setLevel(logging.INFO)
+    replaced = _own_stream(out, saved[0], 1), _own_stream(err, saved[1], 2)
+    sys.stdout, sys.stderr = replaced
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    try:
+        yield
+    finally:
+        for stream in replaced:
+            stream.flush()
+        os.dup2(saved[0], 1)
+        os.dup2(saved[1], 2)
+        sys.stdout, sys.stderr = out, err
+        root.removeHandler(handler)
+        root.setLevel(level)
+        for name, (handlers, propagate) in moved.items():
+            logging.getLogger(name).handlers, logging.getLogger(name).propagate = handlers, propagate
+        handler.close()
+        os.close(fd)
+
+
+def _own_stream(stream, fd: int, number: int):  # type: ignore[no-untyped-def]
+    """A stream that keeps writing to the terminal, where the given one wrote to the descriptor about to be redirected."""
+    try:
+        if stream.fileno() != number:
+            return stream
+    except (AttributeError, OSError, ValueError):
+        return stream
+    return os.fdopen(os.dup(fd), "w", encoding=stream.encoding, errors=stream.errors, buffering=1)
+
+
+def _silence(logger: logging.Logger) -> tuple[list[logging.Handler], bool]:
+    before = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [], True
+    return before

@@ -1,0 +1,78 @@
+"""What each trial reported, kept by the driver before anyone else hears of it.
+
+One file a trial, one JSON line a report. The ledger and tracking can both be brought up to date from it after a crash, and a
+report that a restarted trial makes again is recognised by its step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TrackedReport:
+    """A report as the driver received it.
+
+    Attributes:
+        step: Number of the report in its trial, from 1.
+        epoch: Epochs trained, with fraction.
+        timestamp: When the driver received it, in milliseconds since 1970.
+        final: Whether it is the last of a trial trained to its end.
+        metrics: Values by name.
+    """
+
+    step: int
+    epoch: float
+    timestamp: int
+    final: bool
+    metrics: Mapping[str, float]
+
+
+class ReportLog:
+    """The reports of one trial, in the order of their steps.
+
+    Opening cuts off a last line that a crash left torn.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.reports: list[TrackedReport] = []
+        if path.exists():
+            self._read()
+
+    def _read(self) -> None:
+        data = self._path.read_bytes()
+        good = 0
+        for line in data.splitlines(keepends=True):
+            try:
+                report = TrackedReport(**json.loads(line))
+            except (ValueError, TypeError):
+                break
+            if not line.endswith(b"\n"):
+                break
+            good += len(line)
+            self.reports.append(report)
+        if good < len(data):
+            with self._path.open("r+b") as file:
+                file.truncate(good)
+
+    @property
+    def last_step(self) -> int:
+        """The step of the last report, 0 if there is none."""
+        return self.reports[-1].step if self.reports else 0
+
+    def append(self, report: TrackedReport) -> bool:
+        """Keep a report, on disk when this returns. False if its step was there already."""
+        if report.step <= self.last_step:
+            return False
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(report)) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.reports.append(report)
+        return True

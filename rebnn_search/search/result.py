@@ -1,0 +1,115 @@
+"""A search's outcome: the leaderboard's rows, the chosen trial and its test accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from rebnn_search.search.ledger import PARAMS, REASON, SUMMARY, Ledger
+from rebnn_search.search.spec import Params, Search, recipe_value
+
+ORDER = ("COMPLETE", "PRUNED", "RUNNING", "FAIL")
+"""A leaderboard's order of states: a trial not trained to its end never stands above one that was."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial as the leaderboard shows it. Top-1 and Top-5 in percent; None where there was no report."""
+
+    number: int
+    state: str
+    params: Params
+    recipe: Mapping[str, Any]
+    epochs: float
+    val_loss: float | None
+    val_top1: float | None
+    val_top5: float | None
+    flip_ratio: float | None
+    reason: str | None
+    run_id: str | None
+
+
+@dataclass(frozen=True)
+class Best:
+    """The chosen trial: its test accuracy in percent (the test split is read for it alone, once) and its recipe's path."""
+
+    number: int
+    test_top1: float
+    test_top5: float
+    recipe: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a search, finished or interrupted.
+
+    Attributes:
+        rows: The leaderboard, best first.
+        best: None while no trial has been trained to its end, or the search was interrupted.
+    """
+
+    name: str
+    storage: str
+    tracking_uri: str
+    experiment: str
+    parent_run_id: str
+    objective: str
+    direction: str
+    rows: list[Row] = field(default_factory=list)
+    best: Best | None = None
+    interrupted: bool = False
+
+    def dump(self) -> dict[str, Any]:
+        """The object that ``--json`` prints; trials by number."""
+        return {
+            "name": self.name, "storage": self.storage, "tracking_uri": self.tracking_uri, "experiment": self.experiment,
+            "parent_run_id": self.parent_run_id, "objective": self.objective, "direction": self.direction,
+            "trials": [
+                {
+                    "number": row.number, "state": row.state, "params": row.params, "epochs": row.epochs,
+                    "val_loss": row.val_loss, "val_top1": row.val_top1, "val_top5": row.val_top5,
+                    "flip_ratio": row.flip_ratio, "run_id": row.run_id,
+                }
+                for row in sorted(self.rows, key=lambda row: row.number)
+            ],
+            "best": None if self.best is None else vars(self.best).copy(),
+        }  # fmt: skip
+
+
+COLUMNS = ("gamma.strategy", "gamma.value", "optimizer.lr", "scale_init.strategy")
+"""Values of the recipe that a leaderboard shows whether or not they vary."""
+
+
+def leaderboard(search: Search, ledger: Ledger, run_ids: Mapping[int, str]) -> list[Row]:
+    """The rows of every trial that was asked for, best first: complete ones by objective, then the others by their last one."""
+    sign = 1.0 if search.spec.objective.direction == "minimize" else -1.0
+    metric = search.spec.objective.metric
+
+    def rank(trial: FrozenTrial) -> tuple[int, float, int]:
+        value = trial.user_attrs.get(SUMMARY, {}).get(metric, float("inf") * sign)
+        return ORDER.index(trial.state.name), sign * value, trial.number
+
+    asked = [t for t in ledger.trials if t.state != TrialState.WAITING and PARAMS in t.user_attrs]
+    return [_row(search, trial, run_ids.get(trial.number)) for trial in sorted(asked, key=rank)]
+
+
+def _row(search: Search, trial: FrozenTrial, run_id: str | None) -> Row:
+    summary = trial.user_attrs.get(SUMMARY, {})
+    params = trial.user_attrs[PARAMS]
+    recipe = search.recipe(params)
+    return Row(
+        number=trial.number,
+        state=trial.state.name,
+        params=params,
+        recipe={name: recipe_value(recipe, name) for name in dict.fromkeys((*COLUMNS, *search.space))},
+        epochs=summary.get("epochs", 0.0),
+        val_loss=summary.get("val/loss"),
+        val_top1=summary.get("val/top1"),
+        val_top5=summary.get("val/top5"),
+        flip_ratio=summary.get("oscillation/mean/flip_ratio"),
+        reason=trial.user_attrs.get(REASON),
+        run_id=run_id,
+    )

@@ -1,0 +1,66 @@
+"""Optuna's samplers by name, seeded by trial number.
+
+A sampler made anew for every trial from (search seed, trial number) needs no memory of its own: what it proposes is a function
+of the ledger alone, so that a resumed search proposes what an uninterrupted one would have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from rebnn_search.config import Component
+from rebnn_search.method.registry import Registry
+
+SAMPLERS: Registry[Any] = Registry("sampler")
+"""Options are the arguments of Optuna's class of that name, less the seed."""
+
+CONTEXT = ("seed", "constraints_func", "gamma", "weights", "independent_sampler")
+"""Arguments that a file cannot give: the seed comes from the search, the rest are Python objects."""
+
+
+@SAMPLERS.register("tpe")
+class TPE(optuna.samplers.TPESampler):
+    """Tree-structured Parzen estimator, joint over parameters and aware of conditions (Optuna's ``group``)."""
+
+    def __init__(
+        self, *, seed: int | None = None, n_startup_trials: int = 10, n_ei_candidates: int = 24, multivariate: bool = True,
+        group: bool = True, constant_liar: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            seed=seed, n_startup_trials=n_startup_trials, n_ei_candidates=n_ei_candidates, multivariate=multivariate,
+            group=group and multivariate, constant_liar=constant_liar,
+        )  # fmt: skip
+
+
+SAMPLERS.register("random")(optuna.samplers.RandomSampler)
+SAMPLERS.register("gp")(optuna.samplers.GPSampler)
+SAMPLERS.register("cma_es")(optuna.samplers.CmaEsSampler)
+SAMPLERS.register("qmc")(optuna.samplers.QMCSampler)
+SAMPLERS.register("brute_force")(optuna.samplers.BruteForceSampler)
+
+SEQUENCES = frozenset({"qmc"})
+"""Samplers that walk one sequence over the whole study: reseeding them for each trial would scatter it."""
+
+
+def sampler_factory(sampler: Component[Any], seed: int) -> Callable[[int], BaseSampler]:
+    """Return the maker of the sampler of each trial number."""
+
+    def make(number: int) -> BaseSampler:
+        trial_seed = seed if sampler.name in SEQUENCES else mixed(seed, number)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            built: BaseSampler = sampler.build(seed=trial_seed)
+        return built
+
+    return make
+
+
+def mixed(seed: int, number: int) -> int:
+    """A 32-bit seed from two numbers, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "little")

@@ -1,0 +1,202 @@
+"""Where a search lives on disk: one folder a search, found by name, held by one driver at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from rebnn_search.config import UserError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class SearchFolder:
+    """The folder of one search.
+
+    ``search.yaml`` the resolved search, ``study.journal`` the ledger, ``trials/NNNN/`` reports and checkpoints of each trial,
+    ``best.yaml`` the best recipe, ``result.json`` the last result, ``driver.log`` what Ray and Tune had to say.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The search's name."""
+        return self.path.name
+
+    @property
+    def search_file(self) -> Path:
+        """The resolved search."""
+        return self.path / "search.yaml"
+
+    @property
+    def journal(self) -> Path:
+        """Optuna's journal: the record of what was asked, reported, pruned and finished."""
+        return self.path / "study.journal"
+
+    @property
+    def best_recipe(self) -> Path:
+        """The best trial's recipe."""
+        return self.path / "best.yaml"
+
+    @property
+    def result_file(self) -> Path:
+        """What ``--json`` printed last; there once the search has finished."""
+        return self.path / "result.json"
+
+    @property
+    def log(self) -> Path:
+        """The driver's log."""
+        return self.path / "driver.log"
+
+    def trial(self, number: int) -> Path:
+        """The folder of a trial."""
+        return self.path / "trials" / f"{number:04d}"
+
+    def checkpoints(self, number: int) -> Path:
+        """The checkpoints of a trial."""
+        return self.trial(number) / "checkpoints"
+
+    def write_search(self, source: str, data: dict[str, Any]) -> None:
+        """Write the resolved search; its presence makes the folder a search."""
+        write_atomically(
+            self.search_file, yaml.safe_dump({"source": source, "search": data}, sort_keys=False, allow_unicode=True)
+        )
+
+    def read_search(self) -> tuple[str, dict[str, Any]]:
+        """The name of the file the search came from, and the resolved search.
+
+        Raises:
+            UserError: If the file is missing or damaged.
+        """
+        try:
+            content = yaml.safe_load(self.search_file.read_text(encoding="utf-8"))
+            return str(content["source"]), dict(content["search"])
+        except (OSError, yaml.YAMLError, TypeError, KeyError, ValueError) as error:
+            raise UserError(f"{self.search_file}: is no resolved search ({type(error).__name__}: {error})") from None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the search ran to its end the last time."""
+        return self.result_file.exists()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's content so that a reader, or a crash, sees the old or the new and nothing between."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def check_name(name: str) -> str:
+    """Return a search's name if it can be a folder's.
+
+    Raises:
+        UserError: If it could leave the storage folder or needs quoting in a shell.
+    """
+    if not NAME.fullmatch(name):
+        raise UserError(f"--name {name!r}: use letters, digits, '.', '_' and '-', a letter or digit first, at most 100 in all")
+    return name
+
+
+def searches_of(storage: Path, source: str) -> list[SearchFolder]:
+    """The searches in a storage folder that came from the file called ``source``, oldest first."""
+    folders = []
+    for path in storage.glob("*/search.yaml"):
+        folder = SearchFolder(path.parent)
+        try:
+            if folder.read_search()[0] == source:
+                folders.append(folder)
+        except UserError:
+            continue
+    return sorted(folders, key=lambda folder: (folder.search_file.stat().st_mtime_ns, _number(folder.name), folder.name))
+
+
+def _number(name: str) -> int:
+    match = re.search(r"-(\d+)$", name)
+    return int(match[1]) if match else 0
+
+
+def new_search(storage: Path, source: str, name: str | None) -> SearchFolder:
+    """Choose the folder of a new search; without a name the file's and the next free number. Makes nothing yet.
+
+    Raises:
+        UserError: If the name is taken.
+    """
+    stem = Path(source).stem
+    if name is None:
+        taken = [_number(path.name) for path in storage.glob(f"{stem}-*") if re.fullmatch(rf"{re.escape(stem)}-\d+", path.name)]
+        return SearchFolder(storage / check_name(f"{stem}-{max(taken, default=0) + 1}"))
+    folder = SearchFolder(storage / check_name(name))
+    if folder.path.exists():
+        what = "a search" if folder.search_file.exists() else "something else"
+        advice = "add --resume to continue it, or choose another name" if what == "a search" else "choose another name"
+        raise UserError(f"--name {name}: {folder.path} already holds {what}: {advice}")
+    return folder
+
+
+def existing_search(storage: Path, source: str, name: str | None) -> SearchFolder:
+    """Find the search to resume: the named one, or else the newest unfinished one of the file, or else the newest.
+
+    Raises:
+        UserError: If there is none.
+    """
+    if name is not None:
+        folder = SearchFolder(storage / check_name(name))
+        if not folder.search_file.exists():
+            there = sorted(path.parent.name for path in storage.glob("*/search.yaml"))
+            raise UserError(f"--resume --name {name}: no such search in {storage}; there: {', '.join(there) or 'none'}")
+        return folder
+    folders = searches_of(storage, source)
+    if not folders:
+        raise UserError(f"--resume: nothing to resume: {storage} holds no search of {source}")
+    unfinished = [folder for folder in folders if not folder.finished]
+    return (unfinished or folders)[-1]
+
+
+class DriverLock:
+    """The right to drive a search: one process at a time; a dead owner's lock is free.
+
+    Raises:
+        UserError: On entry, if another driver is at work; the message names it and how long it has been.
+    """
+
+    def __init__(self, folder: SearchFolder) -> None:
+        self._lock = FileLock(folder.path / "driver.lock")
+        self._owner = folder.path / "driver.json"
+        self._name = folder.name
+
+    def __enter__(self) -> DriverLock:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"{self._name} is being driven by {self._describe()}: wait for it, or stop it first") from None
+        owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+        write_atomically(self._owner, json.dumps(owner))
+        return self
+
+    def _describe(self) -> str:
+        try:
+            owner = json.loads(self._owner.read_text(encoding="utf-8"))
+            age = datetime.now(UTC) - datetime.fromisoformat(owner["since"])
+            return f"process {owner['pid']} on {owner['host']} since {owner['since']} ({int(age.total_seconds())} s)"
+        except (OSError, ValueError, KeyError):
+            return "another process"
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._owner.unlink(missing_ok=True)
+        self._lock.release()

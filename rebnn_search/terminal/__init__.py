@@ -1,0 +1,7 @@
+"""What a person sees while a search runs and when it ends."""
+
+from rebnn_search.terminal.board import print_result
+from rebnn_search.terminal.live import LiveProgress
+from rebnn_search.terminal.plain import PlainProgress, Silent
+
+__all__ = ["LiveProgress", "PlainProgress", "Silent", "print_result"]

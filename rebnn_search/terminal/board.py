@@ -1,0 +1,46 @@
+"""The end of a search on a terminal or in a pipe: leaderboard, test accuracy, what to do next."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rebnn_search.search.result import Result
+from rebnn_search.search.table import cells, headings
+
+STYLES = {"COMPLETE": "", "PRUNED": "dim", "FAIL": "red", "RUNNING": "yellow"}
+RIGHT = {"rank", "trial", "γ value", "lr", "val loss", "Top-1", "Top-5", "flip ratio", "epochs"}
+
+
+def print_result(console: Console, result: Result, ui_command: str, resume_command: str) -> None:
+    """Print the leaderboard and below it what was chosen, where it is and how to go on."""
+    names = headings(result)
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for name in names:
+        table.add_column(name, justify="right" if name in RIGHT else "left", no_wrap=True)
+    for rank, row in enumerate(result.rows, start=1):
+        table.add_row(*map(Text, cells(result, rank, row)), style=STYLES[row.state])
+    # A pipe has no width of its own: the table takes what it needs.
+    width = None if console.is_terminal else max(console.measure(table).maximum, 80)
+    console.print(table, width=width, crop=console.is_terminal, soft_wrap=not console.is_terminal)
+    console.print()
+    for reason in (f"#{row.number} failed: {row.reason}" for row in result.rows if row.state == "FAIL"):
+        line(console, reason)
+    if result.interrupted:
+        line(console, f"{result.name} was stopped; continue it with")
+        line(console, f"  {resume_command}")
+    elif result.best is None:
+        line(console, f"{result.name}: no trial was trained to its end, so there is none to choose")
+    else:
+        best = result.best
+        line(console, f"chosen: trial #{best.number}, test Top-1 {best.test_top1:.2f} %, Top-5 {best.test_top5:.2f} %")
+        line(console, f"its recipe: {best.recipe}")
+    line(console, f"compare the trials: {ui_command}")
+    if not result.interrupted:
+        line(console, f"continue or enlarge the search: {resume_command}")
+
+
+def line(console: Console, text: str) -> None:
+    """Print a line as it is: no wrapping, so that a command can be copied."""
+    console.print(text, soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,74 @@
+"""Progress as plain lines, for a pipe or a log; and no progress at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+
+from rebnn_search.search.reports import TrackedReport
+from rebnn_search.search.spec import Params
+from rebnn_search.terminal.state import SearchState, duration
+
+
+class Silent:
+    """Watches and says nothing."""
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
+        """Say nothing."""
+
+    def started(self, number: int, params: Params, resumed_at: int) -> None:
+        """Say nothing."""
+
+    def reported(self, number: int, report: TrackedReport) -> None:
+        """Say nothing."""
+
+    def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
+        """Say nothing."""
+
+
+class PlainProgress(Silent):
+    """A line for each trial's end, and one at the start."""
+
+    def __init__(self, console: Console, state: SearchState) -> None:
+        self._console = console
+        self._state = state
+
+    def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
+        """Say how much there is to do."""
+        self._state.began(target, earlier)
+        done = f", {self._state.ended} of them done before" if earlier else ""
+        self._print(f"{target} trials{done}")
+
+    def started(self, number: int, params: Params, resumed_at: int) -> None:
+        """Say only that a trial goes on; a fresh start is nothing new."""
+        self._state.started(number, params, resumed_at)
+        if resumed_at:
+            self._print(f"trial {self._state.name(number)} goes on after report {resumed_at}")
+
+    def reported(self, number: int, report: TrackedReport) -> None:
+        """Take the report in."""
+        self._state.reported(number, report)
+
+    def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
+        """Say how a trial ended, and how the search stands."""
+        known = self._state
+        name = known.name(number)
+        known.finished(number, state, summary)
+        loss, top1 = summary.get("val/loss"), summary.get("val/top1")
+        scores = "" if loss is None or top1 is None else f"  val loss {loss:.4f}  Top-1 {top1:.2f} %"
+        why = f"  ({reason})" if reason and state == "FAIL" else ""
+        best = f"  best #{known.best[0]} {known.best[1]:.4f}" if known.best else ""
+        left = f"  {duration(known.seconds_left)} left" if known.seconds_left else ""
+        epochs = f"  {summary['epochs']:.3g} epochs" if summary else ""
+        self._print(f"[{known.ended}/{known.target}] {state:8} {name}{epochs}{scores}{why}{best}{left}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,32 @@
+"""``--dry-run``: the resolved search and the configurations it would begin with."""
+
+from __future__ import annotations
+
+import optuna
+import yaml
+from rich.console import Console
+
+from rebnn_search.search.names import run_name
+from rebnn_search.search.samplers import sampler_factory
+from rebnn_search.search.spec import Search
+from rebnn_search.terminal.board import line
+
+SHOWN = 5
+"""Sampled configurations that a preview shows after the fixed ones."""
+
+
+def print_preview(console: Console, search: Search, name: str) -> None:
+    """Print the resolved search as YAML and its first configurations; nothing is written."""
+    line(console, yaml.safe_dump(search.dump(), sort_keys=False, allow_unicode=True).rstrip())
+    line(console, f"\n{name} would begin with:")
+    study = optuna.create_study(direction=search.spec.objective.direction)
+    make = sampler_factory(search.spec.sampler, search.spec.sampler_seed)
+    for number in range(min(search.spec.trials, len(search.fixed) + SHOWN)):
+        if number < len(search.fixed):
+            params = search.fixed[number]
+            study.enqueue_trial(params)
+        study.sampler = make(number)
+        params = search.space.suggest(study.ask())
+        line(console, f"  {run_name(number, params)}")
+    if search.spec.trials > len(search.fixed) + SHOWN:
+        line(console, f"  and {search.spec.trials - len(search.fixed) - SHOWN} more, chosen by what these give")

@@ -1,0 +1,107 @@
+"""What is known of a running search, for any display of it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rebnn_search.search.names import run_name
+from rebnn_search.search.reports import TrackedReport
+from rebnn_search.search.spec import Params
+
+UNREPORTED = ("COMPLETE", "PRUNED", "FAIL")
+
+
+@dataclass
+class RunningTrial:
+    """A trial that Tune holds, with its curve of the objective so far."""
+
+    name: str
+    epoch: float = 0.0
+    step: int = 0
+    curve: list[float] = field(default_factory=list)
+
+
+class SearchState:
+    """Counts, the best so far, the running trials and the time left.
+
+    Args:
+        metric: The objective's name.
+        minimize: Its direction.
+        epochs: Epochs of a trial trained to its end.
+    """
+
+    def __init__(self, metric: str, minimize: bool, epochs: float) -> None:
+        self.metric = metric
+        self.minimize = minimize
+        self.epochs = epochs
+        self.target = 0
+        self.counts: Counter[str] = Counter()
+        self.running: dict[int, RunningTrial] = {}
+        self.best: tuple[int, float, str] | None = None
+        self.epochs_saved = 0.0
+        self._names: dict[int, str] = {}
+        self._begun = time.monotonic()
+        self._ended_here = 0
+
+    def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
+        """Take in what earlier runs of the search left."""
+        self.target = target
+        for number, (state, summary) in earlier.items():
+            self._count(number, state, summary)
+
+    def started(self, number: int, params: Params, resumed_at: int) -> None:
+        """Take in a trial's start."""
+        self._names[number] = run_name(number, params)
+        self.running[number] = RunningTrial(self._names[number], step=resumed_at)
+
+    def reported(self, number: int, report: TrackedReport) -> None:
+        """Take in a report."""
+        trial = self.running[number]
+        trial.epoch, trial.step = report.epoch, report.step
+        trial.curve.append(report.metrics[self.metric])
+
+    def finished(self, number: int, state: str, summary: Mapping[str, float]) -> None:
+        """Take in a trial's end."""
+        self.running.pop(number, None)
+        self._ended_here += 1
+        self._count(number, state, summary)
+
+    def _count(self, number: int, state: str, summary: Mapping[str, float]) -> None:
+        self.counts[state] += 1
+        if state == "PRUNED":
+            self.epochs_saved += self.epochs - summary.get("epochs", 0.0)
+        value = summary.get(self.metric)
+        if state == "COMPLETE" and value is not None and (self.best is None or self._better(value, self.best[1])):
+            self.best = (number, value, self.name(number))
+
+    def _better(self, a: float, b: float) -> bool:
+        return a < b if self.minimize else a > b
+
+    def name(self, number: int) -> str:
+        """A trial's name."""
+        return self._names.get(number, f"#{number}")
+
+    @property
+    def ended(self) -> int:
+        """How many trials have ended, earlier runs included."""
+        return sum(self.counts[state] for state in UNREPORTED)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated from the trials that ended in this run; None before the second has."""
+        if self._ended_here < 2:
+            return None
+        return (time.monotonic() - self._begun) / self._ended_here * (self.target - self.ended)
+
+
+def duration(seconds: float) -> str:
+    """A time in words: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,7 @@
+"""MLflow: one parent run for a search, one child run for each trial, found again by tag."""
+
+from rebnn_search.tracking.client import check_uri, default_uri, hide_secrets
+from rebnn_search.tracking.runs import SEARCH_TAG, STATE_TAG, TRIAL_TAG, Point, Runs
+from rebnn_search.tracking.tracker import Tracker
+
+__all__ = ["SEARCH_TAG", "STATE_TAG", "TRIAL_TAG", "Point", "Runs", "Tracker", "check_uri", "default_uri", "hide_secrets"]

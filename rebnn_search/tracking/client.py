@@ -1,0 +1,64 @@
+"""Where tracking goes: URIs, their checks before anything starts, and a quiet client."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rebnn_search.config import UserError
+
+SQLITE = "sqlite:///"
+
+
+def default_uri() -> str:
+    """The tracking database of the working directory, as an absolute URI."""
+    return f"{SQLITE}{Path('mlflow.db').absolute()}"
+
+
+def check_uri(uri: str) -> str:
+    """Return a tracking URI in a form that means the same in every directory.
+
+    Raises:
+        UserError: If the scheme is none that MLflow tracks to, or an SQLite file's directory does not exist.
+    """
+    if uri.startswith(SQLITE):
+        path = Path(uri.removeprefix(SQLITE)).absolute()
+        if not path.parent.is_dir():
+            raise UserError(f"--tracking-uri {uri}: there is no directory {path.parent}")
+        if path.is_dir():
+            raise UserError(f"--tracking-uri {uri}: {path} is a directory; name the database file in it")
+        return f"{SQLITE}{path}"
+    scheme = urlsplit(uri).scheme
+    if scheme in ("http", "https") or scheme.split("+")[0] in ("postgresql", "mysql", "mssql"):
+        return uri
+    raise UserError(
+        f"--tracking-uri {hide_secrets(uri)}: expected sqlite:///PATH, a database URL (postgresql://, mysql://, mssql://) "
+        "or the http(s):// address of an MLflow server"
+    )
+
+
+def hide_secrets(text: str) -> str:
+    """A text with the password of every URL in it replaced by ***."""
+    return re.sub(r"(\w[\w+.-]*://[^\s:/@]*):[^\s@]*@", r"\1:***@", text)
+
+
+def artifact_location(uri: str) -> str | None:
+    """Where the artifacts of a local database go: beside it. None leaves it to the server."""
+    if uri.startswith(SQLITE):
+        return (Path(uri.removeprefix(SQLITE)).parent / "mlartifacts").as_uri()
+    return None
+
+
+def make_client(uri: str) -> Any:
+    """Return an `mlflow.MlflowClient`, with MLflow's and Alembic's chatter at warnings."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    from mlflow import MlflowClient  # seconds to import: only where something is tracked
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=uri)

@@ -1,0 +1,143 @@
+"""The runs of one search in MLflow, each made once however often it is asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rebnn_search.tracking.client import artifact_location, make_client
+
+SEARCH_TAG = "rebnn_search.search"
+"""Tag with the search's identity, on the parent and every child."""
+TRIAL_TAG = "rebnn_search.trial"
+"""Tag with the trial's number, on children alone."""
+STATE_TAG = "state"
+"""Tag with the state: of a trial as the study has it, of a search RUNNING, INTERRUPTED or FINISHED."""
+PARENT_TAG = "mlflow.parentRunId"
+BATCH = 1000
+"""Most metrics, and PARAM_BATCH params, that MLflow takes in one call."""
+PARAM_BATCH = 100
+STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED", "FINISHED": "FINISHED", "INTERRUPTED": "KILLED"}
+"""MLflow's status of a run in each state."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """All metrics of one report. The same point sent twice is one point: MLflow compares time, step and value."""
+
+    step: int
+    timestamp: int
+    metrics: Mapping[str, float]
+
+
+class Runs:
+    """Parent and child runs of one search.
+
+    Args:
+        uri: Tracking URI.
+        experiment: Name of the MLflow experiment; made if it is not there.
+        search_id: The search's identity, which the ledger keeps.
+    """
+
+    def __init__(self, uri: str, experiment: str, search_id: str) -> None:
+        self.client = make_client(uri)
+        self.search_id = search_id
+        found = self.client.get_experiment_by_name(experiment)
+        if found is None:
+            self.experiment_id = self.client.create_experiment(experiment, artifact_location=artifact_location(uri))
+        else:
+            if found.lifecycle_stage == "deleted":
+                self.client.restore_experiment(found.experiment_id)
+            self.experiment_id = found.experiment_id
+        self.parent_id: str = ""
+        self.children: dict[int, str] = {}
+        self._find()
+
+    def _find(self) -> None:
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id], f"tags.`{SEARCH_TAG}` = '{self.search_id}'", max_results=1000, page_token=token
+            )
+            for run in page:
+                number = run.data.tags.get(TRIAL_TAG)
+                if number is None:
+                    self.parent_id = run.info.run_id
+                else:
+                    self.children[int(number)] = run.info.run_id
+            token = page.token
+            if not token:
+                return
+
+    def ensure_parent(self, name: str, params: Mapping[str, Any]) -> str:
+        """Return the parent run, made if it is not there; it is RUNNING again from now."""
+        if not self.parent_id:
+            tags = {SEARCH_TAG: self.search_id, STATE_TAG: "RUNNING"}
+            self.parent_id = self.client.create_run(self.experiment_id, tags=tags, run_name=name).info.run_id
+        self._params(self.parent_id, params)
+        self._reopen(self.parent_id)
+        return self.parent_id
+
+    def ensure_child(self, number: int, name: str, params: Mapping[str, Any], start: int | None = None) -> str:
+        """Return the run of a trial, made if it is not there; it is RUNNING again from now."""
+        if number not in self.children:
+            tags = {
+                SEARCH_TAG: self.search_id, TRIAL_TAG: str(number), STATE_TAG: "RUNNING", PARENT_TAG: self.parent_id,
+            }  # fmt: skip
+            run = self.client.create_run(self.experiment_id, start_time=start or _now(), tags=tags, run_name=name)
+            self.children[number] = run.info.run_id
+        else:
+            self._reopen(self.children[number])
+        self._params(self.children[number], params)
+        return self.children[number]
+
+    def _reopen(self, run_id: str) -> None:
+        if self.client.get_run(run_id).info.status != "RUNNING":
+            self.client.update_run(run_id, status="RUNNING")
+            self.client.set_tag(run_id, STATE_TAG, "RUNNING")
+
+    def _params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        known = self.client.get_run(run_id).data.params
+        new = [Param(key, str(value)) for key, value in params.items() if key not in known]
+        for start in range(0, len(new), PARAM_BATCH):
+            self.client.log_batch(run_id, params=new[start : start + PARAM_BATCH])
+
+    def log(self, run_id: str, points: Iterable[Point]) -> None:
+        """Log points in as few calls as MLflow's limits allow."""
+        from mlflow.entities import Metric
+
+        metrics = [Metric(key, value, p.timestamp, p.step) for p in points for key, value in p.metrics.items()]
+        for start in range(0, len(metrics), BATCH):
+            self.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+
+    def last_step(self, run_id: str, metric: str) -> int:
+        """The last step of a metric, 0 where nothing is logged."""
+        return max((point.step for point in self.client.get_metric_history(run_id, metric)), default=0)
+
+    def end(self, run_id: str, state: str, tags: Mapping[str, str], summary: Mapping[str, float]) -> None:
+        """Give a run its end: state and other tags, summary metrics, MLflow's status. Saying it twice changes nothing."""
+        from mlflow.entities import Metric, RunTag
+
+        run = self.client.get_run(run_id)
+        fresh = {key: value for key, value in summary.items() if run.data.metrics.get(key) != value}
+        self.client.log_batch(
+            run_id,
+            metrics=[Metric(key, value, run.info.start_time, 0) for key, value in fresh.items()],
+            tags=[RunTag(key, value) for key, value in {**tags, STATE_TAG: state}.items()],
+        )
+        self.client.set_terminated(run_id, STATUS[state])
+
+    def is_ended(self, number: int, state: str) -> bool:
+        """Whether a trial has a run that was ended in a state."""
+        if number not in self.children:
+            return False
+        run = self.client.get_run(self.children[number])
+        return bool(run.info.status == STATUS[state] and run.data.tags.get(STATE_TAG) == state)
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

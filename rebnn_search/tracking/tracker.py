@@ -1,0 +1,113 @@
+"""Tracking off the scheduling loop: what is to be logged waits in a queue and one thread sends it.
+
+The server may be away for a while: the thread tries again and the queue grows. What never arrived is sent on the next resume,
+from the reports that the driver keeps.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rebnn_search.tracking.client import hide_secrets
+from rebnn_search.tracking.runs import Point, Runs
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
+"""Pauses between tries; the last one repeats."""
+
+Job = Callable[[Runs], object]
+
+
+class Tracker:
+    """Sends a search's parameters, points and ends to MLflow in the order given.
+
+    Args:
+        connect: Makes the runs (opening, or creating, the database). Called on the thread at once, so that the seconds a new
+            database takes pass while Ray starts.
+    """
+
+    def __init__(self, connect: Callable[[], Runs]) -> None:
+        self._queue: queue.Queue[Job | None] = queue.Queue()
+        self._runs: Runs | None = None
+        self._error: BaseException | None = None
+        self._ready = threading.Event()
+        self._giving_up = threading.Event()
+        self.trouble: str | None = None
+        self._thread = threading.Thread(target=self._work, args=(connect,), name="tracker", daemon=True)
+        self._thread.start()
+
+    def wait_ready(self) -> Runs:
+        """Wait for the connection.
+
+        Raises:
+            Exception: Whatever kept it from coming about.
+        """
+        self._ready.wait()
+        if self._error is not None:
+            raise self._error
+        assert self._runs is not None
+        return self._runs
+
+    def _work(self, connect: Callable[[], Runs]) -> None:
+        try:
+            self._runs = connect()
+        except Exception as error:
+            self._error = error
+            return
+        finally:
+            self._ready.set()
+        while (job := self._queue.get()) is not None:
+            self._send(job, self._runs)
+            self._queue.task_done()
+        self._queue.task_done()
+
+    def _send(self, job: Job, runs: Runs) -> None:
+        attempt = 0
+        while not self._giving_up.is_set():
+            try:
+                job(runs)
+            except Exception as error:
+                self.trouble = hide_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
+                logger.warning("tracking failed, trying again: %s", self.trouble)
+                self._giving_up.wait(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+                attempt += 1
+            else:
+                self.trouble = None
+                return
+
+    def start(self, number: int, name: str, params: Mapping[str, Any]) -> None:
+        """Make or find the run of a trial."""
+        self._queue.put(lambda runs: runs.ensure_child(number, name, params))
+
+    def log(self, number: int, point: Point) -> None:
+        """Log one report of a trial that was started."""
+        self._queue.put(lambda runs: runs.log(runs.children[number], [point]))
+
+    def end(self, number: int, state: str, tags: Mapping[str, str], summary: Mapping[str, float]) -> None:
+        """End the run of a trial."""
+        self._queue.put(lambda runs: runs.end(runs.children[number], state, tags, summary))
+
+    def do(self, job: Job) -> None:
+        """Do anything else in its turn. The job must be fit to be done twice."""
+        self._queue.put(job)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs have not been done."""
+        return self._queue.unfinished_tasks
+
+    def close(self, timeout: float) -> bool:
+        """Do what is left and stop. False if it could not all be done in ``timeout`` seconds."""
+        self._queue.put(None)
+        deadline = time.monotonic() + timeout
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            self._giving_up.set()
+            return False
+        return True
