@@ -93,7 +93,17 @@ def parse(text: str, source: str) -> Document:
     return document
 
 
+COLLECTION_TAGS = {yaml.MappingNode: "tag:yaml.org,2002:map", yaml.SequenceNode: "tag:yaml.org,2002:seq"}
+MAX_DEPTH = 50
+"""Nesting that no real file has: deeper means an alias inside its own anchor."""
+
+
 def _build(loader: _Loader, node: yaml.Node, place: Place, document: Document) -> Any:
+    line = node.start_mark.line + 1
+    if node.tag != COLLECTION_TAGS.get(type(node), node.tag):
+        raise UserError(f"{document.source}:{line}: the tag {node.tag!r} is not allowed here")
+    if len(place) > MAX_DEPTH:
+        raise UserError(f"{document.source}:{line}: nested more than {MAX_DEPTH} deep")
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)
         mapping: dict[Any, Any] = {}

@@ -1,0 +1,126 @@
+import math
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from rebnn_search.search.space import Parameter, Space, build_space
+
+RANGES = [
+    {"uniform": [0.0, 1.0]},
+    {"uniform": [0.0, 1.0], "step": 0.25},
+    {"log_uniform": [1e-5, 1e-1]},
+    {"int": [8, 32]},
+    {"int": [8, 32], "step": 8},
+    {"log_int": [1, 64]},
+    {"choice": [1, True, "x", None, 0.5]},
+]
+
+
+def parameter(data: dict[str, object]) -> Parameter:
+    return Parameter.model_validate(data)
+
+
+@pytest.mark.parametrize("data", RANGES, ids=str)
+def test_what_a_parameter_suggests_it_contains(data: dict[str, object]) -> None:
+    p = parameter(data)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(30):
+        value = p.suggest(study.ask(), "p")
+        assert p.contains(value)
+        assert type(p.canonical(value)) is type(value)
+    assert all(p.contains(example) for example in p.examples())
+
+
+@given(st.floats(1e-5, 1e-1))
+def test_log_range_contains_its_inside(value: float) -> None:
+    assert parameter({"log_uniform": [1e-5, 1e-1]}).contains(value)
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        ({"uniform": [0.0, 1.0]}, 1.5),
+        ({"uniform": [0.0, 1.0]}, True),
+        ({"uniform": [0.0, 1.0]}, "0.5"),
+        ({"uniform": [0.0, 1.0], "step": 0.25}, 0.3),
+        ({"int": [1, 4]}, 2.5),
+        ({"choice": [1, 2]}, True),
+        ({"choice": ["a"]}, "b"),
+    ],
+)
+def test_what_a_parameter_does_not_contain(data: dict[str, object], value: object) -> None:
+    assert not parameter(data).contains(value)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, "needs exactly one of"),
+        ({"uniform": [0.0, 1.0], "int": [1, 2]}, "needs exactly one of"),
+        ({"uniform": [1.0]}, r"must be \[low, high\]"),
+        ({"uniform": [1.0, 1.0]}, "low must be below high"),
+        ({"int": [3, 2]}, "low must be below high"),
+        ({"log_uniform": [0.0, 1.0]}, "a log range must stay above 0"),
+        ({"log_int": [0, 4]}, "a log range must stay above 0"),
+        ({"uniform": [0.0, math.inf]}, "must be finite"),
+        ({"choice": []}, "no values"),
+        ({"choice": [1, 1]}, "stands twice"),
+        ({"choice": [[1]]}, "a choice must be"),
+        ({"uniform": [0.0, 1.0], "step": 2.0}, "must be above 0 and at most"),
+        ({"int": [0, 4], "step": 0.5}, "whole for int"),
+        ({"log_uniform": [0.1, 1.0], "step": 0.1}, "goes with uniform or int only"),
+        ({"int": [1.5, 2]}, "integer"),
+        ({"unifrom": [0.0, 1.0]}, "did you mean 'uniform'"),
+    ],
+)
+def test_bad_parameters(data: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        parameter(data)
+
+
+def space(**parameters: dict[str, object]) -> Space:
+    return build_space({name: parameter(data) for name, data in parameters.items()})
+
+
+def test_parents_come_before_those_that_depend_on_them() -> None:
+    s = space(c={"int": [1, 2], "when": {"b": 1}}, b={"choice": [1, 2], "when": {"a": "x"}}, a={"choice": ["x", "y"]})
+    assert list(s) == ["a", "b", "c"]
+
+
+def test_a_parameter_is_asked_for_only_where_its_condition_holds() -> None:
+    s = space(kind={"choice": ["a", "b", "c"]}, value={"uniform": [0.0, 1.0], "when": {"kind": ["a", "b"]}})
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    seen = [s.suggest(study.ask()) for _ in range(40)]
+    assert {v["kind"] for v in seen} == {"a", "b", "c"}
+    assert all(("value" in v) == (v["kind"] != "c") for v in seen)
+
+
+def test_example_forces_the_conditions_of_a_parameter() -> None:
+    s = space(a={"choice": ["x", "y"]}, b={"choice": [1, 2], "when": {"a": "y"}}, c={"int": [1, 2], "when": {"b": 2}})
+    assert s.example_with("c", 2) == {"a": "y", "b": 2, "c": 2}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"a": {"int": [1, 2], "when": {"z": 1}}}, "is no parameter of this space"),
+        ({"a": {"choice": ["x"]}, "b": {"int": [1, 2], "when": {"a": "y"}}}, "can never hold"),
+        ({"a": {"uniform": [0.0, 1.0]}, "b": {"int": [1, 2], "when": {"a": 2.0}}}, "can never hold"),
+        ({"a": {"choice": ["x"]}, "b": {"int": [1, 2], "when": {"a": []}}}, "can never hold"),
+        ({"a": {"int": [1, 2], "when": {"b": 1}}, "b": {"int": [1, 2], "when": {"a": 1}}}, "circle"),
+        (
+            {
+                "a": {"choice": ["x", "y"]},
+                "b": {"choice": [1], "when": {"a": "x"}},
+                "c": {"int": [1, 2], "when": {"a": "y", "b": 1}},
+            },
+            "can never hold",
+        ),
+    ],
+)
+def test_bad_conditions(parameters: dict[str, dict[str, object]], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        space(**parameters)
