@@ -1,6 +1,6 @@
-"""What Tune calls: a searcher that hands out trials, a scheduler that stops them, a callback that hears of errors.
+"""What Tune calls: a searcher that hands out trials, a scheduler and a stopper that end them, a callback that hears of errors.
 
-All three pass on to the `Conductor`; none keeps state that a resume would need.
+All pass on to the `Conductor` and keep nothing of their own, so that Tune's snapshots of them are empty.
 """
 
 from __future__ import annotations
@@ -10,11 +10,19 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
 
 from rebnn_search.search.conductor import Conductor
 
 MAX_LOOKAHEAD = 10_000_000
 """Samples Tune may ask for: more than any search has; the searcher says when it is finished."""
+
+
+class _Stateless:
+    """Pickles as an empty shell: Tune snapshots its parts, and nothing ever reads the snapshot."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
 
 class LedgerSearcher(Searcher):
@@ -58,7 +66,7 @@ class LedgerSearcher(Searcher):
         """Read nothing: the ledger is the record."""
 
 
-class LedgerScheduler(FIFOScheduler):
+class LedgerScheduler(_Stateless, FIFOScheduler):
     """Passes every result on and stops a trial where the answer says so."""
 
     def __init__(self, conductor: Conductor) -> None:
@@ -80,7 +88,7 @@ class LedgerScheduler(FIFOScheduler):
         self._conductor.put_back(trial.config["number"])
 
 
-class ErrorCallback(Callback):
+class ErrorCallback(_Stateless, Callback):
     """Passes on the trials that Tune gave up."""
 
     def __init__(self, conductor: Conductor) -> None:
@@ -90,3 +98,18 @@ class ErrorCallback(Callback):
         """Fail the trial with what Tune knows of the cause."""
         error = trial.get_error()
         self._conductor.error(trial.config["number"], str(error) if error is not None else "the worker died")
+
+
+class StopWhenAsked(_Stateless, Stopper):
+    """Ends the experiment once the conductor was asked to stop."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no single trial: that is the scheduler's to do."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether everything shall end."""
+        return self._conductor.stopping

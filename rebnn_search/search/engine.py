@@ -11,10 +11,9 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.tune.stopper import Stopper
 
 from rebnn_search.config import UserError
-from rebnn_search.search.adapters import MAX_LOOKAHEAD, ErrorCallback, LedgerScheduler, LedgerSearcher
+from rebnn_search.search.adapters import MAX_LOOKAHEAD, ErrorCallback, LedgerScheduler, LedgerSearcher, StopWhenAsked
 from rebnn_search.search.conductor import Conductor, Observer
 from rebnn_search.search.finish import choose, outcome, publish
 from rebnn_search.search.ledger import Ledger
@@ -125,24 +124,13 @@ def _tune(search: Search, folder: SearchFolder, conductor: Conductor) -> None:
             search_alg=LedgerSearcher(conductor, limit),
             scheduler=LedgerScheduler(conductor),
             callbacks=[ErrorCallback(conductor)],
-            stop=_StopWhenAsked(conductor),
+            stop=StopWhenAsked(conductor),
             max_failures=search.spec.max_failures,
             reuse_actors=True,
             raise_on_failed_trial=False,
             trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}",
             verbose=0,
         )
-
-
-class _StopWhenAsked(Stopper):
-    def __init__(self, conductor: Conductor) -> None:
-        self._conductor = conductor
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        return self._conductor.stopping
 
 
 def bundles(resources: Resources) -> tune.PlacementGroupFactory:

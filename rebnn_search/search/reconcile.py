@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.search.ledger import PARAMS, REASON, SUMMARY, Ledger
 from rebnn_search.search.names import run_name
-from rebnn_search.search.reports import ReportLog
+from rebnn_search.search.reports import read_reports
 from rebnn_search.search.storage import SearchFolder
 from rebnn_search.tracking import Point, Runs, Tracker
 
@@ -32,7 +32,7 @@ def _bring_up(runs: Runs, trial: FrozenTrial, path: Path, metric: str) -> None:
     run_id = runs.ensure_child(number, run_name(number, params), params)
     last = runs.last_step(run_id, metric)
     # The last step known is sent again: a crash may have cut its batch in two.
-    reports = [report for report in ReportLog(path).reports if report.step >= last]
+    reports = [report for report in read_reports(path) if report.step >= last]
     runs.log(run_id, [Point(report.step, report.timestamp, report.metrics) for report in reports])
     if trial.state.is_finished():
         runs.end(run_id, trial.state.name, end_tags(trial), end_metrics(trial))

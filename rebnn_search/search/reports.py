@@ -32,33 +32,39 @@ class TrackedReport:
     metrics: Mapping[str, float]
 
 
-class ReportLog:
-    """The reports of one trial, in the order of their steps.
+def read_reports(path: Path) -> list[TrackedReport]:
+    """The whole reports in a file, which may be missing, torn at its end or growing."""
+    return _parse(path)[0]
 
-    Opening cuts off a last line that a crash left torn.
-    """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.reports: list[TrackedReport] = []
-        if path.exists():
-            self._read()
-
-    def _read(self) -> None:
-        data = self._path.read_bytes()
-        good = 0
-        for line in data.splitlines(keepends=True):
+def _parse(path: Path) -> tuple[list[TrackedReport], int]:
+    """The reports in a file and the number of bytes they take."""
+    reports: list[TrackedReport] = []
+    size = 0
+    if path.exists():
+        for line in path.read_bytes().splitlines(keepends=True):
             try:
                 report = TrackedReport(**json.loads(line))
             except (ValueError, TypeError):
                 break
             if not line.endswith(b"\n"):
                 break
-            good += len(line)
-            self.reports.append(report)
-        if good < len(data):
-            with self._path.open("r+b") as file:
-                file.truncate(good)
+            size += len(line)
+            reports.append(report)
+    return reports, size
+
+
+class ReportLog:
+    """The reports of one trial, in the order of their steps, held by the one who writes them.
+
+    Opening cuts off a last line that a crash left torn.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.reports, size = _parse(path)
+        if path.exists() and size < path.stat().st_size:
+            os.truncate(path, size)
 
     @property
     def last_step(self) -> int:

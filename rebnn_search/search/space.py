@@ -227,11 +227,12 @@ def build_space(parameters: Mapping[str, Parameter]) -> Space:
                 fail("space", (name, "when", parent), "can never hold: no value is listed", wanted)
     ordered: dict[str, Parameter] = {}
     while len(ordered) < len(parameters):
-        ready = [n for n, p in parameters.items() if n not in ordered and all(parent in ordered for parent in p.when)]
-        if not ready:
+        ready = (n for n, p in parameters.items() if n not in ordered and all(parent in ordered for parent in p.when))
+        name = next(ready, None)
+        if name is None:
             circle = next(n for n in parameters if n not in ordered)
             fail("space", (circle, "when"), "goes in a circle: the parameter depends on itself", None)
-        ordered |= {name: parameters[name] for name in ready}
+        ordered[name] = parameters[name]
     space = Space(ordered)
     for name in parameters:
         for parent, values in space.requirements(name).items():

@@ -10,6 +10,7 @@ from rebnn_search.search.result import Result
 from rebnn_search.search.table import cells, headings
 
 STYLES = {"COMPLETE": "", "PRUNED": "dim", "FAIL": "red", "RUNNING": "yellow"}
+PIPE_WIDTH = 240
 RIGHT = {"rank", "trial", "γ value", "lr", "val loss", "Top-1", "Top-5", "flip ratio", "epochs"}
 
 
@@ -21,12 +22,18 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
         table.add_column(name, justify="right" if name in RIGHT else "left", no_wrap=True)
     for rank, row in enumerate(result.rows, start=1):
         table.add_row(*map(Text, cells(result, rank, row)), style=STYLES[row.state])
-    # A pipe has no width of its own: the table takes what it needs.
-    width = None if console.is_terminal else max(console.measure(table).maximum, 80)
-    console.print(table, width=width, crop=console.is_terminal, soft_wrap=not console.is_terminal)
+    if console.is_terminal:
+        console.print(table)
+    else:
+        # A pipe has no width of its own: the table takes what it needs.
+        Console(file=console.file, width=PIPE_WIDTH, no_color=True).print(table)
     console.print()
-    for reason in (f"#{row.number} failed: {row.reason}" for row in result.rows if row.state == "FAIL"):
-        line(console, reason)
+    failed: dict[str, list[str]] = {}
+    for row in result.rows:
+        if row.state == "FAIL":
+            failed.setdefault(row.reason or "unknown", []).append(f"#{row.number}")
+    for reason, trials in failed.items():
+        line(console, f"failed: {', '.join(trials)}: {reason}")
     if result.interrupted:
         line(console, f"{result.name} was stopped; continue it with")
         line(console, f"  {resume_command}")
