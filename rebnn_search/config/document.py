@@ -44,7 +44,10 @@ class Document:
     overridden: dict[Place, str] = field(default_factory=dict)
 
     def where(self, place: Place) -> str:
-        """The nearest known origin of a place: ``file:line``, or the ``--set`` that put it there."""
+        """The nearest known origin of a place: ``file:line``, or the ``--set`` that put it, or something in it, there."""
+        below = next((text for key, text in self.overridden.items() if key[: len(place)] == place), None)
+        if place and below is not None and place not in self.lines:
+            return below
         for end in range(len(place), -1, -1):
             if place[:end] in self.overridden:
                 return self.overridden[place[:end]]

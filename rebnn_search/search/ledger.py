@@ -135,16 +135,23 @@ class Ledger:
 
     def _finish(self, number: int, state: TrialState, reason: str | None, value: float | None = None) -> None:
         trial = self._handle(number)
-        log = self.reports(number)
-        if log.reports:
-            last = log.reports[-1]
-            trial.set_user_attr(SUMMARY, {"epochs": last.epoch, "reports": last.step, **_headline(last.metrics)})
+        summary = self.summary(number)
+        if summary:
+            trial.set_user_attr(SUMMARY, summary)
         if reason is not None:
             trial.set_user_attr(REASON, reason)
         with _quiet():
             self.study.tell(number, value, state=state)
         self._live.pop(number, None)
         self._reports.pop(number, None)
+
+    def summary(self, number: int) -> dict[str, float]:
+        """The headline metrics of a trial's last report, with ``epochs`` and ``reports`` so far; empty before the first."""
+        known: dict[str, float] = self.trial(number).user_attrs.get(SUMMARY, {})
+        log = self.reports(number).reports if not known else []
+        if not log:
+            return known
+        return {"epochs": log[-1].epoch, "reports": log[-1].step, **_headline(log[-1].metrics)}
 
     def _handle(self, number: int) -> optuna.Trial:
         if number not in self._live:

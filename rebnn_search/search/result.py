@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from rebnn_search.search.ledger import PARAMS, REASON, SUMMARY, Ledger
+from rebnn_search.search.ledger import PARAMS, REASON, Ledger
 from rebnn_search.search.spec import Params, Search, recipe_value
 
 ORDER = ("COMPLETE", "PRUNED", "RUNNING", "FAIL")
@@ -89,15 +89,15 @@ def leaderboard(search: Search, ledger: Ledger, run_ids: Mapping[int, str]) -> l
     metric = search.spec.objective.metric
 
     def rank(trial: FrozenTrial) -> tuple[int, float, int]:
-        value = trial.user_attrs.get(SUMMARY, {}).get(metric, float("inf") * sign)
+        value = ledger.summary(trial.number).get(metric, float("inf") * sign)
         return ORDER.index(trial.state.name), sign * value, trial.number
 
     asked = [t for t in ledger.trials if t.state != TrialState.WAITING and PARAMS in t.user_attrs]
-    return [_row(search, trial, run_ids.get(trial.number)) for trial in sorted(asked, key=rank)]
+    return [_row(search, ledger, trial, run_ids.get(trial.number)) for trial in sorted(asked, key=rank)]
 
 
-def _row(search: Search, trial: FrozenTrial, run_id: str | None) -> Row:
-    summary = trial.user_attrs.get(SUMMARY, {})
+def _row(search: Search, ledger: Ledger, trial: FrozenTrial, run_id: str | None) -> Row:
+    summary = ledger.summary(trial.number)
     params = trial.user_attrs[PARAMS]
     recipe = search.recipe(params)
     return Row(

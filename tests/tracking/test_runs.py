@@ -1,0 +1,107 @@
+import threading
+from pathlib import Path
+
+import pytest
+
+from rebnn_search.tracking import SEARCH_TAG, STATE_TAG, TRIAL_TAG, Point, Runs, Tracker
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/mlflow.db"
+
+
+def history(runs: Runs, run_id: str, key: str) -> list[tuple[int, float]]:
+    return sorted((m.step, m.value) for m in runs.client.get_metric_history(run_id, key))
+
+
+def test_runs_are_made_once_and_found_again(uri: str) -> None:
+    first = Runs(uri, "gamma", "id-1")
+    parent = first.ensure_parent("gamma-1", {"sampler": "tpe"})
+    child = first.ensure_child(3, "flip_ratio #3", {"optimizer.lr": 1e-3})
+    second = Runs(uri, "gamma", "id-1")
+    assert second.ensure_parent("gamma-1", {"sampler": "tpe"}) == parent
+    assert second.ensure_child(3, "flip_ratio #3", {"optimizer.lr": 1e-3}) == child
+    assert Runs(uri, "gamma", "id-other").ensure_parent("gamma-2", {}) != parent
+    run = first.client.get_run(child)
+    assert run.data.params == {"optimizer.lr": "0.001"}
+    assert run.info.run_name == "flip_ratio #3"
+    tags = run.data.tags
+    assert (tags[SEARCH_TAG], tags[TRIAL_TAG], tags[STATE_TAG], tags["mlflow.parentRunId"]) == ("id-1", "3", "RUNNING", parent)
+
+
+def test_a_point_sent_twice_is_one_point(uri: str) -> None:
+    runs = Runs(uri, "gamma", "id-2")
+    runs.ensure_parent("p", {})
+    child = runs.ensure_child(0, "c", {})
+    points = [Point(step, 1000 + step, {"val/loss": 1.0 / step, "val/top1": 50.0}) for step in (1, 2, 3)]
+    runs.log(child, points)
+    runs.log(child, points[1:])
+    assert history(runs, child, "val/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert runs.last_step(child, "val/loss") == 3
+    assert runs.last_step(child, "nothing") == 0
+
+
+def test_more_metrics_than_a_call_takes(uri: str) -> None:
+    runs = Runs(uri, "gamma", "id-3")
+    child = runs.ensure_child(0, "c", {f"p{i}": i for i in range(150)})
+    runs.log(child, [Point(1, 1, {f"m{i}": float(i) for i in range(1500)})])
+    data = runs.client.get_run(child).data
+    assert (len(data.params), len(data.metrics)) == (150, 1500)
+
+
+@pytest.mark.parametrize(("state", "status"), [("COMPLETE", "FINISHED"), ("PRUNED", "KILLED"), ("FAIL", "FAILED")])
+def test_an_end_is_said_once_and_can_be_taken_back(uri: str, state: str, status: str) -> None:
+    runs = Runs(uri, "gamma", f"id-{state}")
+    child = runs.ensure_child(0, "c", {})
+    for _ in range(2):
+        runs.end(child, state, {"reason": "why"}, {"final/val/loss": 0.5})
+    run = runs.client.get_run(child)
+    assert (run.info.status, run.data.tags[STATE_TAG], run.data.tags["reason"]) == (status, state, "why")
+    assert history(runs, child, "final/val/loss") == [(0, 0.5)]
+    assert runs.is_ended(0, state)
+    runs.ensure_child(0, "c", {})
+    assert runs.client.get_run(child).info.status == "RUNNING"
+    assert not runs.is_ended(0, state)
+
+
+def test_the_tracker_keeps_the_order_and_tries_again(uri: str) -> None:
+    tracker = Tracker(lambda: Runs(uri, "gamma", "id-tracker"))
+    runs = tracker.wait_ready()
+    failures = iter([True, True])
+    failed = threading.Event()
+
+    def shaky(_: Runs) -> None:
+        if next(failures, False):
+            failed.set()
+            raise ConnectionError("away: https://me:secret@host/")
+
+    tracker.start(0, "c", {"a": 1})
+    tracker.do(shaky)
+    for step in (1, 2):
+        tracker.log(0, Point(step, step, {"x": float(step)}))
+    tracker.end(0, "COMPLETE", {}, {})
+    assert failed.wait(60)
+    assert tracker.close(60)
+    assert tracker.trouble is None
+    assert history(runs, runs.children[0], "x") == [(1, 1.0), (2, 2.0)]
+    assert runs.is_ended(0, "COMPLETE")
+
+
+def test_the_tracker_gives_up_when_told_to(uri: str) -> None:
+    tracker = Tracker(lambda: Runs(uri, "gamma", "id-gone"))
+    tracker.wait_ready()
+
+    def gone(_: Runs) -> None:
+        raise ConnectionError("away: https://me:secret@host/")
+
+    tracker.do(gone)
+    assert not tracker.close(0.1)
+    assert tracker.trouble is not None
+    assert "secret" not in tracker.trouble
+
+
+def test_a_database_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("not a database", encoding="utf-8")
+    with pytest.raises(Exception, match="not a database"):
+        Tracker(lambda: Runs(f"sqlite:///{tmp_path}/mlflow.db", "gamma", "x")).wait_ready()
