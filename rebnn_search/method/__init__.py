@@ -1,0 +1,33 @@
+"""The Resilient Binary Neural Network itself: layers, γ-strategies, scaling factors, the step, the statistics. Needs torch alone."""
+
+from rebnn_search.method.binarize import sign
+from rebnn_search.method.gamma import GAMMA, GammaStrategy
+from rebnn_search.method.layers import BinaryConv2d, BinaryLinear, RPReLU, RSign, binary_layers, set_progress, set_weights
+from rebnn_search.method.networks import NETWORKS
+from rebnn_search.method.oscillation import OscillationTracker
+from rebnn_search.method.registry import Registry
+from rebnn_search.method.resilient import ReBNN
+from rebnn_search.method.scaling import SCALE_FLOOR, SCALE_INIT, ScaleInit
+from rebnn_search.method.weights import WEIGHTS, WeightBinarizer
+
+__all__ = [
+    "GAMMA",
+    "NETWORKS",
+    "SCALE_FLOOR",
+    "SCALE_INIT",
+    "WEIGHTS",
+    "BinaryConv2d",
+    "BinaryLinear",
+    "GammaStrategy",
+    "OscillationTracker",
+    "RPReLU",
+    "RSign",
+    "ReBNN",
+    "Registry",
+    "ScaleInit",
+    "WeightBinarizer",
+    "binary_layers",
+    "set_progress",
+    "set_weights",
+    "sign",
+]

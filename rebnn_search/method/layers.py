@@ -1,0 +1,174 @@
+"""The layers of a binary network: activations' sign and PReLU with learnable shifts, binary convolution and linear map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rebnn_search.method.binarize import ShiftedPReLU, ShiftedSign
+from rebnn_search.method.weights import WEIGHTS, WeightBinarizer
+
+
+def _per_channel(channels: int, value: float) -> nn.Parameter:
+    return nn.Parameter(torch.full((1, channels), value))
+
+
+def _shaped(parameter: Tensor, x: Tensor) -> Tensor:
+    return parameter.view(1, -1, *[1] * (x.dim() - 2)).to(x.dtype)
+
+
+class RSign(nn.Module):
+    """sign(x + shift), shift learnable per channel (ReActNet). Backward: max(0, 2 − 2|x + shift|).
+
+    Args:
+        channels: C of the input (N, C, ...).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.shift = _per_channel(channels, 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Binarize (N, C, ...) to {-1, +1}."""
+        out: Tensor = ShiftedSign.apply(x, _shaped(self.shift, x))
+        return out
+
+
+class RPReLU(nn.Module):
+    """PReLU between two learnable shifts per channel (ReActNet): u + out_shift where u = x − in_shift > 0, slope·u + out_shift else.
+
+    Args:
+        channels: C of the input (N, C, ...).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.in_shift = _per_channel(channels, 0.0)
+        self.slope = _per_channel(channels, 0.25)
+        self.out_shift = _per_channel(channels, 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to (N, C, ...)."""
+        parameters = (_shaped(p, x) for p in (self.in_shift, self.slope, self.out_shift))
+        out: Tensor = ShiftedPReLU.apply(x, *parameters)
+        return out
+
+
+class BinaryLayer(nn.Module):
+    """A layer whose weights pass through a weight binarizer. No bias: a BatchNorm, or the next shift, takes its place.
+
+    Args:
+        shape: Of the latent weights (C_out, ...), which begin uniform in ±1/√M.
+        weights: Name of the weight binarizer.
+    """
+
+    def __init__(self, shape: tuple[int, ...], weights: str) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(math.prod(shape[1:]))
+        self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+        self.binarizer: WeightBinarizer
+        self.set_weights(weights)
+
+    def set_weights(self, weights: str) -> None:
+        """Change the weight binarizer and keep the latent weights.
+
+        Raises:
+            ValueError: If there is no such binarizer.
+        """
+        self.binarizer = WEIGHTS.get_class(weights)(self.weight.detach())
+
+    def binarized(self) -> Tensor:
+        """The weights that the layer uses, shaped as ``weight``."""
+        used: Tensor = self.binarizer(self.weight)
+        return used
+
+    def signs(self) -> Tensor:
+        """Where the binary weights are +1: bool, shaped as ``weight``."""
+        return self.binarizer.signs(self.weight.detach())
+
+
+class BinaryConv2d(BinaryLayer):
+    """A convolution with binarized weights.
+
+    Args:
+        in_channels: C_in of the input (N, C_in, H, W).
+        out_channels: C_out.
+        kernel_size: Side of the square kernel.
+        stride: Of the kernel's positions.
+        padding: Zeros around the input.
+        weights: Name of the weight binarizer.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        *,
+        weights: str = "rebnn",
+    ) -> None:
+        super().__init__((out_channels, in_channels, kernel_size, kernel_size), weights)
+        self.stride, self.padding = stride, padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, C_in, H, W) to (N, C_out, H', W')."""
+        return F.conv2d(x, self.binarized(), None, self.stride, self.padding)
+
+    def extra_repr(self) -> str:
+        """The layer's shape, for printing."""
+        out, in_, kernel, _ = self.weight.shape
+        return f"{in_}, {out}, kernel_size={kernel}, stride={self.stride}, padding={self.padding}"
+
+
+class BinaryLinear(BinaryLayer):
+    """A linear map with binarized weights.
+
+    Args:
+        in_features: Of the input (N, in_features).
+        out_features: Of the output.
+        weights: Name of the weight binarizer.
+    """
+
+    def __init__(self, in_features: int, out_features: int, *, weights: str = "rebnn") -> None:
+        super().__init__((out_features, in_features), weights)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_features) to (N, out_features)."""
+        return F.linear(x, self.binarized())
+
+    def extra_repr(self) -> str:
+        """The layer's shape, for printing."""
+        return f"{self.weight.shape[1]}, {self.weight.shape[0]}"
+
+
+def binary_layers(model: nn.Module) -> list[tuple[str, BinaryLayer]]:
+    """The binary layers of a model with their names, in the order the model defines them; those with real weights included."""
+    return list(_binary_layers(model))
+
+
+def _binary_layers(model: nn.Module) -> Iterator[tuple[str, BinaryLayer]]:
+    for name, module in model.named_modules():
+        if isinstance(module, BinaryLayer):
+            yield name, module
+
+
+def set_progress(model: nn.Module, fraction: float) -> None:
+    """Tell every weight binarizer of a model how much of training is done, from 0 to 1."""
+    for _, layer in binary_layers(model):
+        layer.binarizer.set_progress(fraction)
+
+
+def set_weights(model: nn.Module, weights: str) -> None:
+    """Give every binary layer of a model another weight binarizer, keeping the latent weights.
+
+    Raises:
+        ValueError: If there is no such binarizer.
+    """
+    for _, layer in binary_layers(model):
+        layer.set_weights(weights)

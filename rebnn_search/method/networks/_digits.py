@@ -1,0 +1,30 @@
+"""A small residual binary network for small images."""
+
+from __future__ import annotations
+
+from rebnn_search.method.networks._base import NETWORKS, ResidualNetwork, small_stem
+
+
+@NETWORKS.register("digits_resnet")
+class DigitsResNet(ResidualNetwork):
+    """Three stages of ReActNet units, of ``width``, 2·``width`` and 4·``width`` channels, for images of 8×8 and more.
+
+    Args:
+        in_channels: Channels of the images.
+        num_classes: Size of the logits.
+        image_size: Side of the images; not used, any from 4 works.
+        weights: Name of the weight binarizer.
+        width: Channels of the first stage.
+        depth: Units in each stage.
+
+    Raises:
+        ValueError: If width or depth is below 1.
+    """
+
+    def __init__(
+        self, *, in_channels: int, num_classes: int, image_size: int, weights: str = "rebnn", width: int = 16, depth: int = 1
+    ) -> None:
+        if width < 1 or depth < 1:
+            raise ValueError(f"width and depth must be at least 1, not {width} and {depth}")
+        widths = [width, 2 * width, 4 * width]
+        super().__init__(small_stem(in_channels, width), width, widths, [depth] * 3, num_classes, weights)

@@ -1,0 +1,47 @@
+"""The base of weight binarizers and their registry.
+
+To add one: a module beside this file with a subclass of `WeightBinarizer` under ``@WEIGHTS.register("name")``, imported in
+``__init__``. Recipes then accept ``weights: name``.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import Tensor, nn
+
+from rebnn_search.method.registry import Registry
+
+
+class WeightBinarizer(nn.Module):
+    """Turns a layer's latent weights into the weights it uses.
+
+    Args:
+        weight: The latent weights (C_out, ...), for the shapes and dtypes of what the binarizer keeps.
+    """
+
+    binary = True
+    """Whether what comes out has two values a channel."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the weights to use, shaped as ``weight``."""
+
+    def signs(self, weight: Tensor) -> Tensor:
+        """Where the binary weights are +1: bool, shaped as ``weight``."""
+        return weight >= 0
+
+    def set_progress(self, fraction: float) -> None:
+        """Hear how much of training is done, from 0 to 1; most have no use for it."""
+
+
+WEIGHTS: Registry[WeightBinarizer] = Registry("weight binarizer")
+"""Weight binarizers by name."""
+
+
+def per_channel(weight: Tensor) -> tuple[int, ...]:
+    """The shape of one value for each output channel, broadcastable to ``weight``."""
+    return (weight.shape[0], *[1] * (weight.dim() - 1))
