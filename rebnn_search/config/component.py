@@ -41,7 +41,8 @@ class Component(Generic[T]):
 
     def dump(self) -> dict[str, Any]:
         """The component as a file would write it."""
-        return {self.key: self.name, **self.options}
+        options = {k: v.dump() if isinstance(v, Component) else v for k, v in self.options.items()}
+        return {self.key: self.name, **options}
 
     def __getitem__(self, option: str) -> Any:
         """An option's value, or the constructor's default."""
@@ -54,7 +55,7 @@ class Component(Generic[T]):
 @cache
 def options_model(cls: Any, context: frozenset[str]) -> type[BaseModel]:
     """The pydantic model of the options of a class: its constructor's arguments less those in ``context``."""
-    hints = get_type_hints(inspect.getattr_static(cls, "__init__", object.__init__))
+    hints = get_type_hints(inspect.getattr_static(cls, "__init__", object.__init__), include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(cls).parameters.items():
         if name in context or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):

@@ -96,7 +96,10 @@ def parse(text: str, source: str) -> Document:
     return document
 
 
-COLLECTION_TAGS = {yaml.MappingNode: "tag:yaml.org,2002:map", yaml.SequenceNode: "tag:yaml.org,2002:seq"}
+COLLECTION_TAGS: dict[type[yaml.Node], str] = {
+    yaml.MappingNode: "tag:yaml.org,2002:map",
+    yaml.SequenceNode: "tag:yaml.org,2002:seq",
+}
 MAX_DEPTH = 50
 """Nesting that no real file has: deeper means an alias inside its own anchor."""
 

@@ -228,11 +228,11 @@ def build_space(parameters: Mapping[str, Parameter]) -> Space:
     ordered: dict[str, Parameter] = {}
     while len(ordered) < len(parameters):
         ready = (n for n, p in parameters.items() if n not in ordered and all(parent in ordered for parent in p.when))
-        name = next(ready, None)
-        if name is None:
+        following = next(ready, None)
+        if following is None:
             circle = next(n for n in parameters if n not in ordered)
             fail("space", (circle, "when"), "goes in a circle: the parameter depends on itself", None)
-        ordered[name] = parameters[name]
+        ordered[following] = parameters[following]
     space = Space(ordered)
     for name in parameters:
         for parent, values in space.requirements(name).items():

@@ -26,7 +26,7 @@ from rebnn_search.config.document import Place
 from rebnn_search.search.pruners import PRUNERS
 from rebnn_search.search.samplers import CONTEXT, SAMPLERS
 from rebnn_search.search.space import Parameter, Space, Value, build_space
-from rebnn_search.training import Recipe
+from rebnn_search.training import Recipe, load_recipe_document
 
 Params = dict[str, Value]
 
@@ -156,7 +156,7 @@ def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
     recipe_path = Path(path).parent / spec.recipe
     if not recipe_path.is_file():
         raise UserError(f"{document.where(('recipe',))}: recipe = {spec.recipe!r}: no such file ({recipe_path})")
-    recipe_document = load(recipe_path)
+    recipe_document = load_recipe_document(recipe_path)
     for key, value in spec.overrides.items():
         try:
             recipe_document.data = with_value(recipe_document.data, tuple(key.split(".")), value)

@@ -1,0 +1,95 @@
+"""Checkpoints that a crash cannot spoil: written whole or not at all, checked when read, loaded without running code."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+MAGIC = b"rebnn_search checkpoint 1\n"
+KEEP = 2
+
+
+class CheckpointDirectory:
+    """The newest checkpoints of one trial.
+
+    A file is ``MAGIC``, the SHA-256 of what follows in hex and a newline, then `torch.save`'s bytes.
+
+    Args:
+        path: The directory; made at the first save.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    def save(self, step: int, state: Mapping[str, Any]) -> Path:
+        """Write a checkpoint and remove all but the newest two.
+
+        Under its name there is nothing or the whole of it, also after a power cut: it is written and synced under another name,
+        then renamed.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        for leftover in self.path.glob("*.partial"):
+            leftover.unlink(missing_ok=True)
+        buffer = io.BytesIO()
+        torch.save(dict(state), buffer)
+        content = buffer.getbuffer()
+        target = self.path / f"{step:08d}.pt"
+        temporary = target.with_suffix(f".{os.getpid()}.partial")
+        with temporary.open("wb") as file:
+            file.write(MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n")
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        _sync_directory(self.path)
+        for old in self._files()[:-KEEP]:
+            old.unlink(missing_ok=True)
+        return target
+
+    def latest(self) -> tuple[int, dict[str, Any]] | None:
+        """Return step and state of the newest sound checkpoint, None if there is none. Warns of damaged ones."""
+        for file in reversed(self._files()):
+            try:
+                return int(file.stem), read_checkpoint(file)
+            except (ValueError, OSError) as error:
+                warnings.warn(f"{error}; falling back to the one before", stacklevel=2)
+        return None
+
+    def _files(self) -> list[Path]:
+        if not self.path.is_dir():
+            return []
+        return sorted(file for file in self.path.iterdir() if re.fullmatch(r"\d{8}\.pt", file.name))
+
+
+def read_checkpoint(file: Path) -> dict[str, Any]:
+    """Read one checkpoint.
+
+    Raises:
+        ValueError: If it is cut short, altered, or no checkpoint; the message names the file.
+        OSError: If it cannot be read.
+    """
+    content = file.read_bytes()
+    head = len(MAGIC) + 65
+    if not content.startswith(MAGIC):
+        raise ValueError(f"{file} is no checkpoint of this version")
+    digest, body = content[len(MAGIC) : head - 1], memoryview(content)[head:]
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        raise ValueError(f"{file} is damaged: its checksum does not match")
+    state: dict[str, Any] = torch.load(io.BytesIO(body), weights_only=True)
+    return state
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

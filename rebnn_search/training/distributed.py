@@ -1,0 +1,35 @@
+"""The process group a trainer finds itself in: one process, or several that train one model together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class World:
+    """Which of how many processes this is."""
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def current(cls) -> World:
+        """The initialised process group, or one process alone."""
+        if dist.is_available() and dist.is_initialized():
+            return cls(dist.get_rank(), dist.get_world_size())
+        return cls()
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Add up over the processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+
+def pick_device(wanted: str | None) -> torch.device:
+    """The wanted device; without a wish the first GPU this process sees, else the CPU."""
+    return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -1,0 +1,37 @@
+"""Loss and accuracy on a split."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from rebnn_search.training.data import Data, Split
+from rebnn_search.training.distributed import World
+from rebnn_search.training.precision import Computing
+
+EVALUATION_BATCH = 512
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, data: Data, split: Split, computing: Computing, world: World) -> dict[str, float]:
+    """Return ``loss`` (mean cross-entropy), ``top1`` and ``top5`` (percent; Top-5 of fewer classes is of all) of a split.
+
+    Every sample counts once over all ranks; all ranks return the same. The network is left in the mode it was in.
+    """
+    training = network.training
+    network.eval()
+    k = min(5, data.num_classes)
+    sums = torch.zeros(3, dtype=torch.float64, device=computing.device)
+    batches = data.batches(split, batch_size=EVALUATION_BATCH, rank=world.rank, world_size=world.size, device=computing.device)
+    for images, labels in batches:
+        with computing.context():
+            logits = network(images.to(memory_format=computing.memory_format))
+        logits = logits.float()
+        hits = logits.topk(k, dim=1).indices == labels[:, None]
+        sums[0] += F.cross_entropy(logits, labels, reduction="sum")
+        sums[1] += hits[:, 0].sum()
+        sums[2] += hits.sum()
+    network.train(training)
+    loss, top1, top5 = (world.sum(sums) / data.size(split)).tolist()
+    return {"loss": loss, "top1": 100 * top1, "top5": 100 * top5}

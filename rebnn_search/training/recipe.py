@@ -1,0 +1,166 @@
+"""The recipe: everything one trial trains, all values fixed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, field_validator, model_validator
+
+from rebnn_search.config import Component, Document, Strict, component, fail, load, validate
+from rebnn_search.method.gamma import GAMMA
+from rebnn_search.method.networks import CONTEXT, NETWORKS
+from rebnn_search.method.scaling import SCALE_INIT
+from rebnn_search.method.weights import WEIGHTS
+from rebnn_search.training.data import DATASETS
+from rebnn_search.training.optimizers import OPTIMIZERS
+from rebnn_search.training.schedules import SCHEDULES
+
+PATH_OPTIONS = ("root", "path")
+"""Options of a dataset that are paths: in a recipe file relative to that file."""
+
+Auto = Literal["auto"]
+
+
+class Loss(Strict):
+    """What is minimised.
+
+    Attributes:
+        label_smoothing: Share of the label's probability spread over all classes.
+    """
+
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class StageOne(Strict):
+    """Training with real weights and binary activations (W32A1) before the weights become binary.
+
+    Attributes:
+        epochs: Epochs of this stage.
+        lr: Its learning rate.
+        weight_decay: Its weight decay.
+    """
+
+    epochs: Annotated[int, Field(ge=1)]
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+
+
+class Precision(Strict):
+    """How it is computed.
+
+    Attributes:
+        dtype: ``float32``, or ``bfloat16`` under autocast; ``auto`` is bfloat16 on a GPU that has it.
+        channels_last: Memory format of convolutions; ``auto`` is true on a GPU.
+        compile: torch.compile the network; ``auto`` is true on a GPU.
+    """
+
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    channels_last: bool | Auto = "auto"
+    compile: bool | Auto = "auto"
+
+
+class Recipe(Strict):
+    """Everything one trial trains.
+
+    Attributes:
+        data: Dataset.
+        network: Network.
+        weights: Weight binarizer of the binary layers.
+        gamma: γ-strategy; for ``weights: rebnn`` alone.
+        scale_init: Scaling-factor init; for ``weights: rebnn`` alone.
+        optimizer: Optimizer, learning rate and weight decay.
+        schedule: Learning-rate schedule, by epoch.
+        epochs: Epochs (of stage two, where there are two).
+        batch_size: Samples a step, over all workers and accumulation.
+        accumulate: Parts a batch is computed in, one after another, to save memory.
+        reports_per_epoch: Validations and reports an epoch.
+        loss: What is minimised.
+        stage_one: Real-weight training before, or none.
+        precision: How it is computed.
+        seed: Of initial weights, order of the data and augmentation.
+    """
+
+    data: component(DATASETS, "dataset", construct=True)  # type: ignore[valid-type]
+    network: component(NETWORKS, "network", context=CONTEXT)  # type: ignore[valid-type]
+    weights: str = "rebnn"
+    gamma: component(GAMMA, "γ-strategy", key="strategy", construct=True) = Component(  # type: ignore[valid-type]
+        "strategy", "flip_ratio", {}, GAMMA["flip_ratio"]
+    )
+    scale_init: component(SCALE_INIT, "scaling-factor init", key="strategy", construct=True) = Component(  # type: ignore[valid-type]
+        "strategy", "mean_abs", {}, SCALE_INIT["mean_abs"]
+    )
+    optimizer: component(OPTIMIZERS, "optimizer", construct=True) = Component(  # type: ignore[valid-type]
+        "name", "adam", {}, OPTIMIZERS["adam"]
+    )
+    schedule: component(SCHEDULES, "schedule", construct=True) = Component(  # type: ignore[valid-type]
+        "name", "linear", {}, SCHEDULES["linear"]
+    )
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    reports_per_epoch: Annotated[int, Field(ge=1)] = 4
+    loss: Loss = Loss()
+    stage_one: StageOne | None = None
+    precision: Precision = Precision()
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("weights")
+    @classmethod
+    def _known_weights(cls, weights: str) -> str:
+        allowed = sorted(name for name, binarizer in WEIGHTS.items() if binarizer.binary)
+        if weights not in allowed:
+            raise ValueError(f"no such weight binarizer; valid are {', '.join(allowed)}")
+        return weights
+
+    @model_validator(mode="after")
+    def _fits(self) -> Recipe:
+        if self.accumulate > self.batch_size:
+            fail("recipe", ("accumulate",), f"must be at most batch_size, {self.batch_size}", self.accumulate)
+        return self
+
+    def dump(self) -> dict[str, Any]:
+        """The recipe as plain data that makes the same recipe again."""
+        return self.model_dump(exclude_none=True)
+
+    def stage_one_recipe(self) -> dict[str, Any]:
+        """Everything stage one depends on, as plain data: what trials that share it must agree on, and nothing else."""
+        assert self.stage_one is not None
+        data = self.dump()
+        shared = ("data", "network", "schedule", "batch_size", "accumulate", "loss", "precision", "seed")
+        optimizer = {**data["optimizer"], "lr": self.stage_one.lr, "weight_decay": self.stage_one.weight_decay}
+        return {name: data[name] for name in shared} | {"optimizer": optimizer, "epochs": self.stage_one.epochs}
+
+    def stage_one_key(self) -> str:
+        """A hash of `stage_one_recipe`: trials with the same key share one stage one."""
+        return hashlib.sha256(json.dumps(self.stage_one_recipe(), sort_keys=True).encode()).hexdigest()[:24]
+
+
+def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe file, with ``KEY=VALUE`` overrides.
+
+    Raises:
+        UserError: Naming file, line, key, value and what is allowed.
+    """
+    return validate(Recipe, load_recipe_document(path, overrides))
+
+
+def load_recipe_document(path: str | Path, overrides: Iterable[str] = ()) -> Document:
+    """Read a recipe file as a document whose relative data paths have become absolute."""
+    document = load(path, overrides)
+    data = document.data.get("data")
+    if isinstance(data, Mapping):
+        folder = Path(path).absolute().parent
+        anchored = {key: str(folder / data[key]) for key in PATH_OPTIONS if isinstance(data.get(key), str)}
+        document.data["data"] = {**data, **anchored}
+    return document
+
+
+def dump_recipe(path: Path, recipe: Recipe, comment: str) -> None:
+    """Write a recipe file with a comment above it; `load_recipe` reads the same recipe from any directory."""
+    text = "".join(f"# {line}\n" for line in comment.splitlines())
+    path.write_text(text + yaml.safe_dump(recipe.dump(), sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -1,0 +1,90 @@
+"""Stage one: real weights, binary activations, trained once for all trials that agree on what it depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from filelock import FileLock
+from torch import Tensor, nn
+
+from rebnn_search.training.checkpoint import CheckpointDirectory
+from rebnn_search.training.data import Data
+from rebnn_search.training.distributed import World
+from rebnn_search.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from rebnn_search.training.trainer import Trainer
+
+
+def stage_one_weights(
+    recipe: Recipe, data: Data, device: torch.device, workspace: Path | None, world: World, trainer: type[Trainer]
+) -> dict[str, Tensor]:
+    """Return the network's state after stage one, trained now unless a trial with the same prefix has done so.
+
+    Trials that ask at the same moment wait for the first; if that one dies its lock is free, and the next goes on from its last
+    checkpoint. The lock and the shared files are rank 0's; the other ranks train along.
+    """
+    if workspace is None:
+        return _train(recipe, data, device, None, trainer)
+    folder = workspace / "stage_one" / recipe.stage_one_key()
+    if world.rank == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            _tell_others(world)
+            return _train(recipe, data, device, folder, trainer)
+    _tell_others(world)
+    return _train(recipe, data, device, folder, trainer)
+
+
+def _tell_others(world: World) -> None:
+    if world.size > 1:
+        dist.barrier()
+
+
+def _train(recipe: Recipe, data: Data, device: torch.device, folder: Path | None, make: type[Trainer]) -> dict[str, Tensor]:
+    trainer = make(stage_one_of(recipe), device=str(device), data=data)
+    checkpoints = None if folder is None else CheckpointDirectory(folder)
+    found = None if checkpoints is None else checkpoints.latest()
+    if found is not None:
+        trainer.load_state_dict(found[1])
+    while not trainer.finished:
+        report = trainer.next_report()
+        if checkpoints is not None and World.current().rank == 0:
+            checkpoints.save(report.step, trainer.state_dict())
+    state: dict[str, Tensor] = trainer.network.state_dict()
+    trainer.close()
+    return state
+
+
+def stage_one_of(recipe: Recipe) -> Recipe:
+    """The recipe of a recipe's stage one: real weights, its own epochs, learning rate and weight decay."""
+    assert recipe.stage_one is not None
+    options: Mapping[str, Any] = {
+        **recipe.optimizer.options, "lr": recipe.stage_one.lr, "weight_decay": recipe.stage_one.weight_decay,
+    }  # fmt: skip
+    return recipe.model_copy(
+        update={
+            "weights": "real",
+            "stage_one": None,
+            "epochs": recipe.stage_one.epochs,
+            "reports_per_epoch": 1,
+            "optimizer": replace(recipe.optimizer, options=options),
+        }
+    )
+
+
+def load_latent_weights(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load a stage-one network's state into one with binary weights, which keeps what its binarizers hold.
+
+    Raises:
+        ValueError: If the two differ in anything else.
+    """
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    wrong = [name for name in missing if ".binarizer." not in name] + list(unexpected)
+    if wrong:
+        raise ValueError(f"the stage-one weights are of another network: {', '.join(wrong)}")

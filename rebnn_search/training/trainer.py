@@ -1,0 +1,261 @@
+"""The trainer that every trial shares."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from rebnn_search.config import UserError
+from rebnn_search.method import OscillationTracker, ReBNN, set_progress
+from rebnn_search.training.data import Data, Split
+from rebnn_search.training.data._base import seeded
+from rebnn_search.training.distributed import World, pick_device
+from rebnn_search.training.evaluation import evaluate
+from rebnn_search.training.optimizers import parameter_groups
+from rebnn_search.training.precision import Computing
+from rebnn_search.training.recipe import Recipe
+from rebnn_search.training.report import Diverged, Report
+from rebnn_search.training.stages import load_latent_weights, stage_one_weights
+
+STATE_VERSION = 1
+
+
+class Trainer:
+    """Trains one recipe, a report at a time.
+
+    Everything is a function of the recipe alone: the process's random state is left as it was found, and interrupted at any
+    report, saved, loaded and continued, training is bit for bit what it would have been (on the CPU). Where torch.distributed is
+    initialised, all its processes train one model together (DDP) and each must call every method.
+
+    Args:
+        recipe: What to train.
+        device: As torch names it; by default the first GPU, else the CPU.
+        workspace: Folder where trainers with the same stage one share it; None trains it for this trainer alone.
+        data: The opened dataset, if it is open already.
+
+    Raises:
+        UserError: If the data is missing or unfit, or too small for one batch.
+    """
+
+    def __init__(
+        self, recipe: Recipe, *, device: str | None = None, workspace: Path | None = None, data: Data | None = None
+    ) -> None:
+        self.recipe = recipe
+        self.data = data or recipe.data.build().open()
+        self._workspace = workspace
+        self._world = World.current()
+        self._computing = Computing(recipe.precision, pick_device(device))
+        self._iterations = self.data.size("train") // recipe.batch_size
+        if self._iterations == 0:
+            raise UserError(f"batch_size = {recipe.batch_size}: the training split has only {self.data.size('train')} samples")
+        self._boundaries = report_boundaries(self._iterations, recipe.reports_per_epoch)
+        self._schedule = recipe.schedule.build()
+        self._rng: list[Tensor] | None = None
+        with self._randomness():
+            self.network: nn.Module = recipe.network.build(
+                in_channels=self.data.channels, num_classes=self.data.num_classes, image_size=self.data.image_size,
+                weights=recipe.weights,
+            ).to(self._computing.device, memory_format=self._computing.memory_format)  # fmt: skip
+        options = recipe.optimizer.build()
+        self._lr = options.lr
+        self.optimizer = options.build(parameter_groups(self.network, options.weight_decay))
+        self.method: ReBNN | OscillationTracker | None = None
+        self._running: nn.Module | None = None
+        self._batches: Iterator[tuple[Tensor, Tensor]] | None = None
+        self._epoch = self._step = self._iteration = self.reports_done = 0
+
+    @property
+    def total_reports(self) -> int:
+        """How many reports there will be in all."""
+        return self.recipe.epochs * len(self._boundaries)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last report was made."""
+        return self.reports_done >= self.total_reports
+
+    def next_report(self) -> Report:
+        """Train up to the next report boundary and validate. The first call trains stage one, if there is one.
+
+        Raises:
+            Diverged: If a loss is no finite number.
+            RuntimeError: If training is finished.
+        """
+        if self.finished:
+            raise RuntimeError("training is finished")
+        with self._randomness():
+            if self.method is None:
+                self._begin()
+            loss, speed = self._train_to(self._boundaries[self.reports_done % len(self._boundaries)])
+            validation = self.evaluate("validation")
+        if not math.isfinite(validation["loss"]):
+            raise Diverged(f"validation loss is {validation['loss']} after iteration {self._iteration}")
+        self.reports_done += 1
+        epoch = self._epoch + self._step / self._iterations
+        lr = self.optimizer.param_groups[0]["lr"]
+        if self._step == self._iterations:
+            self._epoch, self._step, self._batches = self._epoch + 1, 0, None
+        assert self.method is not None
+        metrics = {"train/loss": loss, "train/lr": lr, "train/images_per_second": speed}
+        metrics |= {f"val/{name}": value for name, value in validation.items()}
+        metrics |= {f"oscillation/{name}": value for name, value in self.method.collect().items()}
+        return Report(self.reports_done, epoch, self._iteration, metrics)
+
+    def evaluate(self, split: Split) -> dict[str, float]:
+        """Return ``loss``, ``top1`` and ``top5`` (percent) of a split."""
+        return evaluate(self._running or self.network, self.data, split, self._computing, self._world)
+
+    def _begin(self) -> None:
+        """Start stage two: latent weights, scaling factors, γ."""
+        if self.recipe.stage_one is not None:
+            state = stage_one_weights(self.recipe, self.data, self._computing.device, self._workspace, self._world, Trainer)
+            load_latent_weights(self.network, state)
+        self._attach()
+
+    def _attach(self) -> None:
+        if self.recipe.weights == "rebnn":
+            self.method = ReBNN(
+                self.network,
+                gamma=self.recipe.gamma.build(),
+                scale_init=self.recipe.scale_init.build(),
+                generator=seeded("scale", self.recipe.seed),
+            )
+        else:
+            self.method = OscillationTracker(self.network)
+        self.method.attach(self.optimizer)
+        self._running = self._computing.compiled(self.network)
+        if self._world.size > 1:
+            self._running = DistributedDataParallel(self._running)
+
+    def _train_to(self, boundary: int) -> tuple[float, float]:
+        """Take steps up to one within the epoch; return mean loss since the last report and images per second."""
+        if self._batches is None:
+            self._batches = self._enter_epoch()
+        assert self._running is not None
+        self._running.train()
+        device = self._computing.device
+        losses = torch.zeros((), dtype=torch.float64, device=device)
+        first_bad = torch.full((), -1, dtype=torch.int64, device=device)
+        steps, begun = boundary - self._step, time.perf_counter()
+        while self._step < boundary:
+            images, labels = next(self._batches)
+            loss = self._train_step(images, labels)
+            losses += loss
+            self._step += 1
+            self._iteration += 1
+            first_bad = torch.where((first_bad < 0) & ~torch.isfinite(loss), self._iteration, first_bad)
+        mean, bad = self._world.sum(torch.stack([losses / steps, first_bad.double()])).tolist()
+        seconds = time.perf_counter() - begun
+        if bad >= 0 or not math.isfinite(mean):
+            raise Diverged(f"training loss is no finite number from iteration {int(bad) // self._world.size} on")
+        return mean, steps * self.recipe.batch_size / max(seconds, 1e-9)
+
+    def _enter_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        factor = self._schedule.factor(self._epoch, self.recipe.epochs)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._lr * factor
+        set_progress(self.network, self._epoch / max(1, self.recipe.epochs - 1))
+        return self.data.batches(
+            "train", batch_size=self.recipe.batch_size, seed=self.recipe.seed, epoch=self._epoch, rank=self._world.rank,
+            world_size=self._world.size, device=self._computing.device, shuffle=True, augment=True, drop_last=True,
+            start=self._step,
+        )  # fmt: skip
+
+    def _train_step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Take one optimizer step; return this rank's share of the batch's mean loss, a scalar tensor."""
+        assert self._running is not None
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), dtype=torch.float64, device=images.device)
+        parts = list(zip(images.chunk(self.recipe.accumulate), labels.chunk(self.recipe.accumulate), strict=True))
+        for index, (part, part_labels) in enumerate(parts):
+            sync = index == len(parts) - 1 or not isinstance(self._running, DistributedDataParallel)
+            with _maybe_no_sync(self._running, sync):
+                with self._computing.context():
+                    logits = self._running(part.to(memory_format=self._computing.memory_format))
+                loss = F.cross_entropy(
+                    logits.float(), part_labels, label_smoothing=self.recipe.loss.label_smoothing, reduction="sum"
+                )
+                # A share of the global batch's mean; DDP divides gradients by the number of ranks, so it is undone here.
+                loss = loss / self.recipe.batch_size
+                (loss * self._world.size).backward()
+            total += loss.detach()
+        self.optimizer.step()
+        return total
+
+    @contextmanager
+    def _randomness(self) -> Iterator[None]:
+        """Give torch's global generators this trainer's state, and the process its own back afterwards."""
+        cuda = self._computing.device.type == "cuda"
+        with torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else []):
+            if self._rng is None:
+                torch.manual_seed(self.recipe.seed)
+            else:
+                torch.set_rng_state(self._rng[0])
+                if cuda and len(self._rng) > 1:
+                    torch.cuda.set_rng_state(self._rng[1])
+            yield
+            self._rng = [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if cuda else [])]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on: tensors and plain values, for a checkpoint loaded with weights only."""
+        return {
+            "version": STATE_VERSION,
+            "network": self.network.state_dict(),
+            "method": None if self.method is None else self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self._epoch,
+            "step": self._step,
+            "iteration": self._iteration,
+            "reports": self.reports_done,
+            "rng": self._rng,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where another trainer of the same recipe was.
+
+        Raises:
+            ValueError: If the state is of another version or another recipe.
+        """
+        if state.get("version") != STATE_VERSION:
+            raise ValueError(f"the checkpoint has version {state.get('version')}, this is version {STATE_VERSION}")
+        if state["method"] is not None and self.method is None:
+            self._attach()
+        try:
+            self.network.load_state_dict(state["network"])
+            if self.method is not None and state["method"] is not None:
+                self.method.load_state_dict(state["method"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, KeyError) as error:
+            raise ValueError(f"the checkpoint is of another recipe: {error}") from error
+        self._epoch, self._step, self._iteration = state["epoch"], state["step"], state["iteration"]
+        self.reports_done, self._rng, self._batches = state["reports"], state["rng"], None
+
+    def close(self) -> None:
+        """Let go of the data and of the optimizer's hooks."""
+        self._batches = None
+        if self.method is not None:
+            self.method.detach()
+
+
+def report_boundaries(iterations: int, reports: int) -> list[int]:
+    """The iterations of an epoch after which there is a report: spread evenly, the last at the epoch's end, none twice."""
+    count = min(iterations, reports)
+    return [-(-iterations * (index + 1) // count) for index in range(count)]
+
+
+@contextmanager
+def _maybe_no_sync(network: nn.Module, sync: bool) -> Iterator[None]:
+    if sync or not isinstance(network, DistributedDataParallel):
+        yield
+    else:
+        with network.no_sync():
+            yield
