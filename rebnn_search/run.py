@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from rebnn_search.config import UserError, exit_on_user_error
+from rebnn_search.config.command import python_command
 from rebnn_search.tracking import check_uri, default_uri
 
 if TYPE_CHECKING:
@@ -121,16 +121,6 @@ def _on_signals(stop: Callable[[], None]) -> None:
 
     signal.signal(signal.SIGINT, handle)
     signal.signal(signal.SIGTERM, handle)
-
-
-def python_command() -> list[str]:
-    """The words that call this interpreter from the working directory."""
-    for name in ("python", "python3"):
-        found = shutil.which(name)
-        if found and Path(found).absolute() == Path(sys.executable).absolute():
-            return [name]
-    path = Path(sys.executable)
-    return [str(path.relative_to(Path.cwd()))] if path.is_relative_to(Path.cwd()) else [str(path)]
 
 
 def resume_command(args: argparse.Namespace, name: str) -> str:

@@ -186,7 +186,7 @@ class Trainer:
                 )
                 # A share of the global batch's mean; DDP divides gradients by the number of ranks, so it is undone here.
                 loss = loss / self.recipe.batch_size
-                (loss * self._world.size).backward()
+                torch.autograd.backward(loss * self._world.size)
             total += loss.detach()
         self.optimizer.step()
         return total

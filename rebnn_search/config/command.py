@@ -1,0 +1,17 @@
+"""How to call this program again, for the commands that it prints."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+
+def python_command() -> list[str]:
+    """The words that call this interpreter from the working directory."""
+    for name in ("python", "python3"):
+        found = shutil.which(name)
+        if found and Path(found).absolute() == Path(sys.executable).absolute():
+            return [name]
+    path = Path(sys.executable)
+    return [str(path.relative_to(Path.cwd()))] if path.is_relative_to(Path.cwd()) else [str(path)]
