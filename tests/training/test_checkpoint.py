@@ -1,0 +1,93 @@
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from rebnn_search.training import CheckpointDirectory
+from rebnn_search.training.checkpoint import MAGIC, read_checkpoint
+
+
+def test_the_newest_is_read_and_two_are_kept(tmp_path: Path) -> None:
+    directory = CheckpointDirectory(tmp_path / "c")
+    assert directory.latest() is None
+    for step in (1, 2, 10):
+        directory.save(step, {"value": torch.tensor(float(step)), "names": ["a"], "n": step})
+    assert [file.name for file in sorted(directory.path.iterdir())] == ["00000002.pt", "00000010.pt"]
+    found = directory.latest()
+    assert found is not None
+    assert (found[0], float(found[1]["value"]), found[1]["names"], found[1]["n"]) == (10, 10.0, ["a"], 10)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-1],
+        lambda content: content[:200] + bytes([content[200] ^ 1]) + content[201:],
+        lambda content: b"",
+        lambda content: b"PK" + content[2:],
+    ],
+    ids=["half", "one byte short", "one bit flipped", "empty", "other file"],
+)
+def test_a_damaged_newest_falls_back_with_a_warning(tmp_path: Path, damage) -> None:  # type: ignore[no-untyped-def]
+    directory = CheckpointDirectory(tmp_path)
+    directory.save(1, {"n": 1})
+    newest = directory.save(2, {"n": 2})
+    newest.write_bytes(damage(newest.read_bytes()))
+    with pytest.warns(UserWarning, match=r"00000002\.pt is .*; falling back to the one before"):
+        assert directory.latest() == (1, {"n": 1})
+
+
+def test_loading_runs_no_code(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self):  # type: ignore[no-untyped-def]
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    file = tmp_path / "00000001.pt"
+    directory = CheckpointDirectory(tmp_path)
+    directory.save(1, {"n": 1})
+    import hashlib
+    import io
+
+    buffer = io.BytesIO()
+    torch.save({"evil": Evil()}, buffer)
+    file.write_bytes(MAGIC + hashlib.sha256(buffer.getvalue()).hexdigest().encode() + b"\n" + buffer.getvalue())
+    with pytest.raises(pickle.UnpicklingError):
+        read_checkpoint(file)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_kill_at_any_moment_leaves_a_sound_checkpoint(tmp_path: Path) -> None:
+    code = (
+        "import sys, torch\n"
+        "from pathlib import Path\n"
+        "from rebnn_search.training import CheckpointDirectory\n"
+        "directory = CheckpointDirectory(Path(sys.argv[1]))\n"
+        "directory.save(1, {'step': 1, 'x': torch.ones(200_000)})\n"
+        "print('ready', flush=True)\n"
+        "for step in range(2, 10**6):\n"
+        "    directory.save(step, {'step': step, 'x': torch.full((200_000,), float(step))})\n"
+        "    print(step, flush=True)\n"
+    )
+    for kills in range(3):
+        process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        last = 1
+        assert process.stdout.readline() == "ready\n"
+        for _ in range(5 + 3 * kills):
+            last = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        found = CheckpointDirectory(tmp_path).latest()
+        assert found is not None
+        step, state = found
+        assert step >= last
+        assert state["step"] == step
+        assert (state["x"] == step).all()
+        CheckpointDirectory(tmp_path).save(step + 1, state)
+        assert not list(tmp_path.glob("*.partial"))

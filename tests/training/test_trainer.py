@@ -1,0 +1,213 @@
+import math
+import multiprocessing
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rebnn_search.training import CheckpointDirectory, Diverged, Recipe, Report, Trainer
+from rebnn_search.training.trainer import report_boundaries
+
+Make = Callable[..., Recipe]
+STAGED = "stage_one={epochs: 1, lr: 1e-2}"
+
+
+def finish(trainer: Trainer) -> list[Report]:
+    reports = []
+    while not trainer.finished:
+        reports.append(trainer.next_report())
+    return reports
+
+
+def facts(trainer: Trainer, reports: list[Report]) -> tuple[list[Any], dict[str, Any]]:
+    """Everything that must be the same to the bit: metrics less the speed, and the state."""
+    metrics = [{k: v for k, v in report.metrics.items() if k != "train/images_per_second"} for report in reports]
+    return [(r.step, r.epoch, r.iteration, m) for r, m in zip(reports, metrics, strict=True)], trainer.state_dict()
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b) or (isinstance(a, float) and math.isnan(a) and math.isnan(b))
+
+
+def test_reports_come_as_often_as_asked_and_hold_what_is_promised(recipe: Make) -> None:
+    trainer = Trainer(recipe())
+    reports = finish(trainer)
+    assert [(r.step, r.epoch, r.iteration) for r in reports] == [(1, 0.5, 2), (2, 1.0, 4), (3, 1.5, 6), (4, 2.0, 8)]
+    for report in reports:
+        names = {"train/loss", "train/lr", "train/images_per_second", "val/loss", "val/top1", "val/top5"}
+        assert names <= set(report.metrics)
+        assert {"oscillation/layer_02/flip_ratio", "oscillation/mean/gamma_mean"} <= set(report.metrics)
+        assert 0 <= report.metrics["val/top1"] <= report.metrics["val/top5"] <= 100
+        assert all(map(math.isfinite, report.metrics.values()))
+    with pytest.raises(RuntimeError, match="finished"):
+        trainer.next_report()
+
+
+@pytest.mark.parametrize(
+    ("iterations", "reports", "expected"), [(16, 4, [4, 8, 12, 16]), (5, 2, [3, 5]), (2, 4, [1, 2]), (7, 1, [7])]
+)
+def test_report_boundaries(iterations: int, reports: int, expected: list[int]) -> None:
+    assert report_boundaries(iterations, reports) == expected
+
+
+def test_it_learns(recipe: Make) -> None:
+    trainer = Trainer(recipe("epochs=8", "batch_size=64", "network.width=8", "reports_per_epoch=1"))
+    last = finish(trainer)[-1]
+    assert last.metrics["val/top1"] > 90
+    assert trainer.evaluate("test")["top1"] > 90
+
+
+@pytest.mark.parametrize("weights", ["rebnn", "reactnet", "recu", "sign"])
+def test_every_kind_of_weights_trains(recipe: Make, weights: str) -> None:
+    reports = finish(Trainer(recipe(f"weights={weights}", "epochs=4", "batch_size=64")))
+    assert reports[-1].metrics["val/loss"] < reports[0].metrics["val/loss"]
+    assert reports[0].metrics["oscillation/mean/flip_ratio"] > 0
+
+
+CASES = [
+    (),
+    ("gamma.strategy=constant", "gamma.value=1e-3", "scale_init.strategy=randn_abs"),
+    (STAGED,),
+    ("weights=recu", "data.augment={name: crop_flip, padding: 1, flip: false}", "accumulate=2"),
+    ("optimizer={name: sgd, lr: 0.1, nesterov: true}", "schedule={name: cosine, warmup_epochs: 1}"),
+]
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(case) or "plain")
+def test_interrupted_and_resumed_is_uninterrupted(recipe: Make, tmp_path: Path, case: tuple[str, ...], stop: int) -> None:
+    whole = Trainer(recipe(*case))
+    expected = facts(whole, finish(whole))
+
+    first = Trainer(recipe(*case))
+    reports = [first.next_report() for _ in range(stop)]
+    directory = CheckpointDirectory(tmp_path)
+    directory.save(stop, first.state_dict())
+    torch.manual_seed(12345)
+    torch.rand(7)
+    second = Trainer(recipe(*case))
+    found = directory.latest()
+    assert found is not None
+    second.load_state_dict(found[1])
+    got = facts(second, reports + finish(second))
+    assert same(got[0], expected[0])
+    assert same(got[1], expected[1])
+
+
+def in_fresh_process(recipe: Recipe, queue: Any) -> None:
+    torch.set_num_threads(1)
+    trainer = Trainer(recipe)
+    metrics, state = facts(trainer, finish(trainer))
+    queue.put((metrics, {k: v.numpy() for k, v in state["network"].items()}))
+
+
+def test_a_second_trainer_is_one_in_a_fresh_process(recipe: Make) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        finish(Trainer(recipe("weights=recu", "seed=5", STAGED)))
+        trainer = Trainer(recipe())
+        metrics, state = facts(trainer, finish(trainer))
+    finally:
+        torch.set_num_threads(threads)
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=in_fresh_process, args=(recipe(), queue))
+    process.start()
+    other_metrics, other_network = queue.get(timeout=120)
+    process.join()
+    assert same(metrics, other_metrics)
+    assert all(torch.equal(value, torch.from_numpy(other_network[key])) for key, value in state["network"].items())
+
+
+def test_the_process_s_randomness_is_left_as_it_was(recipe: Make) -> None:
+    torch.manual_seed(99)
+    expected = torch.rand(3)
+    torch.manual_seed(99)
+    finish(Trainer(recipe("epochs=1")))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_seeds_matter(recipe: Make) -> None:
+    losses = [finish(Trainer(recipe("epochs=1", f"seed={seed}")))[-1].metrics["val/loss"] for seed in (0, 0, 1)]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_accumulation_is_the_same_step_where_nothing_depends_on_the_parts(recipe: Make) -> None:
+    net = ("network={name: mlp, width: 16, norm: false}", "epochs=1")
+    one, four = (finish(Trainer(recipe(*net, f"accumulate={n}"))) for n in (1, 4))
+    for a, b in zip(one, four, strict=True):
+        assert a.metrics["train/loss"] == pytest.approx(b.metrics["train/loss"], rel=1e-4)
+
+
+def test_divergence_is_told_with_its_iteration(recipe: Make) -> None:
+    trainer = Trainer(recipe("optimizer={name: sgd, lr: 1e30}", "network={name: mlp, width: 16, norm: false}", "epochs=20"))
+    with pytest.raises(Diverged, match=r"loss is (no finite number from|nan after|inf after) iteration \d+"):
+        finish(trainer)
+
+
+def test_a_batch_larger_than_the_split_is_a_clear_error(recipe: Make) -> None:
+    from rebnn_search.config import UserError
+
+    with pytest.raises(UserError, match="batch_size = 5000: the training split has only 1078 samples"):
+        Trainer(recipe("batch_size=5000"))
+
+
+def test_a_state_of_another_recipe_is_refused(recipe: Make) -> None:
+    first = Trainer(recipe())
+    first.next_report()
+    with pytest.raises(ValueError, match="of another recipe"):
+        Trainer(recipe("network.width=8")).load_state_dict(first.state_dict())
+    with pytest.raises(ValueError, match="version"):
+        Trainer(recipe()).load_state_dict({**first.state_dict(), "version": 0})
+
+
+def test_stage_one_is_trained_once_for_all_that_share_it(recipe: Make, tmp_path: Path) -> None:
+    a = Trainer(recipe(STAGED), workspace=tmp_path)
+    a.next_report()
+    (folder,) = (tmp_path / "stage_one").iterdir()
+    files = {file: file.stat().st_mtime_ns for file in folder.glob("*.pt")}
+    assert files
+    b = Trainer(recipe(STAGED, "gamma.strategy=max_gradient", "scale_init.strategy=fan_in"), workspace=tmp_path)
+    b.next_report()
+    assert {file: file.stat().st_mtime_ns for file in folder.glob("*.pt")} == files
+    alone = Trainer(recipe(STAGED, "gamma.strategy=max_gradient", "scale_init.strategy=fan_in"))
+    alone.next_report()
+    assert same(alone.state_dict()["network"], b.state_dict()["network"])
+
+
+def test_stage_one_s_key_depends_on_what_it_depends_on(recipe: Make) -> None:
+    key = recipe(STAGED).stage_one_key()
+    for same_prefix in ("gamma.strategy=constant", "scale_init.strategy=fan_in", "weights=recu", "epochs=9", "optimizer.lr=0.5",
+                        "reports_per_epoch=1", "optimizer.weight_decay=0.1"):  # fmt: skip
+        assert recipe(STAGED, same_prefix).stage_one_key() == key, same_prefix
+    for other in ("seed=1", "network.width=8", "batch_size=128", "data.validation=0.3", "stage_one.epochs=2", "stage_one.lr=0.1",
+                  "schedule.name=cosine", "loss.label_smoothing=0.1", "optimizer={name: sgd, lr: 0.1}"):  # fmt: skip
+        assert recipe(STAGED, other).stage_one_key() != key, other
+
+
+def test_training_needs_neither_ray_optuna_nor_mlflow() -> None:
+    code = (
+        "import sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in {'ray', 'optuna', 'mlflow'}:\n"
+        "            raise ImportError(f'{name} is blocked')\n"
+        "sys.meta_path.insert(0, Block())\n"
+        "import rebnn_search.method, rebnn_search.train\n"
+        "from rebnn_search.training import Trainer, load_recipe\n"
+        "trainer = Trainer(load_recipe(sys.argv[1], ['epochs=1', 'network.width=4', 'batch_size=256']))\n"
+        "print(trainer.next_report().metrics['val/loss'])\n"
+    )
+    digits = Path(__file__).parents[2] / "trials" / "digits.yaml"
+    subprocess.run([sys.executable, "-c", code, str(digits)], check=True, timeout=120, stdout=subprocess.DEVNULL)
