@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 from rebnn_search.config import UserError
 
 SQLITE = "sqlite:///"
+CONNECT_SECONDS = 5.0
 
 
 def default_uri() -> str:
@@ -23,7 +25,8 @@ def check_uri(uri: str) -> str:
     """Return a tracking URI in a form that means the same in every directory.
 
     Raises:
-        UserError: If the scheme is none that MLflow tracks to, or an SQLite file's directory does not exist.
+        UserError: If the scheme is none that MLflow tracks to, an SQLite file's directory does not exist, or no server answers at
+            an http address.
     """
     if uri.startswith(SQLITE):
         path = Path(uri.removeprefix(SQLITE)).absolute()
@@ -33,12 +36,26 @@ def check_uri(uri: str) -> str:
             raise UserError(f"--tracking-uri {uri}: {path} is a directory; name the database file in it")
         return f"{SQLITE}{path}"
     scheme = urlsplit(uri).scheme
-    if scheme in ("http", "https") or scheme.split("+")[0] in ("postgresql", "mysql", "mssql"):
+    if scheme in ("http", "https"):
+        _check_reachable(uri)
+        return uri
+    if scheme.split("+")[0] in ("postgresql", "mysql", "mssql"):
         return uri
     raise UserError(
         f"--tracking-uri {hide_secrets(uri)}: expected sqlite:///PATH, a database URL (postgresql://, mysql://, mssql://) "
         "or the http(s):// address of an MLflow server"
     )
+
+
+def _check_reachable(uri: str) -> None:
+    # MLflow's own client tries for minutes before it says so.
+    parts = urlsplit(uri)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        with socket.create_connection((parts.hostname or "", port), CONNECT_SECONDS):
+            pass
+    except (OSError, ValueError) as error:
+        raise UserError(f"--tracking-uri {hide_secrets(uri)}: the server cannot be reached: {error}") from None
 
 
 def hide_secrets(text: str) -> str:

@@ -1,0 +1,226 @@
+"""The command as a user runs it: real Ray, real MLflow, real signals."""
+
+import json
+import re
+import signal
+import sqlite3
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from mlflow import MlflowClient
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from rebnn_search.training import Trainer, load_recipe
+
+
+def study(storage: Path) -> optuna.Study:
+    return optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(storage / "study.journal"))))
+
+
+def agree(result: dict[str, Any]) -> list[Any]:
+    """Check that JSON, journal and MLflow say the same of every trial; return MLflow's child runs."""
+    trials = study(Path(result["storage"])).trials
+    client = MlflowClient(result["tracking_uri"])
+    experiment = client.get_experiment_by_name(result["experiment"])
+    runs = client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{result['parent_run_id']}'")
+    assert len(runs) == len(trials) == len(result["trials"])
+    by_number = {int(run.data.tags["rebnn_search.trial"]): run for run in runs}
+    for row, trial in zip(result["trials"], trials, strict=True):
+        run = by_number[row["number"]]
+        assert row["number"] == trial.number
+        assert row["state"] == trial.state.name == run.data.tags["state"]
+        assert row["run_id"] == run.info.run_id
+        assert row["params"] == trial.params
+        assert {k: str(v) for k, v in trial.params.items()} == run.data.params
+        history = sorted((m.step, m.value) for m in client.get_metric_history(run.info.run_id, "val/loss"))
+        assert history == sorted(trial.intermediate_values.items())
+        if trial.state.name == "COMPLETE":
+            assert row["val_loss"] == trial.value == history[-1][1] == run.data.metrics["final/val/loss"]
+        if history:
+            assert row["epochs"] == run.data.metrics["final/epochs"] == history[-1][0] / 4
+    return runs
+
+
+def points_once(tracking_uri: str) -> bool:
+    with sqlite3.connect(tracking_uri.removeprefix("sqlite:///")) as database:
+        twice = database.execute("select 1 from metrics group by run_uuid, key, step having count(*) > 1").fetchone()
+        return twice is None
+
+
+def test_a_search_from_beginning_to_end(workplace) -> None:  # type: ignore[no-untyped-def]
+    result = workplace.json("--set", "trials=8")
+    assert set(result) == {
+        "name", "storage", "tracking_uri", "experiment", "parent_run_id", "objective", "direction", "trials", "best",
+    }  # fmt: skip
+    assert result["name"] == "tiny_space-1"
+    runs = agree(result)
+    states = [trial["state"] for trial in result["trials"]]
+    assert states.count("PRUNED") >= 1
+    assert all(trial["epochs"] < 2 for trial in result["trials"] if trial["state"] == "PRUNED")
+    complete = [trial for trial in result["trials"] if trial["state"] == "COMPLETE"]
+    assert all(trial["epochs"] == 2 for trial in complete)
+    best = result["best"]
+    assert best["number"] == min(complete, key=lambda trial: trial["val_loss"])["number"]
+    assert any("oscillation/layer_01/flip_ratio" in run.data.metrics for run in runs)
+
+    client = MlflowClient(result["tracking_uri"])
+    parent = client.get_run(result["parent_run_id"])
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["best/test_top1"] == best["test_top1"]
+    assert {a.path for a in client.list_artifacts(result["parent_run_id"])} == {"best.yaml", "leaderboard.md", "search.yaml"}
+    assert points_once(result["tracking_uri"])
+
+    # The written recipe is the chosen trial: trained again, alone and without Ray, it comes out the same.
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    trainer = Trainer(load_recipe(best["recipe"]))
+    while not trainer.finished:
+        last = trainer.next_report()
+    torch.set_num_threads(threads)
+    chosen = result["trials"][best["number"]]
+    assert last.metrics["val/loss"] == chosen["val_loss"]
+    assert trainer.evaluate("test")["top1"] == best["test_top1"]
+
+    # Resuming a finished search runs nothing, reads the test split no second time and says the same.
+    again = workplace.json("--resume")
+    assert again == result
+    # It can grow.
+    grown = workplace.json("--resume", "--trials", "9")
+    assert grown["trials"][:8] == result["trials"]
+    assert len(grown["trials"]) == 9
+    agree(grown)
+
+
+def test_the_text_output_names_everything_a_user_needs_next(workplace) -> None:  # type: ignore[no-untyped-def]
+    out = workplace.run("--trials", "3", "--name", "mine").stdout
+    assert re.search(r"\[3/3\] \w+", out)
+    for heading in (
+        "rank",
+        "trial",
+        "γ-strategy",
+        "γ value",
+        "lr",
+        "scale init",
+        "val loss",
+        "Top-1",
+        "Top-5",
+        "flip ratio",
+        "epochs",
+    ):
+        assert heading in out
+    assert re.search(r"chosen: trial #\d, test Top-1 [\d.]+ %, Top-5 [\d.]+ %", out)
+    assert f"its recipe: {workplace.path}/results/mine/best.yaml" in out
+    assert f"mlflow ui --backend-store-uri sqlite:///{workplace.path}/mlflow.db" in out
+    assert "-m rebnn_search.run tiny_space.yaml --resume --name mine" in out
+    assert not [line for line in out.splitlines() if re.search(r"ray|tune|WARNING", line, re.IGNORECASE) and "compare" not in line
+                and "rebnn_search.run" not in line]  # fmt: skip
+
+
+def sequence(storage: Path) -> list[tuple[Any, ...]]:
+    trials = study(storage).trials
+    return [(t.number, t.state.name, t.params, t.value, t.intermediate_values) for t in trials]
+
+
+def test_killed_driver_and_interrupt_then_resume_equals_uninterrupted(workplace) -> None:  # type: ignore[no-untyped-def]
+    one = ("--set", "resources={max_concurrent: 1}")
+    whole = workplace.json(*one, "--name", "whole")
+
+    process = workplace.start(*one, "--name", "broken")
+    for line in process.stdout:
+        if line.startswith("[2/6]"):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = sequence(workplace.path / "results" / "broken")
+    assert sum(state in ("COMPLETE", "PRUNED") for _, state, *_ in before) >= 2
+
+    process = workplace.start(*one, "--name", "broken", "--resume")
+    for line in process.stdout:
+        if line.startswith("[4/6]"):
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.stdout.read()
+    assert process.wait() == 130, rest
+    assert "broken was stopped; continue it with" in rest
+    database = sqlite3.connect(workplace.path / "mlflow.db")
+    assert database.execute("select count(*) from runs where status = 'RUNNING'").fetchone() == (0,)
+
+    resumed = workplace.json(*one, "--name", "broken", "--resume")
+    agree(resumed)
+    assert points_once(resumed["tracking_uri"])
+    assert sequence(Path(resumed["storage"])) == sequence(Path(whole["storage"]))
+    assert resumed["best"] | {"recipe": ""} == whole["best"] | {"recipe": ""}
+
+
+def test_a_trial_that_diverges_fails_with_its_reason_and_the_others_go_on(workplace) -> None:  # type: ignore[no-untyped-def]
+    (workplace.path / "tiny_space.yaml").write_text(
+        "recipe: tiny.yaml\n"
+        "set: {optimizer.name: sgd, network: {name: mlp, width: 16, norm: false}, epochs: 4}\n"
+        "space: {optimizer.lr: {log_uniform: [1e-3, 1e30]}}\n"
+        "fixed: [{optimizer.lr: 1e30}, {optimizer.lr: 1e-2}]\n"
+        "trials: 2\n",
+        encoding="utf-8",
+    )
+    result = workplace.json()
+    assert [trial["state"] for trial in result["trials"]] == ["FAIL", "COMPLETE"]
+    assert result["best"]["number"] == 1
+    runs = agree(result)
+    failed = next(run for run in runs if run.data.tags["state"] == "FAIL")
+    assert re.match(r"diverged: .* iteration \d+", failed.data.tags["reason"])
+    assert failed.info.status == "FAILED"
+    assert study(Path(result["storage"])).trials[0].user_attrs["reason"] == failed.data.tags["reason"]
+
+
+BAD = [
+    (("--trials", "0"), "--trials 0: a search needs at least one trial"),
+    (("--resume",), "nothing to resume"),
+    (("--resume", "--name", "none"), "no such search"),
+    (("--name", "../out"), "--name '../out': use letters"),
+    (("--tracking-uri", "sqlite:///nowhere/x.db"), "there is no directory"),
+    (("--tracking-uri", "http://127.0.0.1:9"), "cannot be reached"),
+    (("--set", "optimizer.lrr=1"), "--set optimizer.lrr=1: optimizer.lrr = 1: unknown key; did you mean 'lr'?"),
+    (("--set", "data.name=digitz"), "no such dataset; did you mean 'digits'?"),
+    (("--set", "nonsense"), "expected KEY=VALUE"),
+    (("--storage", "tiny.yaml"), "is a file, not a directory"),
+]
+
+
+@pytest.mark.parametrize(("args", "message"), BAD, ids=[" ".join(args) for args, _ in BAD])
+def test_a_user_s_mistake_is_one_message_and_leaves_nothing(workplace, args: tuple[str, ...], message: str) -> None:  # type: ignore[no-untyped-def]
+    before = sorted(workplace.path.rglob("*"))
+    done = workplace.run(*args, code=2)
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(workplace.path.rglob("*")) == before
+
+
+def test_dry_run_shows_the_first_configurations_and_writes_nothing(workplace) -> None:  # type: ignore[no-untyped-def]
+    before = sorted(workplace.path.rglob("*"))
+    out = workplace.run("--dry-run").stdout
+    assert sorted(workplace.path.rglob("*")) == before
+    resolved, _, first = out.partition("\n\n")
+    assert yaml.safe_load(resolved)["trials"] == 6
+    assert "tiny_space-1 would begin with:\n  constant value=0 lr=0.01 #0\n  flip_ratio lr=0.01 #1\n" in first
+
+
+def test_a_changed_search_is_refused_with_what_changed(workplace) -> None:  # type: ignore[no-untyped-def]
+    workplace.json("--trials", "1", "--name", "mine")
+    done = workplace.run("--resume", "--name", "mine", "--set", "epochs=3", "--set", "pruner.name=none", code=2)
+    assert "recipe.epochs was 2, is 3" in done.stderr
+    assert "pruner.name was 'median', is 'none'" in done.stderr
+    before = (workplace.path / "results" / "mine" / "study.journal").read_bytes()
+    taken = workplace.run("--name", "mine", code=2)
+    assert "already holds a search: add --resume" in taken.stderr
+    assert (workplace.path / "results" / "mine" / "study.journal").read_bytes() == before
+    second = subprocess.run(
+        workplace.command("--json", "--trials", "1"), cwd=workplace.path, capture_output=True, text=True, check=True
+    )
+    assert json.loads(second.stdout)["name"] == "tiny_space-1"
