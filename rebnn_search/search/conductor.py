@@ -80,12 +80,15 @@ class Conductor:
         self._live[number] = params
         self._tracker.start(number, run_name(number, params), params)
         self._observer.started(number, params, self._ledger.reports(number).last_step)
+        resources = self._search.spec.resources
         return {
             "number": number,
             "recipe": self._search.recipe_data(params),
             "folder": str(self._folder.trial(number).absolute()),
             "workspace": str(self._folder.path.absolute()),
-            "threads": self._search.spec.resources.cpus_per_worker,
+            "threads": resources.cpus_per_worker,
+            "gpus": resources.gpus_per_worker,
+            "workers": resources.workers_per_trial,
         }
 
     def result(self, number: int, result: Mapping[str, Any]) -> bool:
@@ -103,7 +106,7 @@ class Conductor:
             self._tracker.log(number, Point(kept.step, kept.timestamp, kept.metrics))
             self._observer.reported(number, kept)
         elif not kept.final:
-            return False
+            return False  # told again by a worker that was started again
         if kept.final:
             self._end(number, TrialState.COMPLETE, None)
             return True

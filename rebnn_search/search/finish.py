@@ -12,6 +12,7 @@ import yaml
 
 from rebnn_search.config import UserError
 from rebnn_search.search.ledger import PARAMS, Ledger
+from rebnn_search.search.ranks import load_trial
 from rebnn_search.search.result import Best, Result, leaderboard
 from rebnn_search.search.spec import Search
 from rebnn_search.search.storage import SearchFolder, write_atomically
@@ -61,7 +62,7 @@ def _evaluate_test(data: dict[str, Any], checkpoints: str, workspace: str, threa
     if found is None:
         return None
     trainer = Trainer(Recipe.model_validate(data), workspace=Path(workspace))
-    trainer.load_state_dict(found[1])
+    load_trial(trainer, found[1])
     scores: dict[str, float] = trainer.evaluate("test")
     return scores
 

@@ -7,87 +7,111 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import torch
+import ray
 from ray import tune
 
 from rebnn_search.config import UserError
+from rebnn_search.search.ranks import Rank, dump_trial, free_address, start_peers
 from rebnn_search.search.storage import write_atomically
-from rebnn_search.training import CheckpointDirectory, Diverged, Recipe, Trainer
+from rebnn_search.training import CheckpointDirectory, Diverged, Report
 
 CHECKPOINT_SHARE = 0.05
 """Most of a trial's time that writing checkpoints may take; a stop loses at most what lies between two."""
 
 
 class RecipeTrial(tune.Trainable):
-    """Trains one recipe. The actor serves one trial after another; nothing of one reaches the next.
+    """Trains one recipe, alone or as rank 0 of several. The actor serves one trial after another; nothing of one reaches the next.
 
     The configuration holds ``number`` (of the trial), ``recipe`` (its data), ``folder`` (the trial's), ``workspace`` (shared by
-    the search, for stage one) and ``threads``. A result holds ``report``, or ``failed`` with a reason that no retry would mend.
+    the search, for stage one), ``threads``, ``gpus`` and ``workers``. A result holds ``report`` and ``final``, or ``failed`` with a
+    reason that no retry would mend.
     """
 
-    _trainer: Trainer | None = None
+    _rank: Rank | None = None
+    _peers: list[Any] | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Begin a trial, or go on with it from its newest checkpoint."""
-        torch.set_num_threads(config["threads"])
+        """Take up a trial; training begins, or goes on from its newest checkpoint, with the first step."""
+        self._config = config
         self._folder = Path(config["folder"])
         self._checkpoints = CheckpointDirectory(self._folder / "checkpoints")
         self._saved_step = 0
         self._saved_at = time.monotonic()
         self._save_seconds = 0.0
-        self._recipe = Recipe.model_validate(config["recipe"])
-        self._workspace = Path(config["workspace"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Put the last trial away and begin another in the same process."""
+        """Put the last trial away and take up another in the same process."""
         self._close()
         self.setup(new_config)
         return True
 
-    def _start(self) -> Trainer:
-        trainer = Trainer(self._recipe, workspace=self._workspace)
-        found = self._checkpoints.latest()
-        if found is not None:
-            self._saved_step, state = found
-            trainer.load_state_dict(state)
-        return trainer
-
     def step(self) -> dict[str, Any]:
         """Train up to the next report."""
         try:
-            if self._trainer is None:
-                self._trainer = self._start()
-            report = self._trainer.next_report()
-            finished = self._trainer.finished
-            if finished or self._due():
-                self._save()
+            if self._rank is None:
+                rank = self._begin()
+                if rank.last is not None:
+                    # Told again: the worker may have died, or its driver, between checkpoint and ledger.
+                    return self._told(rank)
+            else:
+                rank = self._rank
+            rank.last = self._next_report(rank)
+            if rank.trainer.finished or self._due():
+                self._save(rank)
         except Diverged as error:
             return {"failed": f"diverged: {error.reason}", "done": True}
         except UserError as error:
             return {"failed": str(error), "done": True}
         except Exception:
+            self._folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self._folder / "error.txt", traceback.format_exc())
             raise
-        return {"report": report, "final": finished, "done": finished}
+        return self._told(rank)
+
+    def _told(self, rank: Rank) -> dict[str, Any]:
+        finished = rank.trainer.finished
+        return {"report": rank.last, "final": finished, "done": finished}
+
+    def _begin(self) -> Rank:
+        address, joining = "", []
+        if self._config["workers"] > 1:
+            if self._peers is None:
+                self._peers = start_peers(self._config)
+            address = free_address()
+            joining = [peer.begin.remote(self._config, i, address) for i, peer in enumerate(self._peers, start=1)]
+        self._rank = Rank(self._config, 0, address)
+        ray.get(joining)
+        self._saved_step = self._rank.trainer.reports_done
+        return self._rank
+
+    def _next_report(self, rank: Rank) -> Report:
+        along = [peer.next_report.remote() for peer in self._peers or []]
+        report = rank.trainer.next_report()
+        ray.get(along)
+        return report
 
     def _due(self) -> bool:
         return self._save_seconds <= CHECKPOINT_SHARE * (time.monotonic() - self._saved_at)
 
-    def _save(self) -> None:
-        assert self._trainer is not None
+    def _save(self, rank: Rank) -> None:
+        assert rank.last is not None
         start = time.monotonic()
-        self._checkpoints.save(self._trainer.reports_done, self._trainer.state_dict())
-        self._saved_step = self._trainer.reports_done
+        self._checkpoints.save(rank.trainer.reports_done, dump_trial(rank.trainer, rank.last))
+        self._saved_step = rank.trainer.reports_done
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - start
 
     def cleanup(self) -> None:
         """Leave a checkpoint of all that was reported: the actor ends, perhaps in the middle of a trial."""
-        if self._trainer is not None and self._trainer.reports_done > self._saved_step:
-            self._save()
+        if self._rank is not None and self._rank.trainer.reports_done > self._saved_step:
+            self._save(self._rank)
         self._close()
+        for peer in self._peers or []:
+            ray.kill(peer)
 
     def _close(self) -> None:
-        if self._trainer is not None:
-            self._trainer.close()
-        self._trainer = None
+        leaving = [peer.end.remote() for peer in self._peers or []]
+        if self._rank is not None:
+            self._rank.close()
+        self._rank = None
+        ray.get(leaving)

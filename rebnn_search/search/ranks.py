@@ -1,0 +1,117 @@
+"""The processes of one trial: rank 0 in Tune's actor, the others in actors of the trial's own placement group.
+
+Because they live in its placement group, and are owned by its actor, ending the trial by any means frees everything it held.
+"""
+
+from __future__ import annotations
+
+import datetime
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+import torch.distributed as dist
+from ray.util import get_current_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from rebnn_search.training import CheckpointDirectory, Recipe, Report, Trainer
+
+COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=10)
+"""How long a rank waits for another before it gives the trial up: longer than any evaluation, shorter than a night."""
+
+
+def dump_trial(trainer: Trainer, report: Report) -> dict[str, Any]:
+    """What a trial's checkpoint holds: the trainer's state and the report that was made of it."""
+    return {"trainer": trainer.state_dict(), "report": asdict(report)}
+
+
+def load_trial(trainer: Trainer, state: Mapping[str, Any]) -> Report:
+    """Bring a trainer to a checkpoint's state. Returns the report made of it: the worker may have died before it was heard."""
+    trainer.load_state_dict(state["trainer"])
+    return Report(**state["report"])
+
+
+class Rank:
+    """One process's trainer of a trial. All ranks are told the same, at the same time.
+
+    Args:
+        config: The trial's, as `rebnn_search.search.trainable.RecipeTrial` describes it.
+        rank: Of this process.
+        address: ``HOST:PORT`` where rank 0 listens; not used by a trial of one process.
+    """
+
+    def __init__(self, config: dict[str, Any], rank: int, address: str) -> None:
+        torch.set_num_threads(config["threads"])
+        self._size = config["workers"]
+        if self._size > 1:
+            backend = "nccl" if torch.cuda.is_available() and config["gpus"] >= 1 else "gloo"
+            dist.init_process_group(
+                backend, init_method=f"tcp://{address}", rank=rank, world_size=self._size, timeout=COLLECTIVE_TIMEOUT
+            )
+        try:
+            self.trainer = Trainer(Recipe.model_validate(config["recipe"]), workspace=Path(config["workspace"]))
+            found = CheckpointDirectory(Path(config["folder"]) / "checkpoints").latest()
+            self.last: Report | None = None
+            if found is not None:
+                self.last = load_trial(self.trainer, found[1])
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the trainer and leave the process group."""
+        if hasattr(self, "trainer"):
+            self.trainer.close()
+        if self._size > 1 and dist.is_initialized():
+            dist.destroy_process_group()
+
+
+class Peer:
+    """A rank other than 0, kept for one trial after another as Tune's actor is."""
+
+    def __init__(self) -> None:
+        self._rank: Rank | None = None
+
+    def begin(self, config: dict[str, Any], rank: int, address: str) -> None:
+        """Put the last trial away and begin another."""
+        self.end()
+        self._rank = Rank(config, rank, address)
+
+    def next_report(self) -> None:
+        """Train along up to the next report."""
+        assert self._rank is not None
+        self._rank.trainer.next_report()
+
+    def end(self) -> None:
+        """Put the trial away."""
+        if self._rank is not None:
+            self._rank.close()
+            self._rank = None
+
+
+PeerActor: Any = ray.remote(Peer)
+
+
+def start_peers(config: dict[str, Any]) -> list[Any]:
+    """Start the peers of a trial of several workers, one in each further bundle of the trial's placement group."""
+    group = get_current_placement_group()
+    options = {"num_cpus": config["threads"], "num_gpus": config["gpus"]}
+    return [
+        PeerActor.options(
+            **options, scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=bundle)
+        ).remote()
+        for bundle in range(1, config["workers"])
+    ]
+
+
+def free_address() -> str:
+    """An address on this node that the other ranks can reach and nothing listens on yet."""
+    host = ray.util.get_node_ip_address()
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        port = probe.getsockname()[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

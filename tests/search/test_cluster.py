@@ -1,0 +1,94 @@
+"""Several workers a trial, over several nodes: real Ray nodes on one machine, with logical GPUs."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from rebnn_search.search.storage import SearchFolder
+
+TWO_WORKERS = "resources={workers_per_trial: 2, gpus_per_worker: 1}"
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A head without GPUs and two nodes with two logical GPUs each."""
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    made.gpu_nodes = [made.add_node(num_cpus=2, num_gpus=2) for _ in range(2)]
+    made.wait_for_nodes()
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def lines(process: subprocess.Popen[str], until: str) -> str:
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if until in line:
+            return seen
+    raise AssertionError(f"ended without {until!r}:\n{seen}")
+
+
+def test_a_search_outlives_a_node_and_gives_every_gpu_back(cluster: Cluster, workplace) -> None:  # type: ignore[no-untyped-def]
+    process = workplace.start("--address", cluster.address, "--set", TWO_WORKERS, "--set", "max_failures=5", "--set", "epochs=6",
+                              "--trials", "4", "--set", "pruner.name=none")  # fmt: skip
+    seen = lines(process, "[1/4]")
+    cluster.remove_node(cluster.gpu_nodes[1], allow_graceful=False)
+    rest = process.stdout.read()
+    assert process.wait(240) == 0, seen + rest
+    result = json.loads(SearchFolder(workplace.path / "results" / "tiny_space-1").result_file.read_text(encoding="utf-8"))
+    assert [trial["state"] for trial in result["trials"]] == ["COMPLETE"] * 4
+
+    ray.init(address=cluster.address, log_to_driver=False)
+    deadline = time.monotonic() + 30
+    while ray.available_resources().get("GPU") != 2.0 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert ray.available_resources().get("GPU") == ray.cluster_resources().get("GPU") == 2.0
+
+
+def trial_workers(root: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process(root).children(recursive=True):
+        try:
+            if "RecipeTrial" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def sequence(result: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [(t["number"], t["state"], t["params"], t["val_loss"], t["epochs"]) for t in result["trials"]]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_worker_s_trial_goes_on_from_its_checkpoint_to_the_same_end(workplace, workers: int) -> None:  # type: ignore[no-untyped-def]
+    same = ("--set", f"resources={{max_concurrent: 1, workers_per_trial: {workers}}}", "--set", "epochs=16", "--trials", "2")
+    whole = workplace.json(*same, "--name", "whole")
+    process = workplace.start(*same, "--name", "broken")
+    checkpoints = workplace.path / "results" / "broken" / "trials" / "0001" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("*.pt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    victims = trial_workers(process.pid)
+    assert victims
+    for victim in victims:
+        os.kill(victim.pid, signal.SIGKILL)
+    rest = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, rest
+    broken = json.loads(SearchFolder(workplace.path / "results" / "broken").result_file.read_text(encoding="utf-8"))
+    assert sequence(broken) == sequence(whole)
+    assert broken["best"]["test_top1"] == whole["best"]["test_top1"]
+    reports = (Path(broken["storage"]) / "trials" / "0001" / "reports.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["step"] for line in reports] == list(range(1, len(reports) + 1))
