@@ -112,7 +112,8 @@ class Trainer:
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """Return ``loss``, ``top1`` and ``top5`` (percent) of a split."""
-        return evaluate(self._running or self.network, self.data, split, self._computing, self._world)
+        network = self.network if self._running is None else self._running
+        return evaluate(network, self.data, split, self._computing, self._world)
 
     def _begin(self) -> None:
         """Start stage two: latent weights, scaling factors, γ."""

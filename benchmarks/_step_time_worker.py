@@ -1,0 +1,193 @@
+"""One contender of step_time.py: says when it is ready, then takes a turn of steps for every line it reads."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import collections.abc
+import importlib.util
+import json
+import platform
+import resource
+import sys
+import time
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rebnn_search.training import Recipe, Trainer
+from rebnn_search.training.data import ResidentData, Samples
+
+CLASSES, SIZE = 10, 32
+Turn = Callable[[], float]
+"""Takes a turn of steps, returns seconds a step."""
+
+
+def published_network(folder: Path) -> nn.Module:
+    """The published ResNet-18 with a stem for images of 32×32.
+
+    Its two faults that stop it from being imported today are met here: it wants a registry of timm's, and
+    ``collections.Iterable``, which Python has called ``collections.abc.Iterable`` alone since 3.10.
+    """
+    file = next((f for f in (folder / "rebnn.py", folder / "2_step2_rebnn" / "rebnn.py") if f.is_file()), None)
+    if file is None:
+        raise SystemExit(f"error: --official {folder}: holds neither rebnn.py nor 2_step2_rebnn/rebnn.py")
+    registry = types.ModuleType("timm.models.registry")
+    registry.register_model = lambda function: function  # type: ignore[attr-defined]
+    sys.modules |= {
+        "timm": types.ModuleType("timm"),
+        "timm.models": types.ModuleType("timm.models"),
+        registry.__name__: registry,
+    }
+    collections.Iterable = collections.abc.Iterable  # type: ignore[attr-defined]
+    spec = importlib.util.spec_from_file_location("published_rebnn", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    network: nn.Module = module.rebnn18(num_classes=CLASSES)
+    network.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+    network.maxpool = nn.Identity()
+    return network
+
+
+def published(args: argparse.Namespace, compile_it: bool) -> Turn:
+    """The published network in the loop of the published training, less what it prints."""
+    network = published_network(args.official).to(args.device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    running = torch.compile(network) if compile_it else network
+    images = torch.randn(args.batch, 3, SIZE, SIZE, device=args.device)
+    labels = torch.randint(CLASSES, (args.batch,), device=args.device)
+
+    def step() -> None:
+        loss = F.cross_entropy(running(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return repeated(step, args)
+
+
+def trainer(args: argparse.Namespace, compile_it: bool) -> Turn:
+    """Our trainer: one report a turn, whose speed is that of the training part."""
+    count = args.batch * args.steps
+
+    def samples(number: int) -> Samples:
+        return Samples(torch.randint(256, (number, 3, SIZE, SIZE), dtype=torch.uint8), torch.randint(CLASSES, (number,)))
+
+    few = samples(8)
+    splits = {"train": samples(count), "validation": few, "test": few}
+    names = [str(label) for label in range(CLASSES)]
+    data = ResidentData(splits, names, torch.full((3,), 128.0), torch.full((3,), 64.0))  # type: ignore[arg-type]
+    recipe = Recipe.model_validate(
+        {
+            "data": {"name": "digits"},  # stands for the data given below
+            "network": {"name": "resnet18", "stem": "cifar"},
+            "optimizer": {"name": "adam", "lr": 1e-3},
+            "schedule": {"name": "constant"},
+            "batch_size": args.batch,
+            "epochs": 10**6,
+            "reports_per_epoch": 1,
+            "precision": {"dtype": "float32", "compile": compile_it, "channels_last": compile_it},
+        }
+    )
+    run = Trainer(recipe, device=args.device, data=data)
+    return lambda: args.batch / run.next_report().metrics["train/images_per_second"]
+
+
+def convolutions(args: argparse.Namespace) -> Turn:
+    """The 16 binary convolutions' arithmetic alone, forward and backward, in whichever memory format is faster."""
+    turns = [repeated(convolution_step(args, layout), args) for layout in (torch.channels_last, torch.contiguous_format)]
+    for turn in turns:
+        turn()
+    return min(turns, key=lambda turn: turn())
+
+
+def convolution_step(args: argparse.Namespace, layout: torch.memory_format) -> Callable[[], None]:
+    """Forward and both gradients of every 3×3 convolution in the units of a ResNet-18 for images of 32×32."""
+    shapes: list[tuple[int, int, int, int]] = []
+    width, side = 64, SIZE
+    for stage, out in enumerate((64, 128, 256, 512)):
+        for index in range(4):
+            stride = 2 if stage and not index else 1
+            shapes.append((width, out, side, stride))
+            width, side = out, side // stride
+    inputs: list[Tensor] = []
+    weights: list[Tensor] = []
+    for in_, out, size, _ in shapes:
+        x, w = torch.randn(args.batch, in_, size, size), torch.randn(out, in_, 3, 3)
+        inputs.append(x.to(args.device, memory_format=layout).requires_grad_())
+        weights.append(w.to(args.device, memory_format=layout).requires_grad_())
+    gradients = [
+        torch.randn(args.batch, out, size // stride, size // stride).to(args.device, memory_format=layout)
+        for _, out, size, stride in shapes
+    ]
+
+    def step() -> None:
+        for x, w, g, (_, _, _, stride) in zip(inputs, weights, gradients, shapes, strict=True):
+            torch.autograd.grad(F.conv2d(x, w, None, stride, 1), (x, w), g)
+
+    return step
+
+
+def repeated(step: Callable[[], None], args: argparse.Namespace) -> Turn:
+    """Make a turn of a step."""
+
+    def turn() -> float:
+        begun = time.perf_counter()
+        for _ in range(args.steps):
+            step()
+        if args.device.startswith("cuda"):
+            torch.cuda.synchronize()
+        return (time.perf_counter() - begun) / args.steps
+
+    return turn
+
+
+MAKERS: dict[str, Callable[[argparse.Namespace], Turn]] = {
+    "published": lambda args: published(args, False),
+    "published compiled": lambda args: published(args, True),
+    "eager": lambda args: trainer(args, False),
+    "compiled": lambda args: trainer(args, True),
+    "convolutions": convolutions,
+}
+
+
+def peak_mib(device: str) -> float:
+    """Most memory used so far: of the device, or of the process (Linux counts KiB, macOS bytes)."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def say(message: dict[str, Any]) -> None:
+    """Answer the parent."""
+    sys.__stdout__.write(json.dumps(message) + "\n")  # type: ignore[union-attr]
+    sys.__stdout__.flush()  # type: ignore[union-attr]
+
+
+def main() -> None:
+    """Serve turns until the input ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("contender", choices=MAKERS)
+    parser.add_argument("--official", type=Path)
+    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--device", required=True)
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    idle = peak_mib(args.device)
+    turn = MAKERS[args.contender](args)
+    name = torch.cuda.get_device_name() if args.device.startswith("cuda") else platform.processor() or platform.machine()
+    say({"torch": torch.__version__, "device": name})
+    for _ in sys.stdin:
+        seconds = turn()
+        say({"seconds": seconds, "peak_mib": peak_mib(args.device) - idle})
+
+
+if __name__ == "__main__":
+    main()
