@@ -5,6 +5,7 @@ All pass on to the `Conductor` and keep nothing of their own, so that Tune's sna
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -39,12 +40,12 @@ class LedgerSearcher(Searcher):
         self._limit = limit
 
     def suggest(self, trial_id: str) -> Any:
-        """Return a configuration, None to wait, or FINISHED."""
+        """Return a configuration, None to wait, or FINISHED, which Tune takes as final."""
         if self._conductor.exhausted:
-            return Searcher.FINISHED
+            return None if self._conductor.live else Searcher.FINISHED
         if self._conductor.live >= self._limit():
             return None
-        return self._conductor.next_trial() or Searcher.FINISHED
+        return self._conductor.next_trial()
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         """Accept that the ledger, not Tune, knows the metric."""
@@ -75,17 +76,17 @@ class LedgerScheduler(_Stateless, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stop a trial that the pruner ended, or that is done."""
-        stop = self._conductor.result(trial.config["number"], result)
+        stop = self._conductor.result(trial.config, result)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Take in a last result: Tune does not show it to `on_trial_result` when the trainable itself says it is done."""
-        self._conductor.result(trial.config["number"], result)
-        self._conductor.put_back(trial.config["number"])
+        self._conductor.result(trial.config, result)
+        self._conductor.put_back(trial.config)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """Put a trial back that was stopped before it began."""
-        self._conductor.put_back(trial.config["number"])
+        self._conductor.put_back(trial.config)
 
 
 class ErrorCallback(_Stateless, Callback):
@@ -96,8 +97,9 @@ class ErrorCallback(_Stateless, Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Fail the trial with what Tune knows of the cause."""
-        error = trial.get_error()
-        self._conductor.error(trial.config["number"], str(error) if error is not None else "the worker died")
+        file = trial.error_file
+        message = Path(file).read_text(encoding="utf-8") if file and Path(file).exists() else "the worker died"
+        self._conductor.error(trial.config, message)
 
 
 class StopWhenAsked(_Stateless, Stopper):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from rebnn_search.search.names import run_name
 from rebnn_search.search.reconcile import end_metrics, end_tags
 from rebnn_search.search.reports import TrackedReport
 from rebnn_search.search.spec import Params, Search
-from rebnn_search.search.storage import SearchFolder
+from rebnn_search.search.storage import SearchFolder, write_atomically
 from rebnn_search.tracking import Point, Tracker
 from rebnn_search.training import Report
 
@@ -31,12 +31,22 @@ class Observer(Protocol):
     def reported(self, number: int, report: TrackedReport) -> None:
         """Tell of a report."""
 
+    def failed(self, number: int, reason: str, times: int) -> None:
+        """Tell that a trial failed for the ``times``-th time and will be started again."""
+
     def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
         """Tell that a trial ended COMPLETE, PRUNED or FAIL."""
 
 
+HOPELESS = 5
+"""So many trials failing, with none ended otherwise before them, end the run: what fails them fails them all."""
+
+
 class Conductor:
     """Decides which trial comes next and what becomes of each report.
+
+    A trial may be handed out several times, after failures of its worker: each is an attempt, and what a former one still has to
+    say is ignored. Tune's own retrying is not used: it gives a trial up at once whose reused actor dies before its first step.
 
     Args:
         search: The resolved search.
@@ -58,7 +68,10 @@ class Conductor:
         self._target = target
         self._todo = deque(ledger.unfinished())
         self._live: dict[int, Params] = {}
+        self._failures: Counter[int] = Counter()
+        self._ends: Counter[TrialState] = Counter()
         self.stopping = False
+        self.hopeless: str | None = None
         ended = {t.number: (t.state.name, t.user_attrs.get(SUMMARY, {})) for t in ledger.trials if t.state.is_finished()}
         observer.began(target, ended)
 
@@ -69,13 +82,11 @@ class Conductor:
 
     @property
     def exhausted(self) -> bool:
-        """Whether every trial has been handed out."""
+        """Whether no trial is left to hand out now; one that Tune holds may yet come back."""
         return self.stopping or (not self._todo and self._ledger.asked >= self._target)
 
-    def next_trial(self) -> dict[str, Any] | None:
-        """The configuration of the next trial for its trainable, or None when there is no more."""
-        if self.exhausted:
-            return None
+    def next_trial(self) -> dict[str, Any]:
+        """Hand out a trial: the configuration for its trainable. Not to be asked for once exhausted."""
         number, params = self._todo.popleft() if self._todo else self._ledger.ask()
         self._live[number] = params
         self._tracker.start(number, run_name(number, params), params)
@@ -83,6 +94,7 @@ class Conductor:
         resources = self._search.spec.resources
         return {
             "number": number,
+            "attempt": self._failures[number],
             "recipe": self._search.recipe_data(params),
             "folder": str(self._folder.trial(number).absolute()),
             "workspace": str(self._folder.path.absolute()),
@@ -91,9 +103,13 @@ class Conductor:
             "workers": resources.workers_per_trial,
         }
 
-    def result(self, number: int, result: Mapping[str, Any]) -> bool:
+    def _is_live(self, config: Mapping[str, Any]) -> bool:
+        return config["number"] in self._live and config["attempt"] == self._failures[config["number"]]
+
+    def result(self, config: Mapping[str, Any], result: Mapping[str, Any]) -> bool:
         """Take in a result of a trial. Whether the trial shall stop now."""
-        if number not in self._live:
+        number: int = config["number"]
+        if not self._is_live(config):
             return True
         if "failed" in result:
             self._end(number, TrialState.FAIL, result["failed"])
@@ -115,15 +131,28 @@ class Conductor:
             return True
         return False
 
-    def error(self, number: int, message: str) -> None:
-        """Give a trial up that Tune has started again as often as it may."""
-        if number not in self._live:
+    def error(self, config: Mapping[str, Any], message: str) -> None:
+        """Hear that a trial raised or its worker died: put it at the head of the queue, or give it up after too many times."""
+        number: int = config["number"]
+        if not self._is_live(config):
             return
-        error_file = self._folder.trial(number) / "error.txt"
-        trace = error_file.read_text(encoding="utf-8") if error_file.exists() else message
+        self._failures[number] += 1
+        trace = self._trace(number, message)
         reason = next((line.strip() for line in reversed(trace.splitlines()) if line.strip()), "the worker died")
+        if self._failures[number] <= self._search.spec.max_failures:
+            self._observer.failed(number, reason, self._failures[number])
+            self._todo.appendleft((number, self._live.pop(number)))
+            return
         self._tracker.do(lambda runs: runs.client.log_text(runs.children[number], trace, "error.txt"))
         self._end(number, TrialState.FAIL, reason)
+
+    def _trace(self, number: int, message: str) -> str:
+        """The traceback that the trial left in its folder, or else what Ray knows; kept in the folder."""
+        file = self._folder.trial(number) / "error.txt"
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, message)
+        return file.read_text(encoding="utf-8")
 
     def _end(self, number: int, state: TrialState, reason: str | None) -> None:
         if state == TrialState.COMPLETE:
@@ -136,11 +165,16 @@ class Conductor:
         trial = self._ledger.trial(number)
         self._tracker.end(number, state.name, end_tags(trial), end_metrics(trial))
         self._observer.finished(number, state.name, reason, trial.user_attrs.get(SUMMARY, {}))
+        self._ends[state] += 1
+        if self._ends[TrialState.FAIL] == HOPELESS == self._ends.total():
+            self.hopeless = reason
+            self.stop()
 
     def stop(self) -> None:
         """Hand out no more trials, and let those that run end at their next report with a checkpoint."""
         self.stopping = True
 
-    def put_back(self, number: int) -> None:
+    def put_back(self, config: Mapping[str, Any]) -> None:
         """Take a trial back from Tune unfinished, for a later resume."""
-        self._live.pop(number, None)
+        if self._is_live(config):
+            del self._live[config["number"]]

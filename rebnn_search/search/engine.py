@@ -14,7 +14,7 @@ from ray import tune
 
 from rebnn_search.config import UserError
 from rebnn_search.search.adapters import MAX_LOOKAHEAD, ErrorCallback, LedgerScheduler, LedgerSearcher, StopWhenAsked
-from rebnn_search.search.conductor import Conductor, Observer
+from rebnn_search.search.conductor import HOPELESS, Conductor, Observer
 from rebnn_search.search.finish import choose, outcome, publish
 from rebnn_search.search.ledger import Ledger
 from rebnn_search.search.quiet import chatter_to
@@ -88,6 +88,10 @@ def run_search(
         result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, conductor.stopping)
         publish(search, folder, tracker, result)
         tracker.close(FLUSH_SECONDS)
+        if conductor.hopeless is not None:
+            raise UserError(
+                f"{folder.name}: the first {HOPELESS} trials all failed, so the search was stopped: {conductor.hopeless}"
+            )
         return outcome(search, folder, ledger, tracking_uri, experiment, runs, best, conductor.stopping)
 
 
@@ -125,7 +129,7 @@ def _tune(search: Search, folder: SearchFolder, conductor: Conductor) -> None:
             scheduler=LedgerScheduler(conductor),
             callbacks=[ErrorCallback(conductor)],
             stop=StopWhenAsked(conductor),
-            max_failures=search.spec.max_failures,
+            max_failures=0,  # the conductor starts failed trials again
             reuse_actors=True,
             raise_on_failed_trial=False,
             trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}",

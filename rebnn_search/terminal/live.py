@@ -48,6 +48,10 @@ class LiveProgress:
         """Take in a report."""
         self._state.reported(number, report)
 
+    def failed(self, number: int, reason: str, times: int) -> None:
+        """Say, above the picture, that a trial will be started again."""
+        self._console.print(Text(f"{self._state.name(number)} failed ({times}): {reason}; starting it again", style="yellow"))
+
     def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
         """Take in a trial's end; a failure's reason stays on the screen."""
         if state == "FAIL":

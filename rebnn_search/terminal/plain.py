@@ -30,6 +30,9 @@ class Silent:
     def reported(self, number: int, report: TrackedReport) -> None:
         """Say nothing."""
 
+    def failed(self, number: int, reason: str, times: int) -> None:
+        """Say nothing."""
+
     def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
         """Say nothing."""
 
@@ -56,6 +59,10 @@ class PlainProgress(Silent):
     def reported(self, number: int, report: TrackedReport) -> None:
         """Take the report in."""
         self._state.reported(number, report)
+
+    def failed(self, number: int, reason: str, times: int) -> None:
+        """Say that a trial will be started again."""
+        self._print(f"trial {self._state.name(number)} failed ({times}): {reason}; starting it again")
 
     def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
         """Say how a trial ended, and how the search stands."""
