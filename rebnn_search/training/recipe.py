@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from rebnn_search.config import Component, Document, Strict, component, fail, load, validate
+from rebnn_search.config import Component, Document, Strict, component, fail, get_value, load, validate, with_value
 from rebnn_search.method.gamma import GAMMA
 from rebnn_search.method.networks import CONTEXT, NETWORKS
 from rebnn_search.method.scaling import SCALE_INIT
@@ -19,9 +19,12 @@ from rebnn_search.method.weights import WEIGHTS
 from rebnn_search.training.data import DATASETS
 from rebnn_search.training.optimizers import OPTIMIZERS
 from rebnn_search.training.schedules import SCHEDULES
+from rebnn_search.training.teachers import TEACHERS
 
 PATH_OPTIONS = ("root", "path")
-"""Options of a dataset that are paths: in a recipe file relative to that file."""
+"""Options of a dataset or a teacher that are paths: in a recipe file relative to that file."""
+PATH_HOLDERS = (("data",), ("loss", "teacher"))
+"""Where in a recipe such options stand."""
 
 Auto = Literal["auto"]
 
@@ -30,10 +33,23 @@ class Loss(Strict):
     """What is minimised.
 
     Attributes:
+        teacher: Trained network whose softmax the network learns, or none. With one the loss is the cross-entropy of the
+            network's logits with the teacher's softmax, as in the published runs; without, the labels' cross-entropy.
+        label_share: Share of the labels' cross-entropy in the loss beside a teacher's.
         label_smoothing: Share of the label's probability spread over all classes.
     """
 
+    teacher: component(TEACHERS, "teacher", construct=True) | None = None  # type: ignore[valid-type]
+    label_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> Loss:
+        if self.teacher is None and self.label_share > 0:
+            fail("loss", ("label_share",), "has no effect without a teacher: the loss is the labels' alone", self.label_share)
+        if self.teacher is not None and self.label_share == 0 and self.label_smoothing > 0:
+            fail("loss", ("label_smoothing",), "has no effect beside a teacher where label_share is 0", self.label_smoothing)
+        return self
 
 
 class StageOne(Strict):
@@ -82,6 +98,7 @@ class Recipe(Strict):
         loss: What is minimised.
         stage_one: Real-weight training before, or none.
         precision: How it is computed.
+        sync_batch_norm: Batch statistics over all workers instead of each worker's own; several workers must then be on GPUs.
         seed: Of initial weights, order of the data and augmentation.
     """
 
@@ -107,6 +124,7 @@ class Recipe(Strict):
     loss: Loss = Loss()
     stage_one: StageOne | None = None
     precision: Precision = Precision()
+    sync_batch_norm: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("weights")
@@ -131,7 +149,7 @@ class Recipe(Strict):
         """Everything stage one depends on, as plain data: what trials that share it must agree on, and nothing else."""
         assert self.stage_one is not None
         data = self.dump()
-        shared = ("data", "network", "schedule", "batch_size", "accumulate", "loss", "precision", "seed")
+        shared = ("data", "network", "schedule", "batch_size", "accumulate", "loss", "precision", "sync_batch_norm", "seed")
         optimizer = {**data["optimizer"], "lr": self.stage_one.lr, "weight_decay": self.stage_one.weight_decay}
         return {name: data[name] for name in shared} | {"optimizer": optimizer, "epochs": self.stage_one.epochs}
 
@@ -150,13 +168,14 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
 
 def load_recipe_document(path: str | Path, overrides: Iterable[str] = ()) -> Document:
-    """Read a recipe file as a document whose relative data paths have become absolute."""
+    """Read a recipe file as a document whose relative paths, of data and teacher, have become absolute."""
     document = load(path, overrides)
-    data = document.data.get("data")
-    if isinstance(data, Mapping):
-        folder = Path(path).absolute().parent
-        anchored = {key: str(folder / data[key]) for key in PATH_OPTIONS if isinstance(data.get(key), str)}
-        document.data["data"] = {**data, **anchored}
+    folder = Path(path).absolute().parent
+    for place in PATH_HOLDERS:
+        holder = get_value(document.data, place)
+        if isinstance(holder, Mapping):
+            anchored = {key: str(folder / holder[key]) for key in PATH_OPTIONS if isinstance(holder.get(key), str)}
+            document.data = with_value(document.data, place, {**holder, **anchored})
     return document
 
 

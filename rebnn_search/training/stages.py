@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from rebnn_search.training.checkpoint import CheckpointDirectory
@@ -19,6 +19,9 @@ from rebnn_search.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from rebnn_search.training.trainer import Trainer
+
+NEWS_SECONDS = 60.0
+"""How often a rank 0 that waits for another trial's stage one tells its ranks so: they would take a longer silence for its death."""
 
 
 def stage_one_weights(
@@ -32,18 +35,35 @@ def stage_one_weights(
     if workspace is None:
         return _train(recipe, data, device, None, trainer)
     folder = workspace / "stage_one" / recipe.stage_one_key()
-    if world.rank == 0:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"):
-            _tell_others(world)
-            return _train(recipe, data, device, folder, trainer)
-    _tell_others(world)
-    return _train(recipe, data, device, folder, trainer)
+    if world.rank > 0:
+        while not _same_everywhere(False, world, device):
+            pass
+        return _train(recipe, data, device, folder, trainer)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock")
+    while not _same_everywhere(_acquired(lock), world, device):
+        pass
+    try:
+        return _train(recipe, data, device, folder, trainer)
+    finally:
+        lock.release()
 
 
-def _tell_others(world: World) -> None:
-    if world.size > 1:
-        dist.barrier()
+def _acquired(lock: FileLock) -> bool:
+    try:
+        lock.acquire(timeout=NEWS_SECONDS)
+    except Timeout:
+        return False
+    return True
+
+
+def _same_everywhere(fact: bool, world: World, device: torch.device) -> bool:
+    """Rank 0's fact, on every rank."""
+    if world.size == 1:
+        return fact
+    told = torch.tensor(fact, device=device)
+    dist.broadcast(told, src=0)
+    return bool(told)
 
 
 def _train(recipe: Recipe, data: Data, device: torch.device, folder: Path | None, make: type[Trainer]) -> dict[str, Tensor]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -20,6 +19,7 @@ from rebnn_search.training.data import Data, Split
 from rebnn_search.training.data._base import seeded
 from rebnn_search.training.distributed import World, pick_device
 from rebnn_search.training.evaluation import evaluate
+from rebnn_search.training.losses import Objective
 from rebnn_search.training.optimizers import parameter_groups
 from rebnn_search.training.precision import Computing
 from rebnn_search.training.recipe import Recipe
@@ -43,7 +43,8 @@ class Trainer:
         data: The opened dataset, if it is open already.
 
     Raises:
-        UserError: If the data is missing or unfit, or too small for one batch.
+        UserError: If data or teacher is missing or unfit, the data too small for one batch, or the recipe is not for so many
+            workers on such devices.
     """
 
     def __init__(
@@ -57,6 +58,8 @@ class Trainer:
         self._iterations = self.data.size("train") // recipe.batch_size
         if self._iterations == 0:
             raise UserError(f"batch_size = {recipe.batch_size}: the training split has only {self.data.size('train')} samples")
+        if recipe.batch_size < self._world.size:
+            raise UserError(f"batch_size = {recipe.batch_size}: leaves nothing to some of the {self._world.size} workers")
         self._boundaries = report_boundaries(self._iterations, recipe.reports_per_epoch)
         self._schedule = recipe.schedule.build()
         self._rng: list[Tensor] | None = None
@@ -65,6 +68,13 @@ class Trainer:
                 in_channels=self.data.channels, num_classes=self.data.num_classes, image_size=self.data.image_size,
                 weights=recipe.weights,
             ).to(self._computing.device, memory_format=self._computing.memory_format)  # fmt: skip
+        if recipe.sync_batch_norm and self._world.size > 1:
+            if self._computing.device.type != "cuda":
+                raise UserError(
+                    "sync_batch_norm: true needs every worker on a GPU: torch synchronises batch statistics there alone"
+                )
+            self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)  # type: ignore[no-untyped-call]
+        self._objective = Objective(recipe.loss, self.data, self._computing)
         options = recipe.optimizer.build()
         self._lr = options.lr
         self.optimizer = options.build(parameter_groups(self.network, options.weight_decay))
@@ -180,13 +190,11 @@ class Trainer:
         for index, (part, part_labels) in enumerate(parts):
             sync = index == len(parts) - 1 or not isinstance(self._running, DistributedDataParallel)
             with _maybe_no_sync(self._running, sync):
+                part_images = part.to(memory_format=self._computing.memory_format)
                 with self._computing.context():
-                    logits = self._running(part.to(memory_format=self._computing.memory_format))
-                loss = F.cross_entropy(
-                    logits.float(), part_labels, label_smoothing=self.recipe.loss.label_smoothing, reduction="sum"
-                )
+                    logits = self._running(part_images)
                 # A share of the global batch's mean; DDP divides gradients by the number of ranks, so it is undone here.
-                loss = loss / self.recipe.batch_size
+                loss = self._objective(logits, part_images, part_labels) / self.recipe.batch_size
                 torch.autograd.backward(loss * self._world.size)
             total += loss.detach()
         self.optimizer.step()

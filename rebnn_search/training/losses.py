@@ -1,0 +1,60 @@
+"""What a trial minimises: the labels' cross-entropy, a teacher's, or a share of each."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rebnn_search.training.data import Data
+from rebnn_search.training.precision import Computing
+from rebnn_search.training.recipe import Loss
+
+
+def distribution_loss(logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """Cross-entropy of a student's logits (N, classes) with a teacher's softmax, summed over the samples.
+
+    −Σ_n Σ_k softmax(teacher)_nk · log softmax(student)_nk (Shen and Savvides, "MEAL V2", 2020; the loss of the published runs).
+    """
+    return F.cross_entropy(logits, teacher_logits.softmax(dim=1), reduction="sum")
+
+
+class Objective:
+    """The loss of a batch.
+
+    Args:
+        loss: What the recipe wants.
+        data: What the teacher must fit.
+        computing: How the teacher computes.
+
+    Raises:
+        UserError: If the teacher is missing or does not fit the data.
+    """
+
+    def __init__(self, loss: Loss, data: Data, computing: Computing) -> None:
+        self._smoothing = loss.label_smoothing
+        self._label_share = 1.0 if loss.teacher is None else loss.label_share
+        self._computing = computing
+        self._teacher: nn.Module | None = None
+        if loss.teacher is not None:
+            teacher = loss.teacher.build().open(data)
+            self._teacher = computing.compiled(teacher.to(computing.device, memory_format=computing.memory_format))
+
+    def __call__(self, logits: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss summed over the samples, a float32 scalar: (1 − label_share)·teacher's + label_share·labels'.
+
+        Args:
+            logits: (N, classes) of the student.
+            images: (N, C, H, W), as the student saw them.
+            labels: (N,) int64.
+        """
+        logits = logits.float()
+        total = logits.new_zeros(())
+        if self._label_share > 0:
+            labels_loss = F.cross_entropy(logits, labels, label_smoothing=self._smoothing, reduction="sum")
+            total = labels_loss if self._teacher is None else self._label_share * labels_loss
+        if self._teacher is not None:
+            with torch.no_grad(), self._computing.context():
+                wanted = self._teacher(images)
+            total = total + (1 - self._label_share) * distribution_loss(logits, wanted.float())
+        return total
