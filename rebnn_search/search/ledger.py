@@ -66,6 +66,7 @@ class Ledger:
 
         self.asked = sum(PARAMS in trial.user_attrs for trial in self.trials)
         """How many trials have been asked for in full."""
+        self._half_asked = [t for t in self.trials if t.state == TrialState.RUNNING and PARAMS not in t.user_attrs]
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -85,14 +86,16 @@ class Ledger:
     def ask(self) -> tuple[int, Params]:
         """Begin the next trial: its number and configuration. A trial that a crash left half asked for comes first."""
         with _quiet():
-            half = next((t for t in self.trials if t.state == TrialState.RUNNING and PARAMS not in t.user_attrs), None)
-            if half is not None:
+            if self._half_asked:
+                half = self._half_asked.pop(0)
                 self.study.sampler = self._make_sampler(half.number)
                 trial = optuna.Trial(self.study, half._trial_id)
             else:
-                number = sum(t.state != TrialState.WAITING for t in self.trials)
+                trials = self.trials
+                queued = bool(trials) and trials[-1].state == TrialState.WAITING
+                number = len(trials) - queued
                 self.study.sampler = self._make_sampler(number)
-                if number < len(self._search.fixed) and number == len(self.trials):
+                if number < len(self._search.fixed) and not queued:
                     self.study.enqueue_trial(self._search.fixed[number])
                 trial = self.study.ask()
             params = self._search.space.suggest(trial)

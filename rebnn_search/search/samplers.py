@@ -16,6 +16,7 @@ from optuna.samplers import BaseSampler
 
 from rebnn_search.config import Component
 from rebnn_search.method.registry import Registry
+from rebnn_search.search.window import WindowSampler
 
 SAMPLERS: Registry[Any] = Registry("sampler")
 """Options are the arguments of Optuna's class of that name, less the seed."""
@@ -48,6 +49,10 @@ SEQUENCES = frozenset({"qmc"})
 """Samplers that walk one sequence over the whole study: reseeding them for each trial would scatter it."""
 
 
+COMPLETE_HISTORY = SEQUENCES | {"brute_force", "random"}
+"""Samplers that must know every trial, or none."""
+
+
 def sampler_factory(sampler: Component[Any], seed: int) -> Callable[[int], BaseSampler]:
     """Return the maker of the sampler of each trial number."""
 
@@ -56,7 +61,7 @@ def sampler_factory(sampler: Component[Any], seed: int) -> Callable[[int], BaseS
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             built: BaseSampler = sampler.build(seed=trial_seed)
-        return built
+        return built if sampler.name in COMPLETE_HISTORY else WindowSampler(built)
 
     return make
 

@@ -1,0 +1,231 @@
+"""What a trial costs beyond its training: the libraries' own wiring beside this project's, on the same trials in one run.
+
+    python benchmarks/overhead.py [--rounds 3] [--json]
+
+Each measurement is a process of its own, the two wirings in turn. A trial trains a tiny network for five reports, one trial at a time on
+one core. Overhead per trial = (wall time from the first trial's start to the search's end − the time the trials spent training)
+/ trials; the start of Ray, the imports and the tracking database's creation are left out for both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RECIPE = """
+data: {name: digits}
+network: {name: mlp, width: 8, depth: 1}
+optimizer: {name: adam, lr: 1e-2}
+epochs: 1
+batch_size: 200
+reports_per_epoch: 5
+"""
+SPACE = """
+recipe: recipe.yaml
+space:
+  optimizer.lr: {log_uniform: [1e-4, 1e-1]}
+  gamma.strategy: {choice: [flip_ratio, max_gradient]}
+pruner: none
+trials: %d
+resources: {max_concurrent: 1}
+"""
+REPORTS = 5
+
+
+def ours(trials: int) -> dict[str, float]:
+    """Run this project's search; times come from its own observer."""
+    import ray
+
+    from rebnn_search.search.engine import run_search
+    from rebnn_search.search.spec import load_search
+    from rebnn_search.search.storage import SearchFolder
+    from rebnn_search.terminal import Silent
+    from rebnn_search.tracking import check_uri
+
+    Path("recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    Path("space.yaml").write_text(SPACE % trials, encoding="utf-8")
+
+    class Clock(Silent):
+        begun = 0.0
+
+        def started(self, number: int, params: Any, resumed_at: int) -> None:
+            self.begun = self.begun or time.perf_counter()
+
+    clock = Clock()
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    result = run_search(
+        load_search("space.yaml"), SearchFolder(Path("results/s-1")), source="space.yaml",
+        tracking_uri=check_uri("sqlite:///mlflow.db"), observer=clock,
+    )  # fmt: skip
+    wall = time.perf_counter() - clock.begun
+    assert sum(row.state == "COMPLETE" for row in result.rows) == trials
+    return {"wall": wall}
+
+
+def theirs(trials: int) -> dict[str, float]:
+    """Run Tuner, OptunaSearch and MLflowLoggerCallback as their documentation wires them."""
+    import mlflow
+    import ray
+    from ray import tune
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+    from ray.tune.search import ConcurrencyLimiter
+    from ray.tune.search.optuna import OptunaSearch
+
+    uri = f"sqlite:///{Path('mlflow.db').absolute()}"
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_experiment("theirs")
+    recipe = str(Path("recipe.yaml").absolute())
+    Path(recipe).write_text(RECIPE, encoding="utf-8")
+
+    def train(config: dict[str, Any]) -> None:
+        import torch
+
+        from rebnn_search.training import Trainer, load_recipe
+
+        torch.set_num_threads(1)
+        trainer = Trainer(load_recipe(recipe, [f"{key}={value}" for key, value in config.items()]))
+        while not trainer.finished:
+            tune.report(dict(trainer.next_report().metrics))
+
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    space = {"optimizer.lr": tune.loguniform(1e-4, 1e-1), "gamma.strategy": tune.choice(["flip_ratio", "max_gradient"])}
+    begun = time.perf_counter()
+    grid = tune.Tuner(
+        tune.with_resources(train, {"cpu": 1}),
+        param_space=space,
+        tune_config=tune.TuneConfig(
+            metric="val/loss", mode="min", num_samples=trials, search_alg=ConcurrencyLimiter(OptunaSearch(), max_concurrent=1)
+        ),
+        run_config=tune.RunConfig(
+            name="theirs", storage_path=str(Path("ray").absolute()), verbose=0,
+            callbacks=[MLflowLoggerCallback(tracking_uri=uri, experiment_name="theirs")],
+        ),
+    ).fit()  # fmt: skip
+    wall = time.perf_counter() - begun
+    assert len(grid) == trials
+    return {"wall": wall}
+
+
+def training(trials: int) -> dict[str, float]:
+    """Train the same trials one after another in one process: the time that is no overhead."""
+    import torch
+
+    from rebnn_search.config import parse, validate
+    from rebnn_search.training import Recipe, Trainer
+
+    torch.set_num_threads(1)
+    recipe = validate(Recipe, parse(RECIPE, "recipe.yaml"))
+    data = recipe.data.build().open()
+    begun = time.perf_counter()
+    for _ in range(trials):
+        trainer = Trainer(recipe, data=data)
+        while not trainer.finished:
+            trainer.next_report()
+    return {"wall": time.perf_counter() - begun}
+
+
+def ledger(finished: int) -> dict[str, float]:
+    """Time what the ledger does for one trial (ask, five reports with the pruner asked, end) over many finished ones."""
+    import optuna
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+    from optuna.trial import TrialState, create_trial
+
+    from rebnn_search.search.ledger import PARAMS, Ledger
+    from rebnn_search.search.reports import TrackedReport
+    from rebnn_search.search.spec import load_search
+    from rebnn_search.search.storage import SearchFolder
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    Path("recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    Path("space.yaml").write_text((SPACE % 20000).replace("pruner: none", "pruner: median"), encoding="utf-8")
+    book = Ledger(SearchFolder(Path.cwd()), load_search("space.yaml"))
+    rng = random.Random(0)
+    distributions = {
+        "optimizer.lr": FloatDistribution(1e-4, 1e-1, log=True), "gamma.strategy": CategoricalDistribution(["flip_ratio", "max_gradient"]),
+    }  # fmt: skip
+    for _ in range(finished):
+        params = {"optimizer.lr": 10 ** rng.uniform(-4, -1), "gamma.strategy": rng.choice(["flip_ratio", "max_gradient"])}
+        value, pruned = rng.random(), rng.random() < 0.5
+        book.study.add_trial(
+            create_trial(
+                state=TrialState.PRUNED if pruned else TrialState.COMPLETE, value=value, params=params, distributions=distributions,
+                intermediate_values={step: value + 1 / step for step in range(1, 3 if pruned else REPORTS + 1)},
+                user_attrs={PARAMS: params},
+            )
+        )  # fmt: skip
+    costs = []
+    for _ in range(20):
+        begun = time.perf_counter()
+        number, _params = book.ask()
+        for step in range(1, REPORTS + 1):
+            book.report(number, TrackedReport(step, step / REPORTS, 1, step == REPORTS, {"val/loss": rng.random()}))
+            book.should_prune(number)
+        book.complete(number)
+        costs.append(time.perf_counter() - begun)
+    return {"wall": statistics.median(costs)}
+
+
+def measure(what: str, count: int) -> float:
+    """Run one measurement in a fresh process and directory."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(Path(__file__).absolute()), "--measure", what, "--count", str(count)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=1800)
+    if done.returncode:
+        raise SystemExit(f"{what} {count} failed:\n{done.stderr[-3000:]}")
+    return float(json.loads(done.stdout.splitlines()[-1])["wall"])
+
+
+def main() -> None:
+    """Measure in turn and print."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--trials", type=int, nargs="+", default=[16, 64])
+    p.add_argument("--json", action="store_true")
+    p.add_argument("--measure", choices=["ours", "theirs", "training", "ledger"], help=argparse.SUPPRESS)
+    p.add_argument("--count", type=int, help=argparse.SUPPRESS)
+    args = p.parse_args()
+    if args.measure:
+        print(json.dumps(globals()[args.measure](args.count)))
+        return
+    found: dict[str, Any] = {"hardware": f"{platform.machine()}, {os.cpu_count()} cores", "python": platform.python_version()}
+    found["versions"] = {name: version(name) for name in ("ray", "optuna", "mlflow", "torch")}
+    for trials in args.trials:
+        rows: dict[str, list[float]] = {"ours": [], "theirs": []}
+        for _ in range(args.rounds):
+            net = measure("training", trials)
+            for what, row in rows.items():
+                row.append((measure(what, trials) - net) / trials)
+        found[f"{trials} trials"] = {
+            **{what: spread(row) for what, row in rows.items()},
+            "ratio": spread([a / b for a, b in zip(rows["ours"], rows["theirs"], strict=True)]),
+        }
+    sizes = (100, 1000, 10000)
+    found["ledger"] = {str(size): spread([measure("ledger", size) for _ in range(args.rounds)]) for size in sizes}
+    if args.json:
+        print(json.dumps(found))
+        return
+    print(f"{found['hardware']}, {found['versions']}, {args.rounds} rounds; seconds a trial beyond training, median [min, max]")
+    for name, row in found.items():
+        if isinstance(row, dict) and name != "versions":
+            for what, (middle, low, high) in row.items():
+                print(f"{name:10} {what:7} {middle:.4f} [{low:.4f}, {high:.4f}]")
+
+
+def spread(values: list[float]) -> tuple[float, float, float]:
+    """Median, least and greatest."""
+    return statistics.median(values), min(values), max(values)
+
+
+if __name__ == "__main__":
+    main()
