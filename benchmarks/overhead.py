@@ -2,9 +2,9 @@
 
     python benchmarks/overhead.py [--rounds 3] [--json]
 
-Each measurement is a process of its own, the two wirings in turn. A trial trains a tiny network for five reports, one trial at a time on
-one core. Overhead per trial = (wall time from the first trial's start to the search's end − the time the trials spent training)
-/ trials; the start of Ray, the imports and the tracking database's creation are left out for both.
+Each measurement is a process of its own, the two wirings in turn. A trial trains a tiny network for five reports, one trial at a
+time on one core. Overhead per trial = (wall time from the first trial's start to the search's end, less the time the trials
+spend training) / trials; the start of Ray, the imports and the tracking database's creation are left out for both.
 """
 
 from __future__ import annotations
@@ -152,7 +152,8 @@ def ledger(finished: int) -> dict[str, float]:
     book = Ledger(SearchFolder(Path.cwd()), load_search("space.yaml"))
     rng = random.Random(0)
     distributions = {
-        "optimizer.lr": FloatDistribution(1e-4, 1e-1, log=True), "gamma.strategy": CategoricalDistribution(["flip_ratio", "max_gradient"]),
+        "optimizer.lr": FloatDistribution(1e-4, 1e-1, log=True),
+        "gamma.strategy": CategoricalDistribution(["flip_ratio", "max_gradient"]),
     }  # fmt: skip
     for _ in range(finished):
         params = {"optimizer.lr": 10 ** rng.uniform(-4, -1), "gamma.strategy": rng.choice(["flip_ratio", "max_gradient"])}

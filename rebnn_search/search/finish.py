@@ -14,7 +14,7 @@ from rebnn_search.config import UserError
 from rebnn_search.search.ledger import PARAMS, Ledger
 from rebnn_search.search.ranks import load_trial
 from rebnn_search.search.result import Best, Result, leaderboard
-from rebnn_search.search.spec import Search
+from rebnn_search.search.spec import Resources, Search
 from rebnn_search.search.storage import SearchFolder, write_atomically
 from rebnn_search.search.table import markdown
 from rebnn_search.tracking import Runs, Tracker
@@ -39,10 +39,8 @@ def choose(search: Search, folder: SearchFolder, ledger: Ledger) -> Best | None:
     data = search.recipe_data(trial.user_attrs[PARAMS])
     known: dict[str, dict[str, float]] = ledger.noted(TEST) or {}
     if str(trial.number) not in known:
-        resources = search.spec.resources
-        evaluate = ray.remote(_evaluate_test).options(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)
         checkpoints = str(folder.checkpoints(trial.number).absolute())
-        scores = ray.get(evaluate.remote(data, checkpoints, str(folder.path.absolute()), resources.cpus_per_worker))
+        scores = _where_it_fits(search.spec.resources, data, checkpoints, str(folder.path.absolute()))
         if scores is None:
             raise UserError(f"{checkpoints}: the checkpoint of the best trial, #{trial.number}, is gone")
         known[str(trial.number)] = scores
@@ -56,7 +54,20 @@ def choose(search: Search, folder: SearchFolder, ledger: Ledger) -> Best | None:
     return Best(trial.number, scores["top1"], scores["top5"], str(folder.best_recipe.absolute()))
 
 
-def _evaluate_test(data: dict[str, Any], checkpoints: str, workspace: str, threads: int) -> dict[str, float] | None:
+def _where_it_fits(resources: Resources, *args: Any) -> dict[str, float] | None:
+    """Evaluate here where a trial could run here too; on the cluster where it needs a GPU or this is but one of the nodes."""
+    if not resources.gpus_per_worker and len(ray.nodes()) == 1:
+        threads = torch.get_num_threads()
+        try:
+            return _evaluate_test(resources.cpus_per_worker, *args)
+        finally:
+            torch.set_num_threads(threads)
+    evaluate = ray.remote(_evaluate_test).options(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)
+    scores: dict[str, float] | None = ray.get(evaluate.remote(resources.cpus_per_worker, *args))
+    return scores
+
+
+def _evaluate_test(threads: int, data: dict[str, Any], checkpoints: str, workspace: str) -> dict[str, float] | None:
     torch.set_num_threads(threads)
     found = CheckpointDirectory(Path(checkpoints)).latest()
     if found is None:
