@@ -1,8 +1,27 @@
 """Datasets by name, opened as splits of normalised batches."""
 
+from rebnn_search.training.data._arrays import Arrays, from_arrays
 from rebnn_search.training.data._augment import AUGMENTATIONS, Augmentation
 from rebnn_search.training.data._base import DATASETS, Data, Dataset, Split
+from rebnn_search.training.data._cifar import Cifar10, Cifar100
 from rebnn_search.training.data._digits import Digits
+from rebnn_search.training.data._folder import ImageFolder, ImageNet
 from rebnn_search.training.data._resident import ResidentData, Samples
 
-__all__ = ["AUGMENTATIONS", "DATASETS", "Augmentation", "Data", "Dataset", "Digits", "ResidentData", "Samples", "Split"]
+__all__ = [
+    "AUGMENTATIONS",
+    "DATASETS",
+    "Arrays",
+    "Augmentation",
+    "Cifar10",
+    "Cifar100",
+    "Data",
+    "Dataset",
+    "Digits",
+    "ImageFolder",
+    "ImageNet",
+    "ResidentData",
+    "Samples",
+    "Split",
+    "from_arrays",
+]

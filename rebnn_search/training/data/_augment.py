@@ -6,6 +6,7 @@ the draws alone. To add one: a subclass of `Augmentation` under ``@AUGMENTATIONS
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
@@ -83,6 +84,71 @@ class CropFlip(Augmentation):
         sample = torch.arange(count, device=images.device).view(-1, 1, 1)
         return padded[sample, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
 
+
+@AUGMENTATIONS.register("imagenet")
+class ImageNetAugmentation(Augmentation):
+    """Random resized crop, horizontal flip and PCA lighting, as in the published runs.
+
+    The crop covers a share of the image drawn uniformly, with an aspect ratio drawn log-uniformly from 3/4 to 4/3, and is scaled back
+    by bilinear interpolation. Lighting adds Σ_k strength·z_k·λ_k·v_k to every pixel of an image, z standard normal, λ and v the
+    eigenvalues and -vectors of ImageNet's colours (Krizhevsky et al., 2012); images of one channel get the mean over colours.
+
+    Args:
+        min_scale: Least share of the image that a crop covers.
+        lighting: Strength; 0 for none.
+        flip: Mirror left to right with probability one half.
+
+    Raises:
+        ValueError: If min_scale is not within (0, 1] or lighting below 0.
+    """
+
+    def __init__(self, *, min_scale: float = 0.08, lighting: float = 0.1, flip: bool = True) -> None:
+        if not 0 < min_scale <= 1:
+            raise ValueError(f"min_scale must be within (0, 1], not {min_scale}")
+        if lighting < 0:
+            raise ValueError(f"lighting must be >= 0, not {lighting}")
+        self.min_scale, self.lighting, self.flip = min_scale, lighting, flip
+
+    def draw(self, count: int, generator: torch.Generator) -> Draws:
+        """Draw ``box`` (count, 4): height, width, top and left as shares of the image; ``flip``; ``light`` (count, 3)."""
+        area = self.min_scale + (1 - self.min_scale) * torch.rand(count, generator=generator)
+        log_ratio = math.log(4 / 3) * (2 * torch.rand(count, generator=generator) - 1)
+        height = (area * torch.exp(-log_ratio)).sqrt().clamp(max=1.0)
+        width = (area * torch.exp(log_ratio)).sqrt().clamp(max=1.0)
+        top = (1 - height) * torch.rand(count, generator=generator)
+        left = (1 - width) * torch.rand(count, generator=generator)
+        return {
+            "box": torch.stack([height, width, top, left], 1),
+            "flip": torch.randint(2, (count,), generator=generator).bool() & self.flip,
+            "light": self.lighting * torch.randn(count, 3, generator=generator),
+        }
+
+    def apply(self, images: Tensor, draws: Draws) -> Tensor:
+        """Crop and scale, flip, light."""
+        height, width, top, left = draws["box"].to(images.dtype).unbind(1)
+        mirror = torch.where(draws["flip"], -1.0, 1.0).to(images.dtype)
+        theta = torch.zeros(len(images), 2, 3, dtype=images.dtype, device=images.device)
+        theta[:, 0, 0], theta[:, 0, 2] = width * mirror, 2 * left + width - 1
+        theta[:, 1, 1], theta[:, 1, 2] = height, 2 * top + height - 1
+        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        cropped = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        colours = torch.tensor(EIGENVECTORS, dtype=images.dtype, device=images.device)
+        values = torch.tensor(EIGENVALUES, dtype=images.dtype, device=images.device)
+        shift = (
+            (draws["light"].to(images.dtype) * values)
+            @ colours.T
+            / torch.tensor(COLOUR_STD, dtype=images.dtype, device=images.device)
+        )
+        if images.shape[1] != 3:
+            shift = shift.mean(1, keepdim=True)
+        return cropped + shift[:, :, None, None]
+
+
+EIGENVALUES = (0.2175, 0.0188, 0.0045)
+EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
+"""Of the covariance of ImageNet's colours in units of 0 to 1; rows are red, green and blue."""
+COLOUR_STD = (0.229, 0.224, 0.225)
+"""What normalisation divided the colours by, in the same units."""
 
 AugmentationOption = component(AUGMENTATIONS, "augmentation", construct=True)
 """Field type of a dataset's ``augment`` option."""

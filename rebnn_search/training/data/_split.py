@@ -45,7 +45,9 @@ def stratified(
     counts = np.bincount(labels.numpy(), minlength=len(classes))
     for name, count in zip(classes, counts, strict=True):
         if count < 2:
-            raise UserError(f"{source}: class {name!r} has {count} sample{'s' * (count != 1)}: too few to split off {what}")
+            raise UserError(
+                f"{source}: class {name!r} has {count} sample{'' if count == 1 else 's'}: too few to split off {what}"
+            )
     size = round(fraction * len(labels))
     if not len(classes) <= size <= len(labels) - len(classes):
         raise UserError(

@@ -1,0 +1,164 @@
+"""Arrays: an .npz file, or what is in memory already."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rebnn_search.config import Component, UserError
+from rebnn_search.training.data._augment import AUGMENTATIONS, AugmentationOption
+from rebnn_search.training.data._base import DATASETS, Data, Dataset
+from rebnn_search.training.data._resident import ResidentData, Samples, channel_statistics
+from rebnn_search.training.data._split import check_fractions, stratified
+
+Array = np.ndarray[Any, Any]
+
+
+@DATASETS.register("arrays")
+class Arrays(Dataset):
+    """An ``.npz`` file with ``X`` and ``y``; optionally ``X_test`` and ``y_test``, else a share of the samples is the test split.
+
+    Args:
+        path: The file.
+        validation: Share of the samples for validation.
+        test: Share of the samples for the test, where the file has none.
+        split_seed: Of the stratified splits.
+        augment: Augmentation of training batches.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        validation: float = 0.2,
+        test: float = 0.2,
+        split_seed: int = 0,
+        augment: AugmentationOption = Component("name", "none", {}, AUGMENTATIONS["none"]),  # noqa: B008 - frozen
+    ) -> None:
+        check_fractions(validation=validation, test=test)
+        self.path, self.validation, self.test = Path(path), validation, test
+        self.split_seed, self.augment = split_seed, augment
+
+    def open(self) -> Data:
+        """Read, check and split."""
+        try:
+            file = np.load(self.path, allow_pickle=False)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise UserError(f"data.path: {self.path}: is no .npz but a single array; save X and y with numpy.savez")
+            with file:
+                arrays = {name: file[name] for name in file.files}
+        except FileNotFoundError:
+            raise UserError(f"data.path: {self.path}: no such file") from None
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(f"data.path: {self.path}: is no .npz of plain arrays: {error}") from None
+        for name in ("X", "y"):
+            if name not in arrays:
+                raise UserError(f"data.path: {self.path}: has no array {name!r}; it holds {', '.join(arrays) or 'none'}")
+        given_test = (arrays["X_test"], arrays["y_test"]) if {"X_test", "y_test"} <= arrays.keys() else None
+        return from_arrays(
+            arrays["X"], arrays["y"], test=given_test or self.test, validation=self.validation, split_seed=self.split_seed,
+            source=str(self.path), augment=self.augment,
+        )  # fmt: skip
+
+
+def from_arrays(
+    features: Array | Tensor,
+    labels: Array | Tensor,
+    *,
+    validation: float | tuple[Array | Tensor, Array | Tensor] = 0.2,
+    test: float | tuple[Array | Tensor, Array | Tensor] = 0.2,
+    split_seed: int = 0,
+    source: str = "the arrays",
+    augment: Component[Any] | None = None,
+) -> Data:
+    """Open arrays as data.
+
+    Args:
+        features: (n, channels, height, width), (n, height, width) or (n, features), uint8 or real; a table's row becomes an image of
+            ``features`` channels and one pixel.
+        labels: (n,) of any kind that can be told apart; their sorted distinct values are the classes.
+        validation: Share of the samples, or the samples themselves.
+        test: Likewise.
+        split_seed: Of the stratified splits.
+        source: Where they come from, for messages.
+        augment: Augmentation of training batches.
+
+    Raises:
+        UserError: If shapes disagree, a value is no finite number, there is only one class, or a class is too small to split.
+    """
+    images = _images(features, source, "X")
+    classes, targets = _classes(labels, len(images), source)
+    parts: dict[str, Samples] = {}
+    rest = torch.arange(len(images))
+    shares = {"test": test, "validation": validation}
+    taken = 0.0
+    for name, share in shares.items():
+        if isinstance(share, tuple):
+            parts[name] = _given(share, classes, images, source, name)
+        else:
+            left, off = stratified(targets[rest], share / (1 - taken), split_seed, classes, name, source)
+            parts[name] = Samples(images[rest[off]], targets[rest[off]])
+            rest, taken = rest[left], taken + share
+    parts["train"] = Samples(images[rest], targets[rest])
+    mean, std = channel_statistics(parts["train"].images)
+    return ResidentData(parts, classes, mean, std, None if augment is None else augment.build())  # type: ignore[arg-type]
+
+
+def _images(features: Array | Tensor, source: str, name: str) -> Tensor:
+    array = features.numpy() if isinstance(features, Tensor) else np.asarray(features)
+    if array.dtype == object or array.dtype.kind not in "buif":
+        raise UserError(f"{source}: {name} must hold numbers, not {array.dtype}")
+    if array.ndim not in (2, 3, 4) or 0 in array.shape:
+        raise UserError(f"{source}: {name} must be (n, c, h, w), (n, h, w) or (n, features) and not empty, not {array.shape}")
+    if array.ndim == 4 and array.shape[3] in (1, 3) and array.shape[1] not in (1, 3):
+        raise UserError(
+            f"{source}: {name} has shape {array.shape}: channels come second, (n, channels, height, width); transpose it"
+        )
+    if array.ndim == 4 and array.shape[2] != array.shape[3]:
+        raise UserError(f"{source}: {name} has images of {array.shape[2]}×{array.shape[3]}: they must be square")
+    if array.ndim == 3:
+        array = array[:, None]
+    elif array.ndim == 2:
+        array = array[:, :, None, None]
+    if array.dtype != np.uint8:
+        array = array.astype(np.float32)
+        bad = ~np.isfinite(array).reshape(len(array), -1).all(1)
+        if bad.any():
+            raise UserError(
+                f"{source}: {name} has values that are no finite numbers, first in sample {int(np.flatnonzero(bad)[0])}"
+            )
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _classes(labels: Array | Tensor, count: int, source: str) -> tuple[list[str], Tensor]:
+    array = labels.numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if array.shape != (count,):
+        raise UserError(f"{source}: y must have shape ({count},), one label for each sample, not {array.shape}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise UserError(f"{source}: y has labels that are no finite numbers")
+    names, targets = np.unique(array, return_inverse=True)
+    if len(names) < 2:
+        raise UserError(f"{source}: all samples are of one class, {names[0]!r}: there is nothing to tell apart")
+    return [str(name) for name in names], torch.from_numpy(targets.astype(np.int64))
+
+
+def _given(share: tuple[Any, Any], classes: list[str], like: Tensor, source: str, name: str) -> Samples:
+    images = _images(share[0], source, f"X of {name}")
+    if images.shape[1:] != like.shape[1:] or images.dtype != like.dtype:
+        raise UserError(
+            f"{source}: {name} has samples of {tuple(images.shape[1:])} {images.dtype}, "
+            f"training of {tuple(like.shape[1:])} {like.dtype}"
+        )
+    labels = np.asarray(share[1])
+    if labels.shape != (len(images),):
+        raise UserError(f"{source}: {name} has {len(images)} samples and labels of shape {labels.shape}")
+    numbers = {label: index for index, label in enumerate(classes)}
+    unknown = sorted({str(label) for label in labels} - numbers.keys())
+    if unknown:
+        raise UserError(f"{source}: {name} has labels that training has not: {', '.join(unknown[:5])}")
+    return Samples(images, torch.tensor([numbers[str(label)] for label in labels], dtype=torch.int64))
