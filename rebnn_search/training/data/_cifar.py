@@ -13,7 +13,7 @@ from rebnn_search.training.data._augment import AUGMENTATIONS, AugmentationOptio
 from rebnn_search.training.data._base import DATASETS, Data, Dataset
 from rebnn_search.training.data._resident import ResidentData, Samples, channel_statistics
 from rebnn_search.training.data._split import check_fractions, stratified
-from rebnn_search.training.data._torchvision import torchvision
+from rebnn_search.training.vision import torchvision_module
 
 CROP_FLIP: Component[Any] = Component("name", "crop_flip", {}, AUGMENTATIONS["crop_flip"])
 
@@ -51,7 +51,7 @@ class _Cifar(Dataset):
         return ResidentData(splits, classes, mean, std, self.augment.build())  # type: ignore[arg-type]
 
     def _read(self, train: bool) -> Any:
-        make = getattr(torchvision("datasets"), self.torchvision_class)
+        make = getattr(torchvision_module("datasets"), self.torchvision_class)
         try:
             return make(self.root, train=train, download=self.download)
         except RuntimeError:
