@@ -174,7 +174,7 @@ def load_recipe_document(path: str | Path, overrides: Iterable[str] = ()) -> Doc
     for place in PATH_HOLDERS:
         holder = get_value(document.data, place)
         if isinstance(holder, Mapping):
-            anchored = {key: str(folder / holder[key]) for key in PATH_OPTIONS if isinstance(holder.get(key), str)}
+            anchored = {key: str((folder / holder[key]).resolve()) for key in PATH_OPTIONS if isinstance(holder.get(key), str)}
             document.data = with_value(document.data, place, {**holder, **anchored})
     return document
 
