@@ -43,10 +43,12 @@ space:
 fixed: [{gamma.strategy: flip_ratio}]
 sampler: {name: tpe, n_startup_trials: 4}
 pruner: {name: median, n_startup_trials: 3, n_warmup_steps: 4}
-trials: 10
+trials: 40
 max_failures: 1000
 resources: {max_concurrent: 1}
 """
+INTERVAL = (1.0, 16.0)
+"""Seconds between a start or a kill and the next kill: a start takes about ten."""
 TARGETS = ("driver", "worker", "raylet", "gcs", "everything")
 MARKS = {"worker": "RecipeTrial", "raylet": "raylet/raylet", "gcs": "gcs_server"}
 
@@ -156,19 +158,16 @@ def audit(search: Search, expected: list[Any]) -> dict[str, int]:
     }
 
 
-def soak(search: Search, kills: int, rng: random.Random, tally: Counter[str], span: float) -> None:
+def soak(search: Search, kills: int, rng: random.Random, tally: Counter[str]) -> None:
     """Kill and resume a search until it is finished or ``kills`` have been spent; then let it finish."""
     while True:
         process = search.start()
-        moment = rng.uniform(0.5, span)
-        spent = sum(count for name, count in tally.items() if name in TARGETS)
-        if spent < kills:
+        while spent(tally) < kills and process.poll() is None:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(moment)
-            if process.poll() is None:
-                target = rng.choices(TARGETS, weights=[4, 3, 1, 1, 2])[0]
-                if kill(process, target, rng):
-                    tally[target] += 1
+                process.wait(rng.uniform(*INTERVAL))
+            target = rng.choices(TARGETS, weights=[4, 4, 1, 1, 2])[0]
+            if process.poll() is None and kill(process, target, rng):
+                tally[target] += 1
         try:
             output = process.communicate(timeout=300)[0]
         except subprocess.TimeoutExpired:
@@ -178,9 +177,16 @@ def soak(search: Search, kills: int, rng: random.Random, tally: Counter[str], sp
             continue
         if process.returncode == 0:
             return
-        if process.returncode > 0 and "error: soak is being driven" not in output:
+        if process.returncode > 0 and "Ray's head" not in output:
             tally["ended with an error"] += 1
-        tally[f"damaged {damage(search, rng)}"] += 1
+        harm = damage(search, rng)
+        if harm is not None:
+            tally[f"{harm} damaged"] += 1
+
+
+def spent(tally: Counter[str]) -> int:
+    """How many kills have been made."""
+    return sum(tally[target] for target in TARGETS)
 
 
 def main() -> None:
@@ -197,22 +203,20 @@ def main() -> None:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         alone = Search(Path(folder))
-        whole = time.monotonic()
         output = alone.start().communicate()[0]
-        span = time.monotonic() - whole
         if not (alone.storage / "result.json").exists():
             raise SystemExit(f"the search left alone did not finish:\n{output}")
         expected = facts(alone.result())
-    while sum(tally[target] for target in TARGETS) < args.kills:
+    while spent(tally) < args.kills:
         with tempfile.TemporaryDirectory() as folder:
             search = Search(Path(folder))
-            soak(search, args.kills, rng, tally, span)
+            soak(search, args.kills, rng, tally)
             searches += 1
             for name, count in audit(search, expected).items():
                 lost[name] += count
             if not args.json:
-                print(f"search {searches}: {sum(tally[t] for t in TARGETS)} kills so far, lost {dict(lost)}", flush=True)
-    found = {"kills": sum(tally[t] for t in TARGETS), "searches": searches, "tally": dict(tally), "lost": dict(lost),
+                print(f"search {searches}: {spent(tally)} kills so far, lost {dict(lost)}", flush=True)
+    found = {"kills": spent(tally), "searches": searches, "tally": dict(tally), "lost": dict(lost),
              "minutes": round((time.monotonic() - begun) / 60, 1)}  # fmt: skip
     print(json.dumps(found) if args.json else f"{found}")
     if sum(lost.values()) or tally["hung"]:

@@ -12,10 +12,12 @@ class UserError(Exception):
 
 
 def exit_on_user_error(command: Callable[[], int]) -> NoReturn:
-    """Run a command's body and leave the process with its exit code, or with 2 and one message on a `UserError`."""
+    """Run a command's body and leave the process with its exit code: 2 and one message on a `UserError`, 130 on Ctrl-C."""
     try:
         code = command()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
+    except KeyboardInterrupt:
+        code = 130
     sys.exit(code)

@@ -16,6 +16,7 @@ from rebnn_search.config import UserError
 from rebnn_search.search.adapters import MAX_LOOKAHEAD, ErrorCallback, LedgerScheduler, LedgerSearcher, StopWhenAsked
 from rebnn_search.search.conductor import HOPELESS, Conductor, Observer
 from rebnn_search.search.finish import choose, outcome, publish
+from rebnn_search.search.head import watched_head
 from rebnn_search.search.ledger import Ledger
 from rebnn_search.search.quiet import chatter_to
 from rebnn_search.search.reconcile import reconcile
@@ -171,7 +172,8 @@ def _ray(address: str) -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"--address {address}: no Ray there: {str(error).splitlines()[0]}") from error
     try:
-        yield
+        with watched_head(own=address == "local"):
+            yield
     finally:
         ray.shutdown()
 

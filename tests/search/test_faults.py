@@ -1,0 +1,131 @@
+"""What the surroundings can do to a search: real processes killed, a real tracking server taken away."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from rebnn_search.search.storage import SearchFolder
+
+
+def read_until(process: subprocess.Popen[str], mark: str) -> str:
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if mark in line:
+            return seen
+    raise AssertionError(f"ended without {mark!r}:\n{seen}")
+
+
+def test_a_dead_head_is_told_and_nothing_is_lost(workplace) -> None:  # type: ignore[no-untyped-def]
+    process = workplace.start("--name", "mine")
+    read_until(process, "[2/6]")
+    (gcs,) = [p for p in psutil.Process(process.pid).children(recursive=True) if "gcs_server" in p.name()]
+    gcs.kill()
+    rest = process.communicate(timeout=60)[0]
+    assert process.returncode == 1
+    assert "error: Ray's head at" in rest
+    assert "Continue with --resume." in rest
+    result = workplace.json("--name", "mine", "--resume")
+    assert len(result["trials"]) == 6
+    assert result["best"] is not None
+
+
+def test_a_trial_that_raises_is_tried_again_and_given_up_with_its_traceback(workplace) -> None:  # type: ignore[no-untyped-def]
+    # Nothing a recipe can say raises in a trial; a damaged workspace does.
+    (workplace.path / "tiny_space.yaml").write_text(
+        "recipe: tiny.yaml\n"
+        "set: {stage_one: {epochs: 1}}\n"
+        "space: {gamma.strategy: {choice: [flip_ratio, max_gradient]}}\n"
+        "trials: 2\nmax_failures: 1\npruner: none\n",
+        encoding="utf-8",
+    )
+    storage = workplace.path / "results" / "mine"
+    process = workplace.start("--name", "mine", "--set", "resources={max_concurrent: 1}")
+    read_until(process, "trials")
+    (storage / "stage_one").write_text("in the way", encoding="utf-8")
+    rest = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, rest
+    assert rest.count("starting it again") == 2
+    assert "no trial was trained to its end" in rest
+    result = json.loads(SearchFolder(storage).result_file.read_text(encoding="utf-8"))
+    assert [trial["state"] for trial in result["trials"]] == ["FAIL", "FAIL"]
+    assert result["best"] is None
+    trace = (storage / "trials" / "0000" / "error.txt").read_text(encoding="utf-8")
+    assert trace.startswith("Traceback")
+    assert "stage_one" in trace
+    logged = list((workplace.path / "mlartifacts").rglob("error.txt"))
+    assert trace in [file.read_text(encoding="utf-8") for file in logged]
+
+
+def serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", "sqlite:///server.db", "--port", str(port)],
+        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1) as answer:
+                if answer.status == 200:
+                    return server
+        except OSError:
+            assert server.poll() is None, "the tracking server ended"
+            time.sleep(0.2)
+    raise AssertionError("the tracking server did not start")
+
+
+def stop(server: subprocess.Popen[bytes]) -> None:
+    os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
+def test_a_tracking_server_that_goes_away_delays_the_points_and_nothing_else(workplace) -> None:  # type: ignore[no-untyped-def]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = serve(workplace.path, port)
+    process = workplace.start("--tracking-uri", f"http://127.0.0.1:{port}", "--name", "mine", "--set", "pruner.name=none")
+    try:
+        read_until(process, "[2/6]")
+        stop(server)
+        read_until(process, "[6/6]")
+        server = serve(workplace.path, port)
+        rest = process.communicate(timeout=200)[0]
+        assert process.returncode == 0, rest
+    finally:
+        process.kill()
+        stop(server)
+    with sqlite3.connect(workplace.path / "server.db") as database:
+        assert database.execute("select count(*) from runs where status != 'FINISHED'").fetchone() == (0,)
+        points = database.execute(
+            "select count(*), count(distinct step) from metrics where key = 'val/loss' group by run_uuid"
+        ).fetchall()
+    assert points == [(8, 8)] * 6
+
+
+@pytest.mark.parametrize("second", [None, signal.SIGINT])
+def test_sigterm_stops_cleanly_and_a_second_signal_at_once(workplace, second: int | None) -> None:  # type: ignore[no-untyped-def]
+    process = workplace.start("--name", "mine", "--set", "epochs=40", "--set", "pruner.name=none")
+    checkpoints = workplace.path / "results" / "mine" / "trials" / "0000" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("*.pt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    if second is not None:
+        process.send_signal(second)
+    rest = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, rest
+    assert "Traceback" not in rest
+    if second is None:
+        assert "mine was stopped; continue it with" in rest
