@@ -18,7 +18,7 @@ search: install
 	$(BIN)/python -m rebnn_search.run search_spaces/gamma.yaml
 
 test: install lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: install
 	$(BIN)/ruff format --check .

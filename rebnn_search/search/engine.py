@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,9 @@ from rebnn_search.tracking import Runs, Tracker, hide_secrets
 
 SEARCH_ID = "search_id"
 """Note in the ledger: the search's identity, by which tracking finds its runs."""
+
+RUNS = "runs"
+"""Note in the ledger: when, where and with what each run of the search was made; what changed between two stands there."""
 
 FLUSH_SECONDS = 120.0
 """How long a search's end waits for a tracking server that is away."""
@@ -75,6 +81,7 @@ def run_search(
         if ledger.noted(SEARCH_ID) is None:
             ledger.note(SEARCH_ID, uuid.uuid4().hex)
         search_id = ledger.noted(SEARCH_ID)
+        ledger.note(RUNS, [*(ledger.noted(RUNS) or []), _this_run(search, address)])
         tracker = Tracker(lambda: Runs(tracking_uri, experiment, search_id))
         with _environment(ENVIRONMENT), _ray(address):
             runs = _connected(tracker, tracking_uri)
@@ -94,6 +101,18 @@ def run_search(
                 f"{folder.name}: the first {HOPELESS} trials all failed, so the search was stopped: {conductor.hopeless}"
             )
         return outcome(search, folder, ledger, tracking_uri, experiment, runs, best, conductor.stopping)
+
+
+def _this_run(search: Search, address: str) -> dict[str, Any]:
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+        "address": address,
+        "trials": search.spec.trials,
+        "max_failures": search.spec.max_failures,
+        "resources": search.spec.resources.model_dump(),
+        "versions": {name: version(name) for name in ("rebnn-search", "torch", "ray", "optuna", "mlflow")},
+    }
 
 
 def parent_params(search: Search) -> Mapping[str, str]:

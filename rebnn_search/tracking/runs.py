@@ -16,6 +16,8 @@ TRIAL_TAG = "rebnn_search.trial"
 STATE_TAG = "state"
 """Tag with the state: of a trial as the study has it, of a search RUNNING, INTERRUPTED or FINISHED."""
 PARENT_TAG = "mlflow.parentRunId"
+KIND_TAG = "mlflow.experimentKind"
+"""Tag by which the UI knows an experiment of trained models from one of language model traces."""
 BATCH = 1000
 """Most metrics, and PARAM_BATCH params, that MLflow takes in one call."""
 PARAM_BATCH = 100
@@ -46,7 +48,9 @@ class Runs:
         self.search_id = search_id
         found = self.client.get_experiment_by_name(experiment)
         if found is None:
-            self.experiment_id = self.client.create_experiment(experiment, artifact_location=artifact_location(uri))
+            self.experiment_id = self.client.create_experiment(
+                experiment, artifact_location=artifact_location(uri), tags={KIND_TAG: "custom_model_development"}
+            )
         else:
             if found.lifecycle_stage == "deleted":
                 self.client.restore_experiment(found.experiment_id)

@@ -1,0 +1,71 @@
+"""What the documents show works as they show it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXTEND = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
+PARTS = re.findall(r"## (.*?)\n\n```python\n(.*?)```", EXTEND, re.DOTALL)
+USE = {
+    "A γ-strategy": (
+        "import torch\n"
+        "from rebnn_search.method import BinaryLinear, GAMMA, ReBNN\n"
+        "layer = BinaryLinear(4, 3)\n"
+        "optimizer = torch.optim.Adam(layer.parameters())\n"
+        "ReBNN(layer, gamma=GAMMA['decaying'](half_life=5.0)).attach(optimizer)\n"
+        "layer(torch.randn(2, 4)).sum().backward()\n"
+        "optimizer.step()\n"
+    ),
+    "A dataset": (
+        "from rebnn_search.config import parse, validate\n"
+        "from rebnn_search.training import Recipe, Trainer\n"
+        "text = 'data: {name: stripes, count: 300}\\nnetwork: {name: digits_resnet, width: 4}\\nepochs: 3\\noptimizer: {lr: 1e-2, name: adam}'\n"
+        "trainer = Trainer(validate(Recipe, parse(text, 'recipe')))\n"
+        "while not trainer.finished:\n"
+        "    report = trainer.next_report()\n"
+        "assert report.metrics['val/top1'] > 80, report.metrics\n"
+    ),
+    "A network": (
+        "import torch\n"
+        "from rebnn_search.method import NETWORKS\n"
+        "network = NETWORKS['wide'](in_channels=3, num_classes=5, image_size=8, factor=1)\n"
+        "assert network(torch.randn(2, 3, 8, 8)).shape == (2, 5)\n"
+    ),
+}
+
+
+def test_every_example_is_tried() -> None:
+    assert [title for title, _ in PARTS] == list(USE)
+
+
+@pytest.mark.parametrize(("title", "code"), PARTS, ids=[title for title, _ in PARTS])
+def test_an_example_works(title: str, code: str) -> None:
+    subprocess.run([sys.executable, "-c", code + USE[title]], check=True, timeout=120)
+
+
+def test_the_documents_link_to_what_is_there() -> None:
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([\w./-]+)\)", document.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_files_page_knows_every_part_and_key() -> None:
+    from rebnn_search.method import GAMMA, NETWORKS, SCALE_INIT
+    from rebnn_search.search.pruners import PRUNERS
+    from rebnn_search.search.samplers import SAMPLERS
+    from rebnn_search.search.spec import SearchSpec
+    from rebnn_search.training import Recipe
+    from rebnn_search.training.data import DATASETS
+
+    page = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
+    for registry in (GAMMA, NETWORKS, SCALE_INIT, PRUNERS, SAMPLERS, DATASETS):
+        for name in registry:
+            assert name in page, name
+    for model in (Recipe, SearchSpec):
+        for name, field in model.model_fields.items():
+            assert f"| `{field.alias or name}` |" in page, name
