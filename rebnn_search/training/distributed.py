@@ -8,6 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from rebnn_search.config import UserError
+
 
 @dataclass(frozen=True)
 class World:
@@ -31,5 +33,16 @@ class World:
 
 
 def pick_device(wanted: str | None) -> torch.device:
-    """The wanted device; without a wish the first GPU this process sees, else the CPU."""
-    return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """The wanted device; without a wish the first GPU this process sees, else the CPU.
+
+    Raises:
+        UserError: If torch knows no such device or cannot use it here.
+    """
+    if wanted is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"device {wanted!r}: cannot be used here: {str(error).splitlines()[0]}") from None
+    return device

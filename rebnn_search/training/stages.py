@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from rebnn_search.training.checkpoint import CheckpointDirectory
 from rebnn_search.training.data import Data
 from rebnn_search.training.distributed import World
 from rebnn_search.training.recipe import Recipe
+from rebnn_search.training.report import Diverged, Report
 
 if TYPE_CHECKING:
     from rebnn_search.training.trainer import Trainer
@@ -25,26 +26,33 @@ NEWS_SECONDS = 60.0
 
 
 def stage_one_weights(
-    recipe: Recipe, data: Data, device: torch.device, workspace: Path | None, world: World, trainer: type[Trainer]
+    recipe: Recipe,
+    data: Data,
+    device: torch.device,
+    workspace: Path | None,
+    world: World,
+    trainer: type[Trainer],
+    listener: Callable[[Report], None] | None = None,
 ) -> dict[str, Tensor]:
     """Return the network's state after stage one, trained now unless a trial with the same prefix has done so.
 
     Trials that ask at the same moment wait for the first; if that one dies its lock is free, and the next goes on from its last
-    checkpoint. The lock and the shared files are rank 0's; the other ranks train along.
+    checkpoint. The lock and the shared files are rank 0's; the other ranks train along. The listener hears each epoch's report,
+    after its checkpoint was written.
     """
     if workspace is None:
-        return _train(recipe, data, device, None, trainer)
+        return _train(recipe, data, device, None, trainer, listener)
     folder = workspace / "stage_one" / recipe.stage_one_key()
     if world.rank > 0:
         while not _same_everywhere(False, world, device):
             pass
-        return _train(recipe, data, device, folder, trainer)
+        return _train(recipe, data, device, folder, trainer, listener)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "lock")
     while not _same_everywhere(_acquired(lock), world, device):
         pass
     try:
-        return _train(recipe, data, device, folder, trainer)
+        return _train(recipe, data, device, folder, trainer, listener)
     finally:
         lock.release()
 
@@ -66,16 +74,28 @@ def _same_everywhere(fact: bool, world: World, device: torch.device) -> bool:
     return bool(told)
 
 
-def _train(recipe: Recipe, data: Data, device: torch.device, folder: Path | None, make: type[Trainer]) -> dict[str, Tensor]:
+def _train(
+    recipe: Recipe,
+    data: Data,
+    device: torch.device,
+    folder: Path | None,
+    make: type[Trainer],
+    listener: Callable[[Report], None] | None,
+) -> dict[str, Tensor]:
     trainer = make(stage_one_of(recipe), device=str(device), data=data)
     checkpoints = None if folder is None else CheckpointDirectory(folder)
     found = None if checkpoints is None else checkpoints.latest()
     if found is not None:
         trainer.load_state_dict(found[1])
     while not trainer.finished:
-        report = trainer.next_report()
+        try:
+            report = trainer.next_report()
+        except Diverged as error:
+            raise Diverged(f"in stage one, {error.reason}") from None
         if checkpoints is not None and World.current().rank == 0:
             checkpoints.save(report.step, trainer.state_dict())
+        if listener is not None:
+            listener(report)
     state: dict[str, Tensor] = trainer.network.state_dict()
     trainer.close()
     return state

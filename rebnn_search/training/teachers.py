@@ -118,7 +118,7 @@ class TrainedTeacher(Teacher):
             in_channels=data.channels, num_classes=data.num_classes, image_size=data.image_size, weights=recipe.weights
         )
         try:
-            network.load_state_dict(found[1]["network"])
+            network.load_state_dict(found[1]["trainer"]["network"])
         except RuntimeError as error:
             raise UserError(f"loss.teacher: the network in {folder} does not fit the data: {error}") from None
         return network

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,18 +41,26 @@ class Trainer:
         device: As torch names it; by default the first GPU, else the CPU.
         workspace: Folder where trainers with the same stage one share it; None trains it for this trainer alone.
         data: The opened dataset, if it is open already.
+        listener: Told of each epoch of stage one, which is trained inside the first `next_report`. What it raises ends that; with
+            a workspace another trainer goes on from there.
 
     Raises:
-        UserError: If data or teacher is missing or unfit, the data too small for one batch, or the recipe is not for so many
-            workers on such devices.
+        UserError: If the network's options, data, teacher or device are missing or unfit, the data too small for one
+            batch, or the recipe is not for so many workers on such devices.
     """
 
     def __init__(
-        self, recipe: Recipe, *, device: str | None = None, workspace: Path | None = None, data: Data | None = None
+        self,
+        recipe: Recipe,
+        *,
+        device: str | None = None,
+        workspace: Path | None = None,
+        data: Data | None = None,
+        listener: Callable[[Report], None] | None = None,
     ) -> None:
         self.recipe = recipe
         self.data = data or recipe.data.build().open()
-        self._workspace = workspace
+        self._workspace, self._listener = workspace, listener
         self._world = World.current()
         self._computing = Computing(recipe.precision, pick_device(device))
         self._iterations = self.data.size("train") // recipe.batch_size
@@ -64,10 +72,7 @@ class Trainer:
         self._schedule = recipe.schedule.build()
         self._rng: list[Tensor] | None = None
         with self._randomness():
-            self.network: nn.Module = recipe.network.build(
-                in_channels=self.data.channels, num_classes=self.data.num_classes, image_size=self.data.image_size,
-                weights=recipe.weights,
-            ).to(self._computing.device, memory_format=self._computing.memory_format)  # fmt: skip
+            self.network = self._build_network()
         if recipe.sync_batch_norm and self._world.size > 1:
             if self._computing.device.type != "cuda":
                 raise UserError(
@@ -82,6 +87,16 @@ class Trainer:
         self._running: nn.Module | None = None
         self._batches: Iterator[tuple[Tensor, Tensor]] | None = None
         self._epoch = self._step = self._iteration = self.reports_done = 0
+
+    def _build_network(self) -> nn.Module:
+        try:
+            network: nn.Module = self.recipe.network.build(
+                in_channels=self.data.channels, num_classes=self.data.num_classes, image_size=self.data.image_size,
+                weights=self.recipe.weights,
+            )  # fmt: skip
+        except ValueError as error:
+            raise UserError(f"network {self.recipe.network.name}: {error}") from None
+        return network.to(self._computing.device, memory_format=self._computing.memory_format)  # type: ignore[no-any-return,call-overload]
 
     @property
     def total_reports(self) -> int:
@@ -128,7 +143,9 @@ class Trainer:
     def _begin(self) -> None:
         """Start stage two: latent weights, scaling factors, γ."""
         if self.recipe.stage_one is not None:
-            state = stage_one_weights(self.recipe, self.data, self._computing.device, self._workspace, self._world, Trainer)
+            state = stage_one_weights(
+                self.recipe, self.data, self._computing.device, self._workspace, self._world, Trainer, self._listener
+            )
             load_latent_weights(self.network, state)
         self._attach()
 

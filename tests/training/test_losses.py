@@ -100,7 +100,7 @@ def test_a_trial_learns_from_one_that_was_trained_before(recipe: Make, tmp_path:
     trained = Trainer(first)
     while not trained.finished:
         trained.next_report()
-    CheckpointDirectory(tmp_path / "checkpoints").save(6, trained.state_dict())
+    CheckpointDirectory(tmp_path / "checkpoints").save(6, {"trainer": trained.state_dict()})
     dump_recipe(tmp_path / "recipe.yaml", first, "A teacher.")
 
     # The student never sees a label: what it knows of the classes it has from the teacher.
