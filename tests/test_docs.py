@@ -23,7 +23,8 @@ USE = {
     "A dataset": (
         "from rebnn_search.config import parse, validate\n"
         "from rebnn_search.training import Recipe, Trainer\n"
-        "text = 'data: {name: stripes, count: 300}\\nnetwork: {name: digits_resnet, width: 4}\\nepochs: 3\\noptimizer: {lr: 1e-2, name: adam}'\n"
+        "text = 'data: {name: stripes, count: 300}\\nnetwork: {name: digits_resnet, width: 4}\\nepochs: 3\\n'\n"
+        "text += 'optimizer: {name: adam, lr: 1e-2}'\n"
         "trainer = Trainer(validate(Recipe, parse(text, 'recipe')))\n"
         "while not trainer.finished:\n"
         "    report = trainer.next_report()\n"

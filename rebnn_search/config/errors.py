@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -20,4 +21,9 @@ def exit_on_user_error(command: Callable[[], int]) -> NoReturn:
         code = 2
     except KeyboardInterrupt:
         code = 130
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"error: {error}; free some and continue with --resume: nothing that was reported is lost", file=sys.stderr)
+        code = 2
     sys.exit(code)

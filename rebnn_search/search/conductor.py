@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from optuna.trial import TrialState
@@ -136,8 +139,15 @@ class Conductor:
         number: int = config["number"]
         if not self._is_live(config):
             return
-        self._failures[number] += 1
         trace = self._trace(number, message)
+        if os.strerror(errno.ENOSPC) in trace:
+            self.put_back(config)
+            self.hopeless = (
+                f"{os.strerror(errno.ENOSPC)}; free some and continue with --resume: nothing that was reported is lost"
+            )
+            self.stop()
+            return
+        self._failures[number] += 1
         reason = next((line.strip() for line in reversed(trace.splitlines()) if line.strip()), "the worker died")
         if self._failures[number] <= self._search.spec.max_failures:
             self._observer.failed(number, reason, self._failures[number])
@@ -149,10 +159,12 @@ class Conductor:
     def _trace(self, number: int, message: str) -> str:
         """The traceback that the trial left in its folder, or else what Ray knows; kept in the folder."""
         file = self._folder.trial(number) / "error.txt"
-        if not file.exists():
+        if file.exists():
+            return file.read_text(encoding="utf-8") or message
+        with suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(file, message)
-        return file.read_text(encoding="utf-8")
+        return message
 
     def _end(self, number: int, state: TrialState, reason: str | None) -> None:
         if state == TrialState.COMPLETE:
@@ -167,7 +179,7 @@ class Conductor:
         self._observer.finished(number, state.name, reason, trial.user_attrs.get(SUMMARY, {}))
         self._ends[state] += 1
         if self._ends[TrialState.FAIL] == HOPELESS == self._ends.total():
-            self.hopeless = reason
+            self.hopeless = f"the first {HOPELESS} trials all failed, so the search was stopped: {reason}"
             self.stop()
 
     def stop(self) -> None:

@@ -7,6 +7,7 @@ import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,7 @@ from ray import tune
 
 from rebnn_search.config import UserError
 from rebnn_search.search.adapters import MAX_LOOKAHEAD, ErrorCallback, LedgerScheduler, LedgerSearcher, StopWhenAsked
-from rebnn_search.search.conductor import HOPELESS, Conductor, Observer
+from rebnn_search.search.conductor import Conductor, Observer
 from rebnn_search.search.finish import choose, outcome, publish
 from rebnn_search.search.head import watched_head
 from rebnn_search.search.ledger import Ledger
@@ -92,15 +93,16 @@ def run_search(
             if not conductor.exhausted:
                 folder.result_file.unlink(missing_ok=True)
                 _tune(search, folder, conductor)
-            best = None if conductor.stopping else choose(search, folder, ledger)
-        result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, conductor.stopping)
+            interrupted = conductor.stopping
+            best = None if interrupted else choose(search, folder, ledger)
+        result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
         publish(search, folder, tracker, result)
-        tracker.close(FLUSH_SECONDS)
+        tracked = tracker.close(FLUSH_SECONDS)
         if conductor.hopeless is not None:
-            raise UserError(
-                f"{folder.name}: the first {HOPELESS} trials all failed, so the search was stopped: {conductor.hopeless}"
-            )
-        return outcome(search, folder, ledger, tracking_uri, experiment, runs, best, conductor.stopping)
+            raise UserError(f"{folder.name}: {conductor.hopeless}")
+        # Again, for the runs that tracking has made meanwhile.
+        result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
+        return result if tracked else replace(result, untracked=tracker.trouble or "it is slow")
 
 
 def _this_run(search: Search, address: str) -> dict[str, Any]:

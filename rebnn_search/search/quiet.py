@@ -22,7 +22,7 @@ def chatter_to(log: Path) -> Iterator[None]:
     saved = os.dup(1), os.dup(2)
     out, err = sys.stdout, sys.stderr
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    handler = logging.FileHandler(log)
+    handler = _LogFile(log)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     moved = {
@@ -49,6 +49,11 @@ def chatter_to(log: Path) -> Iterator[None]:
             logging.getLogger(name).handlers, logging.getLogger(name).propagate = handlers, propagate
         handler.close()
         os.close(fd)
+
+
+class _LogFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Drop what cannot be written: a full disk is told of by those it matters to."""
 
 
 def _own_stream(stream, fd: int, number: int):  # type: ignore[no-untyped-def]

@@ -48,6 +48,7 @@ class Result:
 
     Attributes:
         rows: The leaderboard, best first.
+        untracked: Why tracking lacks some of it, if it does.
         best: None while no trial has been trained to its end, or the search was interrupted.
     """
 
@@ -61,6 +62,7 @@ class Result:
     rows: list[Row] = field(default_factory=list)
     best: Best | None = None
     interrupted: bool = False
+    untracked: str | None = None
 
     def dump(self) -> dict[str, Any]:
         """The object that ``--json`` prints; trials by number."""

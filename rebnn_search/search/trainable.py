@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,10 @@ class RecipeTrial(tune.Trainable):
         except UserError as error:
             return {"failed": str(error), "done": True}
         except Exception:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._folder / "error.txt", traceback.format_exc())
+            trace = traceback.format_exc()
+            with suppress(OSError):  # the disk may be what failed
+                self._folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(self._folder / "error.txt", trace)
             raise
         return self._told(rank)
 

@@ -43,6 +43,8 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
         best = result.best
         line(console, f"chosen: trial #{best.number}, test Top-1 {best.test_top1:.2f} %, Top-5 {best.test_top5:.2f} %")
         line(console, f"its recipe: {best.recipe}")
+    if result.untracked is not None:
+        line(console, f"tracking is behind ({result.untracked}); what is missing is kept and sent by the next --resume")
     line(console, f"compare the trials: {ui_command}")
     if not result.interrupted:
         line(console, f"continue or enlarge the search: {resume_command}")
