@@ -9,30 +9,43 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from rebnn_search.method.registry import Registry
+from rebnn_search.training.data._augment import Augmentation
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class Data(ABC):
-    """An opened dataset: its splits as normalised batches.
+    """An opened dataset: its splits as normalised, augmented batches. A subclass says how big they are and reads samples.
 
-    Attributes:
+    Args:
         classes: Names of the classes, by label.
         channels: Channels of the images.
         image_size: Side of the (square) images.
+        mean: Of each channel (C,), in the units of what is read.
+        std: Of each channel, likewise.
+        augmentation: Applied to normalised training batches; None for none.
     """
 
-    classes: list[str]
-    channels: int
-    image_size: int
+    def __init__(
+        self,
+        classes: Sequence[str],
+        channels: int,
+        image_size: int,
+        mean: Tensor,
+        std: Tensor,
+        augmentation: Augmentation | None,
+    ) -> None:
+        self.classes, self.channels, self.image_size = list(classes), channels, image_size
+        self.mean, self.std = mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)
+        self._augmentation = augmentation
 
     @property
     def num_classes(self) -> int:
@@ -44,6 +57,9 @@ class Data(ABC):
         """How many samples a split has."""
 
     @abstractmethod
+    def read(self, split: Split, parts: Sequence[Tensor], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield, for each part, the images (N, C, H, W) and labels (N,) int64 of its sample indices, on the device."""
+
     def batches(
         self,
         split: Split,
@@ -65,6 +81,21 @@ class Data(ABC):
         begun at batch ``start`` goes on exactly as one that came there. ``batch_size`` is the global batch; each rank gets its
         part of every one, and the parts in the order of the ranks are the batch that one process would get.
         """
+        device, count = torch.device(device), self.size(split)
+        order = torch.randperm(count, generator=seeded("order", seed, epoch)) if shuffle else torch.arange(count)
+        total = count // batch_size if drop_last else -(-count // batch_size)
+        wholes = [order[index * batch_size : (index + 1) * batch_size] for index in range(start, total)]
+        slices = [rank_part(len(whole), rank, world_size) for whole in wholes]
+        parts = [whole[part] for whole, part in zip(wholes, slices, strict=True)]
+        mean, std = self.mean.to(device), self.std.to(device)
+        for index, (raw, labels) in enumerate(self.read(split, parts, device)):
+            images = (raw.float() - mean) / std
+            if augment and self._augmentation is not None:
+                # Drawn for the global batch: a sample's augmentation does not depend on how many ranks share it.
+                draws = self._augmentation.draw(len(wholes[index]), seeded("augment", seed, epoch, start + index))
+                mine = {name: draw[slices[index]].to(device) for name, draw in draws.items()}
+                images = self._augmentation.apply(images, mine)
+            yield images, labels
 
 
 class Dataset(ABC):

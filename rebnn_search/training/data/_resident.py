@@ -1,4 +1,4 @@
-"""Data small enough to stay on the device: normalised and augmented there, batch by batch."""
+"""Data small enough to stay on the device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rebnn_search.training.data._augment import Augmentation
-from rebnn_search.training.data._base import Data, Split, rank_part, seeded
+from rebnn_search.training.data._base import Data, Split
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,9 @@ class ResidentData(Data):
         std: Tensor,
         augmentation: Augmentation | None = None,
     ) -> None:
-        self.classes = list(classes)
-        self.channels, self.image_size = splits["train"].images.shape[1:3]
+        channels, image_size = splits["train"].images.shape[1:3]
+        super().__init__(classes, channels, image_size, mean, std, augmentation)
         self._splits = dict(splits)
-        self._mean = mean.view(1, -1, 1, 1)
-        self._std = std.view(1, -1, 1, 1)
-        self._augmentation = augmentation
         self._resident: dict[tuple[Split, torch.device], Samples] = {}
 
     def size(self, split: Split) -> int:
@@ -55,38 +52,12 @@ class ResidentData(Data):
         """A split's samples, as they are kept."""
         return self._splits[split]
 
-    def batches(
-        self,
-        split: Split,
-        *,
-        batch_size: int,
-        seed: int = 0,
-        epoch: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-        device: torch.device | str = "cpu",
-        shuffle: bool = False,
-        augment: bool = False,
-        drop_last: bool = False,
-        start: int = 0,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield batches as `Data.batches` says."""
-        device = torch.device(device)
+    def read(self, split: Split, parts: Sequence[Tensor], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the samples from the device's memory."""
         samples = self._on(split, device)
-        count = len(samples.labels)
-        order = torch.randperm(count, generator=seeded("order", seed, epoch)) if shuffle else torch.arange(count)
-        mean, std = self._mean.to(device), self._std.to(device)
-        total = count // batch_size if drop_last else -(-count // batch_size)
-        for index in range(start, total):
-            batch = order[index * batch_size : (index + 1) * batch_size]
-            part = rank_part(len(batch), rank, world_size)
-            chosen = batch[part].to(device)
-            images = (samples.images[chosen].float() - mean) / std
-            if augment and self._augmentation is not None:
-                # Drawn for the global batch: a sample's augmentation does not depend on how many ranks share it.
-                draws = self._augmentation.draw(len(batch), seeded("augment", seed, epoch, index))
-                images = self._augmentation.apply(images, {name: draw[part].to(device) for name, draw in draws.items()})
-            yield images, samples.labels[chosen]
+        for part in parts:
+            chosen = part.to(device)
+            yield samples.images[chosen], samples.labels[chosen]
 
     def _on(self, split: Split, device: torch.device) -> Samples:
         key = (split, device)

@@ -1,4 +1,4 @@
-"""Data too large to keep: files read and decoded by worker processes, normalised and augmented on the device."""
+"""Data too large to keep: files read and decoded by worker processes."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from torch.utils.data import Dataset as TorchDataset
 
 from rebnn_search.config import UserError
 from rebnn_search.training.data._augment import Augmentation
-from rebnn_search.training.data._base import Data, Split, rank_part, seeded
+from rebnn_search.training.data._base import Data, Split
+from rebnn_search.training.data._images import read_images
 
-Batch = tuple[int, Tensor, Tensor]
+Batch = tuple[Tensor, Tensor]
 
 
 class _Files(TorchDataset[Batch | str]):
-    """Decodes whole batches: an item is (index of the batch, images, labels), or the message of a file that failed."""
+    """Decodes whole batches: an item is images and labels, or the message of a file that failed."""
 
-    def __init__(self, batches: list[tuple[int, list[Path], Tensor]], size: int, grayscale: bool) -> None:
+    def __init__(self, batches: list[tuple[list[Path], Tensor]], size: int, grayscale: bool) -> None:
         self._batches, self._size, self._grayscale = batches, size, grayscale
 
     def __len__(self) -> int:
         return len(self._batches)
 
     def __getitem__(self, item: int) -> Batch | str:
-        from rebnn_search.training.data._folder import read_images
-
-        index, files, labels = self._batches[item]
+        files, labels = self._batches[item]
         try:
-            return index, read_images(files, self._size, self._grayscale), labels
+            return read_images(files, self._size, self._grayscale), labels
         except UserError as error:
             # As a value: the loader would wrap an exception in its own, with a traceback.
             return str(error)
@@ -62,62 +61,29 @@ class StreamingData(Data):
         augmentation: Augmentation | None,
         workers: int,
     ) -> None:
-        self.classes = list(classes)
-        self.channels = 1 if grayscale else 3
-        self.image_size = image_size
+        super().__init__(classes, 1 if grayscale else 3, image_size, mean, std, augmentation)
         self._splits = dict(splits)
         self._grayscale = grayscale
-        self._mean, self._std = mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)
-        self._augmentation = augmentation
         self._workers = workers
 
     def size(self, split: Split) -> int:
         """How many samples a split has."""
         return len(self._splits[split][0])
 
-    def batches(
-        self,
-        split: Split,
-        *,
-        batch_size: int,
-        seed: int = 0,
-        epoch: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-        device: torch.device | str = "cpu",
-        shuffle: bool = False,
-        augment: bool = False,
-        drop_last: bool = False,
-        start: int = 0,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield batches as `Data.batches` says.
+    def read(self, split: Split, parts: Sequence[Tensor], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the samples as the workers have read them.
 
         Raises:
             UserError: Naming the first file that cannot be decoded.
         """
-        device = torch.device(device)
         files, labels = self._splits[split]
-        count = len(files)
-        order = torch.randperm(count, generator=seeded("order", seed, epoch)) if shuffle else torch.arange(count)
-        total = count // batch_size if drop_last else -(-count // batch_size)
-        wanted, sizes = [], {}
-        for index in range(start, total):
-            whole = order[index * batch_size : (index + 1) * batch_size]
-            part = whole[rank_part(len(whole), rank, world_size)]
-            wanted.append((index, [files[i] for i in part.tolist()], labels[part]))
-            sizes[index] = len(whole)
+        wanted = [([files[i] for i in part.tolist()], labels[part]) for part in parts]
         loader = DataLoader(
             _Files(wanted, self.image_size, self._grayscale), batch_size=None, num_workers=self._workers,
             pin_memory=device.type == "cuda", multiprocessing_context="spawn" if self._workers else None,
         )  # fmt: skip
-        mean, std = self._mean.to(device), self._std.to(device)
         for item in loader:
             if isinstance(item, str):
                 raise UserError(item)
-            index, images, targets = item
-            pixels = (images.to(device, non_blocking=True).float() - mean) / std
-            if augment and self._augmentation is not None:
-                draws = self._augmentation.draw(sizes[index], seeded("augment", seed, epoch, index))
-                mine = rank_part(sizes[index], rank, world_size)
-                pixels = self._augmentation.apply(pixels, {name: draw[mine].to(device) for name, draw in draws.items()})
-            yield pixels, targets.to(device, non_blocking=True)
+            images, targets = item
+            yield images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
