@@ -74,6 +74,7 @@ def worker(rank: int, folder: str, jobs: list[tuple[str, Any]]) -> None:
         except UserError as error:
             result = {"error": str(error)}
         torch.save(result, f"{folder}/{name}-{rank}.pt")
+        dist.barrier()  # the next job may read what rank 0 wrote
     dist.destroy_process_group()
 
 
