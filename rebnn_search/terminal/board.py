@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -11,22 +12,21 @@ from rebnn_search.search.table import cells, headings
 
 STYLES = {"COMPLETE": "", "PRUNED": "dim", "FAIL": "red", "RUNNING": "yellow"}
 PIPE_WIDTH = 240
+DROPPED_FIRST = ("Top-5", "epochs", "flip ratio")
+KEPT = ("trial", "val loss", "Top-1", "state")
 RIGHT = {"rank", "trial", "γ value", "lr", "val loss", "Top-1", "Top-5", "flip ratio", "epochs"}
 
 
 def print_result(console: Console, result: Result, ui_command: str, resume_command: str) -> None:
     """Print the leaderboard and below it what was chosen, where it is and how to go on."""
-    names = headings(result)
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    for name in names:
-        table.add_column(name, justify="right" if name in RIGHT else "left", no_wrap=True)
-    for rank, row in enumerate(result.rows, start=1):
-        table.add_row(*map(Text, cells(result, rank, row)), style=STYLES[row.state])
     if console.is_terminal:
+        table, left_out = _table(result, console.width)
         console.print(table)
+        if left_out:
+            console.print(Text(f"left out for want of width: {', '.join(left_out)}", style="dim"))
     else:
         # A pipe has no width of its own: the table takes what it needs.
-        Console(file=console.file, width=PIPE_WIDTH, no_color=True).print(table)
+        Console(file=console.file, width=PIPE_WIDTH, no_color=True).print(_table(result, PIPE_WIDTH)[0])
     console.print()
     failed: dict[str, list[str]] = {}
     for row in result.rows:
@@ -48,6 +48,26 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
     line(console, f"compare the trials: {ui_command}")
     if not result.interrupted:
         line(console, f"continue or enlarge the search: {resume_command}")
+
+
+def _table(result: Result, width: int) -> tuple[Table, list[str]]:
+    """The leaderboard in at most ``width`` columns of text, and the headings it had to leave out, the least important first."""
+    names, left_out = headings(result), []
+    rows = [(row, cells(result, rank, row)) for rank, row in enumerate(result.rows, start=1)]
+    lengths = {name: max(cell_len(text) for text in (name, *(row[k] for _, row in rows))) for k, name in enumerate(names)}
+    droppable = [name for name in DROPPED_FIRST if name in names] + [
+        name for name in names if name not in (*DROPPED_FIRST, *KEPT)
+    ]
+    while droppable and sum(length + 2 for name, length in lengths.items() if name not in left_out) > width:
+        left_out.append(droppable.pop(0))
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for name in names:
+        if name not in left_out:
+            table.add_column(name, justify="right" if name in RIGHT else "left", no_wrap=True)
+    for row, texts in rows:
+        shown = [Text(text) for name, text in zip(names, texts, strict=True) if name not in left_out]
+        table.add_row(*shown, style=STYLES[row.state])
+    return table, left_out
 
 
 def line(console: Console, text: str) -> None:

@@ -69,7 +69,8 @@ class LiveProgress:
             (f"{state.counts['FAIL']} failed", STYLES["FAIL"] if state.counts["FAIL"] else "dim"), "  ",
             f"{len(state.running)} running",
         )  # fmt: skip
-        bar = ProgressBar(total=max(1, state.target), completed=state.ended, width=min(width, 60))
+        bar = Table.grid()  # a bar alone does not end its line
+        bar.add_row(ProgressBar(total=max(1, state.target), completed=state.ended, width=min(width, 60)))
         tail = []
         if state.best is not None:
             tail.append(f"best {state.metric} {state.best[1]:.4f} ({state.best[2]})")

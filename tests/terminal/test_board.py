@@ -1,0 +1,115 @@
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from rebnn_search.search.reports import TrackedReport
+from rebnn_search.search.result import Best, Result, Row
+from rebnn_search.terminal import LiveProgress, PlainProgress, print_result
+from rebnn_search.terminal.live import sparkline
+from rebnn_search.terminal.state import SearchState, duration
+
+
+def result(**changes: object) -> Result:
+    def row(number: int, state: str, loss: float | None, reason: str | None = None) -> Row:
+        recipe = {
+            "gamma.strategy": "flip_ratio",
+            "gamma.value": None,
+            "optimizer.lr": 0.00123,
+            "scale_init.strategy": "mean_abs",
+        }
+        return Row(number, state, {}, recipe, 12.0, loss, 98.5, 100.0, 1.5e-4, reason, None)
+
+    rows = [
+        row(3, "COMPLETE", 0.0475),
+        row(1, "COMPLETE", 0.2),
+        row(0, "PRUNED", 1.5),
+        row(2, "FAIL", None, "diverged: loss is nan"),
+    ]
+    values: dict[str, object] = {"rows": rows, "best": Best(3, 96.9, 100.0, "/x/best.yaml"), **changes}
+    return Result("gamma-1", "/x", "sqlite:////x/mlflow.db", "gamma", "id", "val/loss", "minimize", **values)  # type: ignore[arg-type]
+
+
+def shown(width: int, terminal: bool = True, **changes: object) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=terminal, no_color=True, highlight=False)
+    print_result(console, result(**changes), "mlflow ui", "python -m rebnn_search.run gamma.yaml --resume --name gamma-1")
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue()) if terminal else out.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 130])
+def test_the_leaderboard_fits_and_no_cell_is_cut(width: int) -> None:
+    table = shown(width).split("\n\n")[0].splitlines()
+    assert all(len(line.rstrip()) <= max(width, 60) for line in table)
+    assert "…" not in "".join(table)
+    for text in ("#3", "flip_ratio", "0.0475", "98.50", "COMPLETE"):
+        assert text in table[1]
+    assert ("Top-5" in table[0]) == (width == 130)
+    assert ("left out for want of width: Top-5" in table[-1]) == (width < 130)
+
+
+def test_what_a_person_needs_next_is_whole_on_one_line() -> None:
+    text = shown(40)
+    assert "\nchosen: trial #3, test Top-1 96.90 %, Top-5 100.00 %\n" in text
+    assert "\ncontinue or enlarge the search: python -m rebnn_search.run gamma.yaml --resume --name gamma-1\n" in text
+    assert "\nfailed: #2: diverged: loss is nan\n" in text
+
+
+def test_a_pipe_gets_the_whole_table_in_plain_text() -> None:
+    text = shown(20, terminal=False)
+    assert "Top-5" in text
+    assert "\x1b" not in text
+
+
+def test_other_endings_say_so() -> None:
+    assert "gamma-1 was stopped; continue it with" in shown(80, best=None, interrupted=True)
+    assert "no trial was trained to its end" in shown(80, best=None)
+    assert "tracking is behind (away)" in shown(80, untracked="away")
+
+
+def watched(width: int, live: bool) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=live, no_color=True, highlight=False)
+    state = SearchState("val/loss", minimize=True, epochs=12)
+    progress = (LiveProgress if live else PlainProgress)(console, state)
+    with progress:
+        progress.began(5, {0: ("COMPLETE", {"val/loss": 0.5, "epochs": 12.0})})
+        for number in (1, 2, 3):
+            progress.started(number, {"gamma.strategy": "flip_ratio"}, 0)
+        for step in (1, 2):
+            progress.reported(2, TrackedReport(step, step / 4, 0, False, {"val/loss": 1.0 / step}))
+        progress.failed(3, "the worker died", 1)
+        progress.finished(1, "PRUNED", "median", {"val/loss": 0.9, "epochs": 3.0})
+        progress.finished(3, "FAIL", "diverged", {})
+        if live:
+            console.print(progress)
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+
+
+@pytest.mark.parametrize("width", [40, 130])
+def test_the_live_picture_counts_and_each_part_has_its_line(width: int) -> None:
+    text = watched(width, live=True)
+    picture = text[text.rindex("3/5 trials") :].splitlines()
+    assert "1 done" in text
+    assert "1 pruned" in text
+    assert any(set(line.strip()) <= set("━╸╺") and line.strip() for line in picture)
+    assert "9 epochs saved by pruning" in text.replace("\n", " ").replace("  ", " ")
+    assert "0.5000" in text
+    assert any("▁" in line for line in picture) == (width == 130)
+
+
+def test_plain_lines() -> None:
+    lines = watched(40, live=False).splitlines()
+    assert lines[0] == "5 trials, 1 of them done before"
+    assert lines[1] == "trial flip_ratio #3 failed (1): the worker died; starting it again"
+    assert lines[2].startswith("[2/5] PRUNED   flip_ratio #1  3 epochs")
+    assert "(diverged)" in lines[3]
+    assert "best #0 0.5000" in lines[3]
+
+
+def test_small_things() -> None:
+    assert [duration(s) for s in (5, 200, 7500)] == ["5 s", "3 min 20 s", "2 h 05 min"]
+    assert sparkline([3.0, 1.0, 2.0]) == "█▁▅"
+    assert sparkline([1.0, 1.0]) == "▁▁"
+    assert sparkline([]) == ""
