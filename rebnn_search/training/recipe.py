@@ -72,7 +72,7 @@ class Precision(Strict):
     Attributes:
         dtype: ``float32``, or ``bfloat16`` under autocast; ``auto`` is bfloat16 on a GPU that has it.
         channels_last: Memory format of convolutions; ``auto`` is true on a GPU.
-        compile: torch.compile the network; ``auto`` is true on a GPU.
+        compile: torch.compile the network; ``auto`` is true on a GPU for trainings of 10,000 steps and more.
     """
 
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -62,8 +62,8 @@ class Trainer:
         self.data = data or recipe.data.build().open()
         self._workspace, self._listener = workspace, listener
         self._world = World.current()
-        self._computing = Computing(recipe.precision, pick_device(device))
         self._iterations = self.data.size("train") // recipe.batch_size
+        self._computing = Computing(recipe.precision, pick_device(device), recipe.epochs * self._iterations)
         if self._iterations == 0:
             raise UserError(f"batch_size = {recipe.batch_size}: the training split has only {self.data.size('train')} samples")
         if recipe.batch_size < self._world.size:
