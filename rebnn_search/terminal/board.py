@@ -55,9 +55,8 @@ def _table(result: Result, width: int) -> tuple[Table, list[str]]:
     names, left_out = headings(result), []
     rows = [(row, cells(result, rank, row)) for rank, row in enumerate(result.rows, start=1)]
     lengths = {name: max(cell_len(text) for text in (name, *(row[k] for _, row in rows))) for k, name in enumerate(names)}
-    droppable = [name for name in DROPPED_FIRST if name in names] + [
-        name for name in names if name not in (*DROPPED_FIRST, *KEPT)
-    ]
+    others = [name for name in names if name not in (*DROPPED_FIRST, *KEPT)]
+    droppable = [name for name in DROPPED_FIRST if name in names] + others[::-1]
     while droppable and sum(length + 2 for name, length in lengths.items() if name not in left_out) > width:
         left_out.append(droppable.pop(0))
     table = Table(box=None, padding=(0, 1), header_style="bold")
