@@ -17,7 +17,7 @@ from rich.console import Console
 
 from rebnn_search.config import UserError, exit_on_user_error
 from rebnn_search.config.command import python_command
-from rebnn_search.tracking import check_uri, default_uri
+from rebnn_search.tracking import check_uri, default_uri, hide_secrets
 
 if TYPE_CHECKING:
     from rebnn_search.search.spec import Search
@@ -106,7 +106,7 @@ def _run(args: argparse.Namespace, console: Console, search: Search, folder: Sea
         print(json.dumps(result.dump()))
     else:
         ui = shlex.join([*python_command(), "-m", "mlflow", "ui", "--backend-store-uri", uri])
-        print_result(console, result, ui, resume_command(args, folder.name))
+        print_result(console, result, hide_secrets(ui), hide_secrets(resume_command(args, folder.name)))
     return 130 if result.interrupted else 0
 
 

@@ -17,7 +17,7 @@ from rebnn_search.search.result import Best, Result, leaderboard
 from rebnn_search.search.spec import Resources, Search
 from rebnn_search.search.storage import SearchFolder, write_atomically
 from rebnn_search.search.table import markdown
-from rebnn_search.tracking import Runs, Tracker
+from rebnn_search.tracking import Runs, Tracker, hide_secrets
 from rebnn_search.training import CheckpointDirectory, Recipe, Trainer, dump_recipe
 
 TEST = "test"
@@ -92,7 +92,7 @@ def outcome(
     return Result(
         name=folder.name,
         storage=str(folder.path.absolute()),
-        tracking_uri=uri,
+        tracking_uri=hide_secrets(uri),
         experiment=experiment,
         parent_run_id=runs.parent_id,
         objective=search.spec.objective.metric,

@@ -224,3 +224,12 @@ def test_a_changed_search_is_refused_with_what_changed(workplace) -> None:  # ty
         workplace.command("--json", "--trials", "1"), cwd=workplace.path, capture_output=True, text=True, check=True
     )
     assert json.loads(second.stdout)["name"] == "tiny_space-1"
+
+
+def test_a_password_in_the_tracking_uri_is_nowhere_to_be_read(workplace) -> None:  # type: ignore[no-untyped-def]
+    done = workplace.run("--tracking-uri", "postgresql+nodriver://me:s3cret@127.0.0.1:9/db", "--trials", "1", code=2)
+    assert "me:***@127.0.0.1" in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
+    for file in workplace.path.rglob("*"):
+        if file.is_file():
+            assert b"s3cret" not in file.read_bytes(), file
