@@ -9,7 +9,7 @@ COPY constraints.txt pyproject.toml README.md ./
 COPY rebnn_search/__init__.py rebnn_search/__init__.py
 RUN python -m venv /venv \
  && if [ -n "$TORCH_INDEX" ]; then /venv/bin/pip install --no-cache-dir --constraint constraints.txt --extra-index-url "$TORCH_INDEX" torch; fi \
- && /venv/bin/pip install --no-cache-dir --constraint constraints.txt .
+ && /venv/bin/pip install --no-cache-dir --constraint constraints.txt ".[cluster]"
 # The dependencies above are a layer of their own: a change of the code below rebuilds only this.
 COPY rebnn_search rebnn_search
 RUN /venv/bin/pip install --no-cache-dir --no-deps --force-reinstall .

@@ -36,13 +36,20 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     p.add_argument("--trials", type=int, metavar="N", help="how many trials in all, finished ones included")
     p.add_argument("--name", help="name of the search; by default the file's and the next free number")
-    p.add_argument("--storage", metavar="DIR", default="results", help="where searches are kept (default: %(default)s)")
+    p.add_argument(
+        "--storage", metavar="DIR|URI", default="results",
+        help="where searches are kept: a directory (default: %(default)s) or an object store (s3://..., gs://..., abfss://...)",
+    )  # fmt: skip
+    p.add_argument("--ledger", metavar="URL", help="database of the Optuna study (default: a journal in the search's folder)")
     p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: sqlite:///mlflow.db in this directory)")
     p.add_argument(
         "--address", default="local", metavar="local|auto|HOST:PORT", help="start Ray here (default) or join a cluster"
     )
     p.add_argument(
         "--resume", action="store_true", help="continue the named, or else the newest unfinished, search of the file"
+    )
+    p.add_argument(
+        "--resume-or-start", action="store_true", help="--resume, or a new search if there is none: for jobs that are restarted"
     )
     p.add_argument("--dry-run", action="store_true", help="print the resolved search and its first configurations, run nothing")
     p.add_argument("--json", action="store_true", help="print one JSON object instead of progress and leaderboard")
@@ -59,25 +66,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
 
     # Everything above needs milliseconds; torch, Ray and Optuna need seconds.
+    from rebnn_search.search.find import find_folder
     from rebnn_search.search.resume import resume_search
     from rebnn_search.search.spec import load_search
-    from rebnn_search.search.storage import existing_search, new_search, searches_of
 
     overrides = [*args.overrides, *([f"trials={args.trials}"] if args.trials else [])]
     search = load_search(args.space, overrides)
-    storage, source = Path(args.storage), Path(args.space).name
-    if storage.exists() and not storage.is_dir():
-        raise UserError(f"--storage {storage}: is a file, not a directory")
+    source = Path(args.space).name
     console = Console(no_color=args.no_color or None, highlight=False)
-    if args.resume:
-        folder = existing_search(storage, source, args.name)
+    found = find_folder(args.storage, source, args.name, resume=args.resume, or_start=args.resume_or_start)
+    folder = found.folder
+    if found.resumed:
         search = resume_search(folder, search, args.trials)
-    else:
-        folder = new_search(storage, source, args.name)
-        if args.name is None and not args.json:
-            unfinished = [other.name for other in searches_of(storage, source) if not other.finished]
-            if unfinished:
-                console.print(f"unfinished: {', '.join(unfinished)}; --resume continues the newest. Starting a new one.")
+    elif found.unfinished and args.name is None and not args.json:
+        console.print(f"unfinished: {', '.join(found.unfinished)}; --resume continues the newest. Starting a new one.")
     if args.dry_run:
         from rebnn_search.terminal.preview import print_preview
 
@@ -100,8 +102,9 @@ def _run(args: argparse.Namespace, console: Console, search: Search, folder: Sea
         console.print(f"search {folder.name}, log in {folder.log}", soft_wrap=True)
     with progress:
         result = run_search(
-            search, folder, source=source, tracking_uri=uri, observer=progress, address=args.address, on_start=_on_signals
-        )
+            search, folder, source=source, tracking_uri=uri, observer=progress, ledger_url=args.ledger, address=args.address,
+            on_start=_on_signals,
+        )  # fmt: skip
     if args.json:
         print(json.dumps(result.dump()))
     else:
@@ -129,7 +132,7 @@ def resume_command(args: argparse.Namespace, name: str) -> str:
     for override in args.overrides:
         words += ["--set", override]
     defaults = parser().parse_args([args.space])
-    for option in ("storage", "tracking_uri", "address"):
+    for option in ("storage", "tracking_uri", "ledger", "address"):
         if getattr(args, option) != getattr(defaults, option):
             words += [f"--{option.replace('_', '-')}", getattr(args, option)]
     return shlex.join(words)

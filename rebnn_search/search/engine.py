@@ -6,7 +6,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,6 +22,7 @@ from rebnn_search.search.conductor import Conductor, Observer
 from rebnn_search.search.finish import choose, outcome, publish
 from rebnn_search.search.head import watched_head
 from rebnn_search.search.ledger import Ledger
+from rebnn_search.search.mirror import Mirror
 from rebnn_search.search.quiet import chatter_to
 from rebnn_search.search.reconcile import reconcile
 from rebnn_search.search.result import Result
@@ -37,7 +38,7 @@ RUNS = "runs"
 """Note in the ledger: when, where and with what each run of the search was made; what changed between two stands there."""
 
 FLUSH_SECONDS = 120.0
-"""How long a search's end waits for a tracking server that is away."""
+"""How long a search's end waits for a tracking server, or an object store, that is away."""
 
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow and the ledger keep what CSV and TensorBoard would
@@ -57,6 +58,7 @@ def run_search(
     source: str,
     tracking_uri: str,
     observer: Observer,
+    ledger_url: str | None = None,
     address: str = "local",
     on_start: Callable[[Callable[[], None]], None] = lambda stop: None,
 ) -> Result:
@@ -68,6 +70,7 @@ def run_search(
         source: Name of the search file, whose stem also names the MLflow experiment.
         tracking_uri: As `rebnn_search.tracking.check_uri` returned it.
         observer: Told of every event.
+        ledger_url: Database of the ledger; None keeps it in a journal in the folder.
         address: ``local`` starts a Ray of its own, ``auto`` or ``HOST:PORT`` joins a cluster.
         on_start: Given a function that asks the search to stop cleanly, before the first trial.
 
@@ -76,9 +79,10 @@ def run_search(
     """
     experiment = Path(source).stem
     folder.path.mkdir(parents=True, exist_ok=True)
-    with DriverLock(folder), chatter_to(folder.log):
-        folder.write_search(source, search.dump())
-        ledger = Ledger(folder, search)
+    mirror = nullcontext() if folder.remote is None else Mirror(folder, FLUSH_SECONDS)
+    with DriverLock(folder), chatter_to(folder.log), mirror:
+        ledger = Ledger(folder, search, ledger_url)
+        folder.write_search(source, search.dump(), ledger_url and hide_secrets(ledger_url))
         if ledger.noted(SEARCH_ID) is None:
             ledger.note(SEARCH_ID, uuid.uuid4().hex)
         search_id = ledger.noted(SEARCH_ID)

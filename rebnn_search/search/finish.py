@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -12,13 +11,14 @@ import yaml
 
 from rebnn_search.config import UserError
 from rebnn_search.search.ledger import PARAMS, Ledger
+from rebnn_search.search.place import checkpoints_of, folder_here
 from rebnn_search.search.ranks import load_trial
 from rebnn_search.search.result import Best, Result, leaderboard
 from rebnn_search.search.spec import Resources, Search
 from rebnn_search.search.storage import SearchFolder, write_atomically
 from rebnn_search.search.table import markdown
 from rebnn_search.tracking import Runs, Tracker, hide_secrets
-from rebnn_search.training import CheckpointDirectory, Recipe, Trainer, dump_recipe
+from rebnn_search.training import Recipe, Trainer, dump_recipe
 
 TEST = "test"
 """Note in the ledger: accuracy on the test split by trial number, for each trial that was ever chosen."""
@@ -39,10 +39,10 @@ def choose(search: Search, folder: SearchFolder, ledger: Ledger) -> Best | None:
     data = search.recipe_data(trial.user_attrs[PARAMS])
     known: dict[str, dict[str, float]] = ledger.noted(TEST) or {}
     if str(trial.number) not in known:
-        checkpoints = str(folder.checkpoints(trial.number).absolute())
-        scores = _where_it_fits(search.spec.resources, data, checkpoints, str(folder.path.absolute()))
+        path = str(folder.path.absolute())
+        scores = _where_it_fits(search.spec.resources, data, trial.number, path, folder.remote)
         if scores is None:
-            raise UserError(f"{checkpoints}: the checkpoint of the best trial, #{trial.number}, is gone")
+            raise UserError(f"{folder.checkpoints(trial.number)}: the checkpoint of the best trial, #{trial.number}, is gone")
         known[str(trial.number)] = scores
         ledger.note(TEST, known)
     scores = known[str(trial.number)]
@@ -67,12 +67,13 @@ def _where_it_fits(resources: Resources, *args: Any) -> dict[str, float] | None:
     return scores
 
 
-def _evaluate_test(threads: int, data: dict[str, Any], checkpoints: str, workspace: str) -> dict[str, float] | None:
+def _evaluate_test(threads: int, data: dict[str, Any], number: int, path: str, remote: str | None) -> dict[str, float] | None:
     torch.set_num_threads(threads)
-    found = CheckpointDirectory(Path(checkpoints)).latest()
+    folder = folder_here(path, remote)
+    found = checkpoints_of(folder, number).latest()
     if found is None:
         return None
-    trainer = Trainer(Recipe.model_validate(data), workspace=Path(workspace))
+    trainer = Trainer(Recipe.model_validate(data), workspace=folder.path)
     load_trial(trainer, found[1])
     scores: dict[str, float] = trainer.evaluate("test")
     return scores
@@ -91,7 +92,7 @@ def outcome(
     """The search's result as things stand."""
     return Result(
         name=folder.name,
-        storage=str(folder.path.absolute()),
+        storage=hide_secrets(folder.address),
         tracking_uri=hide_secrets(uri),
         experiment=experiment,
         parent_run_id=runs.parent_id,

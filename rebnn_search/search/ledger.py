@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
@@ -25,6 +25,7 @@ from rebnn_search.search.reports import ReportLog, TrackedReport
 from rebnn_search.search.samplers import sampler_factory
 from rebnn_search.search.spec import Params, Search
 from rebnn_search.search.storage import SearchFolder
+from rebnn_search.tracking import hide_secrets
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -42,23 +43,25 @@ class Ledger:
     Args:
         folder: Where the search lives; the caller holds its driver lock.
         search: The resolved search.
+        url: Database that holds the study; None for the journal in the folder.
 
     Raises:
-        UserError: If the journal is there but damaged before its last line.
+        UserError: If the journal is there but damaged before its last line, or the database cannot be used, or is not the one
+            that the search was begun with, or holds another search's study of this name.
     """
 
-    def __init__(self, folder: SearchFolder, search: Search) -> None:
+    def __init__(self, folder: SearchFolder, search: Search, url: str | None = None) -> None:
         self._folder = folder
         self._search = search
         self._metric = search.spec.objective.metric
         self._make_sampler = sampler_factory(search.spec.sampler, search.spec.sampler_seed)
         self._live: dict[int, optuna.Trial] = {}
         self._reports: dict[int, ReportLog] = {}
-        repair(folder.journal)
+        storage = _storage(folder, url)
         with _quiet():
             self.study = optuna.create_study(
                 study_name=folder.name,
-                storage=JournalStorage(JournalFileBackend(str(folder.journal))),
+                storage=storage,
                 direction=search.spec.objective.direction,
                 pruner=build_pruner(search.spec.pruner),
                 load_if_exists=True,
@@ -198,6 +201,26 @@ class Ledger:
     def noted(self, key: str) -> Any:
         """What was kept under a key, or None."""
         return self.study.user_attrs.get(key)
+
+
+def _storage(folder: SearchFolder, url: str | None) -> BaseStorage:
+    begun = folder.search_file.exists()
+    here = None if url is None else hide_secrets(url)
+    if begun and folder.ledger != here:
+        there = f"is in {folder.ledger}: pass --ledger" if folder.ledger else "is its journal: leave --ledger out"
+        raise UserError(f"{folder.name}: the ledger of this search {there}")
+    if url is None:
+        repair(folder.journal)
+        return JournalStorage(JournalFileBackend(str(folder.journal)))
+    try:
+        with _quiet():
+            storage = RDBStorage(url, skip_compatibility_check=False)
+            names = {study.study_name for study in storage.get_all_studies()}
+    except Exception as error:  # SQLAlchemy, the database's driver and Optuna each raise their own
+        raise UserError(f"--ledger {here}: cannot be used: {hide_secrets(str(error).splitlines()[0])}") from error
+    if not begun and folder.name in names:
+        raise UserError(f"--ledger {here}: already holds a study named {folder.name}: choose another --name")
+    return storage
 
 
 def prune_reason(search: Search, step: int) -> str:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import datetime
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -18,21 +17,38 @@ import torch.distributed as dist
 from ray.util import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from rebnn_search.training import CheckpointDirectory, Recipe, Report, Trainer
+from rebnn_search.search.object_store import StoredCheckpoints
+from rebnn_search.search.place import checkpoints_of, config_folder, stage_one_of
+from rebnn_search.training import Recipe, Report, Trainer
 
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=10)
 """How long a rank waits for another before it gives the trial up: longer than any evaluation, shorter than a night."""
 
 
-def dump_trial(trainer: Trainer, report: Report) -> dict[str, Any]:
-    """What a trial's checkpoint holds: the trainer's state and the report that was made of it."""
-    return {"trainer": trainer.state_dict(), "report": asdict(report)}
+REMEMBERED = 256
+"""Reports that a checkpoint holds: what the ledger may lack where the driver's machine was lost."""
 
 
-def load_trial(trainer: Trainer, state: Mapping[str, Any]) -> Report:
-    """Bring a trainer to a checkpoint's state. Returns the report made of it: the worker may have died before it was heard."""
+def dump_trial(trainer: Trainer, reports: Sequence[Report]) -> dict[str, Any]:
+    """What a trial's checkpoint holds: the trainer's state and the last reports made on the way to it."""
+    return {"trainer": trainer.state_dict(), "reports": [asdict(report) for report in reports[-REMEMBERED:]]}
+
+
+def load_trial(trainer: Trainer, state: Mapping[str, Any]) -> list[Report]:
+    """Bring a trainer to a checkpoint's state. Returns the last reports, some of which may never have been heard."""
     trainer.load_state_dict(state["trainer"])
-    return Report(**state["report"])
+    return [Report(**report) for report in state["reports"]]
+
+
+class Sharing:
+    """Sends each epoch of stage one to where other nodes find it."""
+
+    def __init__(self, shared: StoredCheckpoints) -> None:
+        self._shared = shared
+
+    def __call__(self, report: Report) -> None:
+        """Send what the epoch's checkpoint added."""
+        self._shared.send()
 
 
 class Rank:
@@ -53,11 +69,15 @@ class Rank:
                 backend, init_method=f"tcp://{address}", rank=rank, world_size=self._size, timeout=COLLECTIVE_TIMEOUT
             )
         try:
-            self.trainer = Trainer(Recipe.model_validate(config["recipe"]), workspace=Path(config["workspace"]))
-            found = CheckpointDirectory(Path(config["folder"]) / "checkpoints").latest()
-            self.last: Report | None = None
-            if found is not None:
-                self.last = load_trial(self.trainer, found[1])
+            folder, recipe = config_folder(config), Recipe.model_validate(config["recipe"])
+            shared = stage_one_of(folder, recipe)
+            if shared is not None:
+                shared.fetch()
+            # The other ranks fetch what rank 0 has sent.
+            share = None if shared is None or rank > 0 else Sharing(shared)
+            self.trainer = Trainer(recipe, workspace=folder.path, listener=share)
+            found = checkpoints_of(folder, config["number"]).latest()
+            self.reports = [] if found is None else load_trial(self.trainer, found[1])
         except BaseException:
             self.close()
             raise

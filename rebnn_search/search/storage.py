@@ -26,14 +26,24 @@ class SearchFolder:
 
     ``search.yaml`` the resolved search, ``study.journal`` the ledger, ``trials/NNNN/`` reports and checkpoints of each trial,
     ``best.yaml`` the best recipe, ``result.json`` the last result, ``driver.log`` what Ray and Tune had to say.
+
+    Attributes:
+        path: The folder; where the storage is an object store, this machine's working copy of it.
+        remote: The search's URI in the object store, None without one.
     """
 
     path: Path
+    remote: str | None = None
 
     @property
     def name(self) -> str:
         """The search's name."""
         return self.path.name
+
+    @property
+    def address(self) -> str:
+        """Where a user finds the search: its URI or its absolute path."""
+        return self.remote or str(self.path.absolute())
 
     @property
     def search_file(self) -> Path:
@@ -68,11 +78,16 @@ class SearchFolder:
         """The checkpoints of a trial."""
         return self.trial(number) / "checkpoints"
 
-    def write_search(self, source: str, data: dict[str, Any]) -> None:
-        """Write the resolved search; its presence makes the folder a search."""
-        write_atomically(
-            self.search_file, yaml.safe_dump({"source": source, "search": data}, sort_keys=False, allow_unicode=True)
-        )
+    def write_search(self, source: str, data: dict[str, Any], ledger: str | None = None) -> None:
+        """Write the resolved search, and where its ledger is if not here; its presence makes the folder a search."""
+        content = {"source": source, **({"ledger": ledger} if ledger else {}), "search": data}
+        write_atomically(self.search_file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+    @property
+    def ledger(self) -> str | None:
+        """The ledger's database URL without its password, None where the ledger is the journal."""
+        url = yaml.safe_load(self.search_file.read_text(encoding="utf-8")).get("ledger")
+        return None if url is None else str(url)
 
     def read_search(self) -> tuple[str, dict[str, Any]]:
         """The name of the file the search came from, and the resolved search.

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections import deque
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
 
 from rebnn_search.config import UserError
+from rebnn_search.search.place import checkpoints_of, config_folder
 from rebnn_search.search.ranks import Rank, dump_trial, free_address, start_peers
 from rebnn_search.search.storage import write_atomically
-from rebnn_search.training import CheckpointDirectory, Diverged, Report
+from rebnn_search.training import Diverged, Report
 
 CHECKPOINT_SHARE = 0.05
 """Most of a trial's time that writing checkpoints may take; a stop loses at most what lies between two."""
@@ -23,9 +24,9 @@ CHECKPOINT_SHARE = 0.05
 class RecipeTrial(tune.Trainable):
     """Trains one recipe, alone or as rank 0 of several. The actor serves one trial after another; nothing of one reaches the next.
 
-    The configuration holds ``number`` (of the trial), ``recipe`` (its data), ``folder`` (the trial's), ``workspace`` (shared by
-    the search, for stage one), ``threads``, ``gpus`` and ``workers``. A result holds ``report`` and ``final``, or ``failed`` with a
-    reason that no retry would mend.
+    The configuration holds ``number`` (of the trial), ``recipe`` (its data), ``search`` and ``remote`` (the search's folder and
+    URI), ``heard`` (the last report that the ledger has), ``threads``, ``gpus`` and ``workers``. A result holds ``report`` and
+    ``final``, or ``failed`` with a reason that no retry would mend.
     """
 
     _rank: Rank | None = None
@@ -34,8 +35,10 @@ class RecipeTrial(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Take up a trial; training begins, or goes on from its newest checkpoint, with the first step."""
         self._config = config
-        self._folder = Path(config["folder"])
-        self._checkpoints = CheckpointDirectory(self._folder / "checkpoints")
+        folder = config_folder(config)
+        self._folder = folder.trial(config["number"])
+        self._checkpoints = checkpoints_of(folder, config["number"])
+        self._unheard: deque[Report] = deque()
         self._saved_step = 0
         self._saved_at = time.monotonic()
         self._save_seconds = 0.0
@@ -49,14 +52,11 @@ class RecipeTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train up to the next report."""
         try:
-            if self._rank is None:
-                rank = self._begin()
-                if rank.last is not None:
-                    # Told again: the worker may have died, or its driver, between checkpoint and ledger.
-                    return self._told(rank)
-            else:
-                rank = self._rank
-            rank.last = self._next_report(rank)
+            rank = self._rank or self._begin()
+            if self._unheard:
+                return self._told(rank, self._unheard.popleft())
+            report = self._next_report(rank)
+            rank.reports.append(report)
             if rank.trainer.finished or self._due():
                 self._save(rank)
         except Diverged as error:
@@ -69,11 +69,11 @@ class RecipeTrial(tune.Trainable):
                 self._folder.mkdir(parents=True, exist_ok=True)
                 write_atomically(self._folder / "error.txt", trace)
             raise
-        return self._told(rank)
+        return self._told(rank, report)
 
-    def _told(self, rank: Rank) -> dict[str, Any]:
-        finished = rank.trainer.finished
-        return {"report": rank.last, "final": finished, "done": finished}
+    def _told(self, rank: Rank, report: Report) -> dict[str, Any]:
+        final = report.step == rank.trainer.total_reports
+        return {"report": report, "final": final, "done": final}
 
     def _begin(self) -> Rank:
         address, joining = "", []
@@ -85,6 +85,11 @@ class RecipeTrial(tune.Trainable):
         self._rank = Rank(self._config, 0, address)
         ray.get(joining)
         self._saved_step = self._rank.trainer.reports_done
+        # The worker, its driver or the driver's machine may have died between checkpoint and ledger.
+        reports = self._rank.reports
+        self._unheard.extend(report for report in reports if report.step > self._config["heard"])
+        if not self._unheard and self._rank.trainer.finished:
+            self._unheard.append(reports[-1])
         return self._rank
 
     def _next_report(self, rank: Rank) -> Report:
@@ -97,9 +102,8 @@ class RecipeTrial(tune.Trainable):
         return self._save_seconds <= CHECKPOINT_SHARE * (time.monotonic() - self._saved_at)
 
     def _save(self, rank: Rank) -> None:
-        assert rank.last is not None
         start = time.monotonic()
-        self._checkpoints.save(rank.trainer.reports_done, dump_trial(rank.trainer, rank.last))
+        self._checkpoints.save(rank.trainer.reports_done, dump_trial(rank.trainer, rank.reports))
         self._saved_step = rank.trainer.reports_done
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - start

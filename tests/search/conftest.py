@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Workplace:
     """A directory with a tiny recipe and search file, and the command run in it as a user would."""
 
     path: Path
+    variables: dict[str, str] = field(default_factory=dict)
 
     def command(self, *args: str) -> list[str]:
         return [sys.executable, "-m", "rebnn_search.run", "tiny_space.yaml", *args]
@@ -60,7 +61,7 @@ class Workplace:
 
     @property
     def env(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+        return {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200", **self.variables}
 
 
 @pytest.fixture

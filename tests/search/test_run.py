@@ -233,3 +233,22 @@ def test_a_password_in_the_tracking_uri_is_nowhere_to_be_read(workplace) -> None
     for file in workplace.path.rglob("*"):
         if file.is_file():
             assert b"s3cret" not in file.read_bytes(), file
+
+
+def by_number(result: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [(t["number"], t["state"], t["params"], t["val_loss"], t["epochs"]) for t in result["trials"]]
+
+
+def test_a_ledger_in_a_database_is_the_same_ledger(workplace) -> None:  # type: ignore[no-untyped-def]
+    one = ("--set", "resources={max_concurrent: 1}")
+    ledger = ("--ledger", f"sqlite:///{workplace.path / 'ledger.db'}")
+    journal = workplace.json(*one, "--name", "journal", "--trials", "4")
+    first = workplace.json(*one, *ledger, "--name", "database", "--trials", "3")
+    assert not (Path(first["storage"]) / "study.journal").exists()
+    assert "is in sqlite:///" in workplace.run("--resume", "--name", "database", *one, code=2).stderr
+    assert "its journal" in workplace.run("--resume", "--name", "journal", *one, *ledger, code=2).stderr
+    grown = workplace.json("--resume", "--name", "database", *one, *ledger, "--trials", "4")
+    assert by_number(grown) == by_number(journal)
+    elsewhere = ("--storage", "elsewhere", "--name", "database")
+    assert "already holds a study named database" in workplace.run(*one, *ledger, *elsewhere, code=2).stderr
+    assert "cannot be used" in workplace.run("--ledger", "nonsense://x", "--name", "new", code=2).stderr

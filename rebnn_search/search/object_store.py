@@ -1,0 +1,158 @@
+"""Files of a search in an object store, through pyarrow's filesystems: S3, Google Cloud Storage, Azure, HDFS, ``file://``."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rebnn_search.config import UserError
+from rebnn_search.tracking import hide_secrets
+from rebnn_search.training import CheckpointDirectory
+
+logger = logging.getLogger(__name__)
+
+
+def is_uri(storage: str) -> bool:
+    """Whether ``--storage`` names an object store rather than a directory."""
+    return "://" in storage
+
+
+def place_in(uri: str, name: str) -> str:
+    """The URI of what is called ``name`` under a URI, whose query (``?endpoint_override=...``) goes with it."""
+    base, mark, query = uri.partition("?")
+    return f"{base.rstrip('/')}/{name}{mark}{query}"
+
+
+def split_place(uri: str) -> tuple[str, str]:
+    """The URI and the name that `place_in` joined."""
+    base, mark, query = uri.partition("?")
+    parent, _, name = base.rpartition("/")
+    return f"{parent}{mark}{query}", name
+
+
+def working_copy(uri: str) -> Path:
+    """The directory on this machine for what lies under a URI: the same for every process of this user."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    base = uri.partition("?")[0].rstrip("/")
+    return cache / "rebnn_search" / hashlib.sha256(base.encode()).hexdigest()[:16]
+
+
+class ObjectStore:
+    """A place under a URI; names in it are relative, with ``/`` between their parts.
+
+    Raises:
+        UserError: If pyarrow knows no such filesystem.
+    """
+
+    def __init__(self, uri: str) -> None:
+        from pyarrow import fs
+
+        self.uri = uri
+        try:
+            self._fs, base = fs.FileSystem.from_uri(uri)
+        except (ValueError, OSError, NotImplementedError) as error:
+            reason = hide_secrets(str(error).splitlines()[0])
+            raise UserError(
+                f"--storage {hide_secrets(uri)}: is no directory and no URI that pyarrow can open: {reason}"
+            ) from None
+        self._base = base.rstrip("/")
+        self._local = isinstance(self._fs, fs.LocalFileSystem)
+
+    def read(self, name: str) -> bytes | None:
+        """An object's content, None where there is none."""
+        try:
+            with self._fs.open_input_stream(self._path(name)) as stream:
+                content: bytes = stream.read()
+                return content
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes | memoryview) -> None:
+        """Put an object, whole or not at all."""
+        target = self._path(name)
+        if not self._local:
+            with self._fs.open_output_stream(target) as stream:
+                stream.write(content)
+            return
+        self._fs.create_dir(target.rpartition("/")[0], recursive=True)
+        temporary = f"{target}.{os.getpid()}.partial"
+        with self._fs.open_output_stream(temporary) as stream:
+            stream.write(content)
+        self._fs.move(temporary, target)
+
+    def delete(self, name: str) -> None:
+        """Remove an object; nothing happens where there is none."""
+        try:
+            self._fs.delete_file(self._path(name))
+        except FileNotFoundError:
+            return
+
+    def names(self, folder: str = "", *, recursive: bool = False) -> list[str]:
+        """The names of the objects in a folder, sorted, each relative to the folder; folders themselves only if not recursive."""
+        from pyarrow import fs
+
+        base = self._path(folder)
+        found = self._fs.get_file_info(fs.FileSelector(base, recursive=recursive, allow_not_found=True))
+        kept = [
+            info for info in found if info.type == fs.FileType.File or (not recursive and info.type == fs.FileType.Directory)
+        ]
+        return sorted(info.path[len(base) :].lstrip("/") for info in kept if not info.path.endswith(".partial"))
+
+    def _path(self, name: str) -> str:
+        return f"{self._base}/{name}".rstrip("/") if name else str(self._base)
+
+
+class StoredCheckpoints(CheckpointDirectory):
+    """Checkpoints that are also in an object store, so that a trial goes on wherever it is started next.
+
+    Args:
+        path: The directory on this node.
+        store: Where the search lives.
+        name: The directory's name there.
+    """
+
+    def __init__(self, path: Path, store: ObjectStore, name: str) -> None:
+        super().__init__(path)
+        self._store, self._name = store, name
+
+    def save(self, step: int, state: Mapping[str, Any]) -> Path:
+        """Write a checkpoint here, then there, and remove all but the newest two of both."""
+        written = super().save(step, state)
+        try:
+            self.send()
+        except OSError as error:  # away for a while: the next save sends what is missing
+            logger.warning("a checkpoint could not be sent: %s", hide_secrets(str(error).splitlines()[0]))
+        return written
+
+    def send(self) -> None:
+        """Bring the store up to what is here."""
+        here = {file.name: file for file in self._files()}
+        there = set(self._there())
+        for name in sorted(here.keys() - there):
+            self._store.write(f"{self._name}/{name}", here[name].read_bytes())
+        for name in there - here.keys():
+            if here and name < min(here):
+                self._store.delete(f"{self._name}/{name}")
+
+    def fetch(self) -> None:
+        """Bring this directory up to what is in the store."""
+        here = {file.name for file in self._files()}
+        for name in self._there():
+            if name not in here and (content := self._store.read(f"{self._name}/{name}")) is not None:
+                self.path.mkdir(parents=True, exist_ok=True)
+                temporary = self.path / f"{name}.{os.getpid()}.partial"
+                temporary.write_bytes(content)
+                temporary.replace(self.path / name)
+
+    def latest(self) -> tuple[int, dict[str, Any]] | None:
+        """Return step and state of the newest sound checkpoint of both places."""
+        self.fetch()
+        return super().latest()
+
+    def _there(self) -> list[str]:
+        return [name for name in self._store.names(self._name) if re.fullmatch(r"\d{8}\.pt", name)]

@@ -1,0 +1,163 @@
+"""Searches kept in an object store: a real S3 protocol over HTTP, and the same code on ``file://``."""
+
+import json
+import os
+import shutil
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.server import ThreadedMotoServer
+from pyarrow import fs
+
+from rebnn_search.config import UserError
+from rebnn_search.search import mirror as mirror_module
+from rebnn_search.search.find import find_folder
+from rebnn_search.search.mirror import JOURNAL, Mirror, fetch_search
+from rebnn_search.search.object_store import ObjectStore, StoredCheckpoints, place_in, split_place
+from rebnn_search.search.storage import SearchFolder
+
+ALONE = ("--set", "resources={max_concurrent: 1}")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    options = f"endpoint_override={host}:{port}&scheme=http"
+    bucket = f"bucket-{uuid.uuid4().hex}"  # the servers of one process share what they hold
+    fs.FileSystem.from_uri(f"s3://{bucket}?{options}&allow_bucket_creation=true")[0].create_dir(bucket)
+    yield f"s3://{bucket}/searches?{options}"
+    server.stop()
+
+
+@pytest.fixture(params=["s3", "file"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "file":
+        return (tmp_path / "shared storage").as_uri()
+    found: str = request.getfixturevalue("bucket")
+    return found
+
+
+def sequence(result: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [(t["number"], t["state"], t["params"], t["val_loss"], t["epochs"]) for t in result["trials"]]
+
+
+def test_objects_are_whole_listed_and_gone(uri: str) -> None:
+    store = ObjectStore(uri)
+    assert store.read("a/b") is None and store.names("a") == []
+    store.write("a/b", b"1")
+    store.write("a/b", b"22")
+    store.write("a/c/d", b"3")
+    assert store.read("a/b") == b"22"
+    assert store.names("a", recursive=True) == ["b", "c/d"] and store.names() == ["a"] and store.names("a") == ["b", "c"]
+    store.delete("a/b")
+    store.delete("a/b")
+    assert store.names("a", recursive=True) == ["c/d"]
+
+
+def test_a_name_goes_before_the_query() -> None:
+    assert place_in("s3://b/x/?region=eu", "s-1") == "s3://b/x/s-1?region=eu"
+    assert split_place("s3://b/x/s-1?region=eu") == ("s3://b/x?region=eu", "s-1")
+
+
+def test_checkpoints_follow_the_trial_to_another_node(uri: str, tmp_path: Path) -> None:
+    store = ObjectStore(uri)
+    first = StoredCheckpoints(tmp_path / "one", store, "trials/0000/checkpoints")
+    for step in (1, 2, 3):
+        first.save(step, {"value": step})
+    assert store.names("trials/0000/checkpoints") == ["00000002.pt", "00000003.pt"]
+    other = StoredCheckpoints(tmp_path / "two", store, "trials/0000/checkpoints")
+    assert other.latest() == (3, {"value": 3})
+    (tmp_path / "two" / "00000003.pt").write_bytes(b"cut")
+    with pytest.warns(UserWarning, match="falling back"):
+        assert other.latest() == (2, {"value": 2})
+
+
+def test_the_journal_in_segments_is_the_journal(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror_module, "SEGMENTS", 8)
+    folder = SearchFolder(tmp_path / "here", place_in(uri, "s-1"))
+    folder.path.mkdir()
+    lines = [json.dumps({"op": n, "text": "x" * (n % 40)}).encode() + b"\n" for n in range(20)]
+    with Mirror(folder, 10) as mirror, folder.journal.open("ab") as file:
+        for line in lines:
+            file.write(line[:-3])
+            file.flush()
+            mirror.send()  # half a line is not sent
+            file.write(line[-3:])
+            file.flush()
+            mirror.send()
+        names = ObjectStore(folder.remote or "").names(JOURNAL)
+        assert 1 < len(names) <= 8, "never joined"
+    other = SearchFolder(tmp_path / "there", folder.remote)
+    fetch_search(other)
+    assert other.journal.read_bytes() == b"".join(lines)
+
+
+def test_a_copy_that_others_have_left_behind_is_replaced_and_one_ahead_is_kept(uri: str, tmp_path: Path) -> None:
+    remote = place_in(uri, "s-1")
+    one, two = SearchFolder(tmp_path / "one", remote), SearchFolder(tmp_path / "two", remote)
+    one.path.mkdir()
+    with Mirror(one, 10):
+        one.journal.write_bytes(b'{"a": 1}\n')
+    one.journal.write_bytes(b'{"a": 1}\n{"unsent": 1}\n')
+    fetch_search(one)
+    assert b"unsent" in one.journal.read_bytes()
+    fetch_search(two)
+    with Mirror(two, 10), two.journal.open("ab") as file:
+        file.write(b'{"elsewhere": 2}\n')
+    fetch_search(one)
+    assert one.journal.read_bytes() == b'{"a": 1}\n{"elsewhere": 2}\n'
+
+
+def test_one_driver_at_a_time(uri: str, tmp_path: Path) -> None:
+    folder = SearchFolder(tmp_path / "one", place_in(uri, "s-1"))
+    folder.path.mkdir()
+    store = ObjectStore(folder.remote or "")
+    store.write("driver.json", json.dumps({"pid": 7, "host": "elsewhere", "since": "noon", "alive": time.time()}).encode())
+    with pytest.raises(UserError, match="driven by process 7 on elsewhere since noon"), Mirror(folder, 10):
+        pass
+    store.write("driver.json", json.dumps({"pid": 7, "host": "elsewhere", "since": "noon", "alive": time.time() - 61}).encode())
+    with Mirror(folder, 10):
+        assert json.loads(store.read("driver.json") or b"")["pid"] == os.getpid()
+    assert store.read("driver.json") is None
+
+
+@pytest.mark.parametrize("wrong", ["nonsense://bucket/x", "s3://"])
+def test_no_such_storage_is_a_clear_error(wrong: str) -> None:
+    with pytest.raises(UserError, match=r"--storage (nonsense|s3)://"):
+        find_folder(wrong, "space.yaml", None)
+
+
+def test_killed_and_resumed_on_a_machine_that_has_only_the_store(bucket: str, workplace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    workplace.variables = {"XDG_CACHE_HOME": str(tmp_path / "machine one")}
+    where = ("--storage", bucket, *ALONE)
+    whole = workplace.json(*ALONE, "--name", "whole")
+    process = workplace.start(*where, "--name", "broken")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "[2/" in line:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    store = ObjectStore(place_in(bucket, "broken"))
+    assert store.names(JOURNAL)
+    store.write("driver.json", b'{"alive": 0}')  # what a minute would do
+    shutil.rmtree(tmp_path / "machine one")
+    workplace.variables = {"XDG_CACHE_HOME": str(tmp_path / "machine two")}
+    broken = workplace.json(*where, "--resume")
+    assert sequence(broken) == sequence(whole)
+    assert broken["best"]["test_top1"] == whole["best"]["test_top1"]
+    assert json.loads(store.read("result.json") or b"") == broken
+    assert store.read("driver.json") is None
