@@ -59,7 +59,7 @@ def ours(trials: int) -> dict[str, float]:
     class Clock(Silent):
         begun = 0.0
 
-        def started(self, number: int, params: Any, resumed_at: int) -> None:
+        def started(self, number: int, name: str, resumed_at: int) -> None:
             self.begun = self.begun or time.perf_counter()
 
     clock = Clock()

@@ -129,7 +129,7 @@ class _Folder:
         reports = []
         if found is not None:
             trainer.load_state_dict(found[1]["trainer"])
-            reports = [Report(**report) for report in found[1]["reports"]]
+            reports = [Report.restore(report) for report in found[1]["reports"]]
         # What was reported after the checkpoint is reported again.
         self._reports_file.write_text("".join(map(_line, reports)), encoding="utf-8")
         return reports

@@ -8,13 +8,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from optuna.trial import TrialState
 
 from rebnn_search.search.ledger import SUMMARY, Ledger, prune_reason
-from rebnn_search.search.names import run_name
-from rebnn_search.search.reconcile import end_metrics, end_tags
+from rebnn_search.search.reconcile import end_metrics, end_tags, log_latent_weights, start_tags
 from rebnn_search.search.reports import TrackedReport
 from rebnn_search.search.spec import Params, Search
 from rebnn_search.search.storage import SearchFolder, write_atomically
@@ -28,8 +28,8 @@ class Observer(Protocol):
     def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
         """Tell how many trials there will be, and the state and summary of those that ended in earlier runs."""
 
-    def started(self, number: int, params: Params, resumed_at: int) -> None:
-        """Report that a trial was handed to Tune, with the reports it already had."""
+    def started(self, number: int, name: str, resumed_at: int) -> None:
+        """Report that a trial was handed to Tune, with its name and the reports it already had."""
 
     def reported(self, number: int, report: TrackedReport) -> None:
         """Tell of a report."""
@@ -92,13 +92,14 @@ class Conductor:
         """Hand out a trial: the configuration for its trainable. Not to be asked for once exhausted."""
         number, params = self._todo.popleft() if self._todo else self._ledger.ask()
         self._live[number] = params
-        self._tracker.start(number, run_name(number, params), params)
-        self._observer.started(number, params, self._ledger.reports(number).last_step)
+        name = self._search.name_of(number, params)
+        self._tracker.start(number, name, params, start_tags(self._search, number))
+        self._observer.started(number, name, self._ledger.reports(number).last_step)
         resources = self._search.spec.resources
         return {
             "number": number,
             "attempt": self._failures[number],
-            "recipe": self._search.recipe_data(params),
+            "recipe": self._search.recipe_data(params, number),
             "search": str(self._folder.path.absolute()),
             "remote": self._folder.remote,
             "heard": self._ledger.reports(number).last_step,
@@ -121,7 +122,9 @@ class Conductor:
         if "report" not in result:
             return False
         report: Report = result["report"]
-        kept = TrackedReport(report.step, report.epoch, int(time.time() * 1000), bool(result["final"]), report.metrics)
+        kept = TrackedReport(
+            report.step, report.epoch, int(time.time() * 1000), bool(result["final"]), report.metrics, asdict(report)["latent"]
+        )
         if self._ledger.report(number, kept):
             self._tracker.log(number, Point(kept.step, kept.timestamp, kept.metrics))
             self._observer.reported(number, kept)
@@ -168,6 +171,7 @@ class Conductor:
         return message
 
     def _end(self, number: int, state: TrialState, reason: str | None) -> None:
+        reports = self._ledger.reports(number).reports
         if state == TrialState.COMPLETE:
             self._ledger.complete(number)
         elif state == TrialState.PRUNED:
@@ -176,6 +180,7 @@ class Conductor:
             self._ledger.fail(number, reason or "")
         del self._live[number]
         trial = self._ledger.trial(number)
+        self._tracker.do(lambda runs: log_latent_weights(runs, number, reports))
         self._tracker.end(number, state.name, end_tags(trial), end_metrics(trial))
         self._observer.finished(number, state.name, reason, trial.user_attrs.get(SUMMARY, {}))
         self._ends[state] += 1

@@ -92,7 +92,7 @@ def run_search(
             runs = _connected(tracker, tracking_uri)
             tracker.do(lambda runs: runs.ensure_parent(folder.name, parent_params(search)))
             conductor = Conductor(search, folder, ledger, tracker, observer, search.spec.trials)
-            reconcile(folder, ledger, tracker, search.spec.objective.metric)
+            reconcile(search, folder, ledger, tracker)
             on_start(conductor.stop)
             if not conductor.exhausted:
                 folder.result_file.unlink(missing_ok=True)

@@ -8,8 +8,10 @@ from typing import Any
 import ray
 import torch
 import yaml
+from optuna.trial import FrozenTrial
 
 from rebnn_search.config import UserError
+from rebnn_search.search.estimate import estimate
 from rebnn_search.search.ledger import PARAMS, Ledger
 from rebnn_search.search.place import checkpoints_of, folder_here
 from rebnn_search.search.ranks import load_trial
@@ -33,25 +35,34 @@ def choose(search: Search, folder: SearchFolder, ledger: Ledger) -> Best | None:
     Raises:
         UserError: If the chosen trial's checkpoint is gone.
     """
-    trial = ledger.best
-    if trial is None:
+    trials = ledger.best
+    if not trials:
         return None
-    data = search.recipe_data(trial.user_attrs[PARAMS])
     known: dict[str, dict[str, float]] = ledger.noted(TEST) or {}
-    if str(trial.number) not in known:
-        path = str(folder.path.absolute())
-        scores = _where_it_fits(search.spec.resources, data, trial.number, path, folder.remote)
-        if scores is None:
-            raise UserError(f"{folder.checkpoints(trial.number)}: the checkpoint of the best trial, #{trial.number}, is gone")
-        known[str(trial.number)] = scores
-        ledger.note(TEST, known)
-    scores = known[str(trial.number)]
+    for trial in trials:
+        if str(trial.number) not in known:
+            known[str(trial.number)] = _test(search, folder, trial)
+            ledger.note(TEST, known)
+    first, scores = trials[0], [known[str(trial.number)] for trial in trials]
+    top1, top5 = estimate([score["top1"] for score in scores]), estimate([score["top5"] for score in scores])
+    value = estimate([trial.value or 0.0 for trial in trials])
+    assert top1 is not None and top5 is not None and value is not None
     comment = (
-        f"Best trial of {folder.name}: #{trial.number}, {search.spec.objective.metric} {trial.value:.4f} on validation; "
-        f"Top-1 {scores['top1']:.2f} % on test."
+        f"Best trial of {folder.name}: #{first.number}, {search.spec.objective.metric} {value.text('.4f')} on validation; "
+        f"Top-1 {top1.text('.2f')} % on test{f' (n = {top1.n} seeds)' if search.spec.seeds > 1 else ''}."
     )
-    dump_recipe(folder.best_recipe, Recipe.model_validate(data), comment)
-    return Best(trial.number, scores["top1"], scores["top5"], str(folder.best_recipe.absolute()))
+    recipe = Recipe.model_validate(search.recipe_data(first.user_attrs[PARAMS], first.number))
+    dump_recipe(folder.best_recipe, recipe, comment)
+    numbers = [trial.number for trial in trials]
+    return Best(first.number, top1.mean, top5.mean, str(folder.best_recipe.absolute()), numbers, top1.half_width)
+
+
+def _test(search: Search, folder: SearchFolder, trial: FrozenTrial) -> dict[str, float]:
+    data = search.recipe_data(trial.user_attrs[PARAMS], trial.number)
+    scores = _where_it_fits(search.spec.resources, data, trial.number, str(folder.path.absolute()), folder.remote)
+    if scores is None:
+        raise UserError(f"{folder.checkpoints(trial.number)}: the checkpoint of the best trial, #{trial.number}, is gone")
+    return scores
 
 
 def _where_it_fits(resources: Resources, *args: Any) -> dict[str, float] | None:

@@ -98,14 +98,24 @@ class Ledger:
                 queued = bool(trials) and trials[-1].state == TrialState.WAITING
                 number = len(trials) - queued
                 self.study.sampler = self._make_sampler(number)
-                if number < len(self._search.fixed) and not queued:
-                    self.study.enqueue_trial(self._search.fixed[number])
+                if not queued and (params := self._given(number)) is not None:
+                    self.study.enqueue_trial(params)
                 trial = self.study.ask()
             params = self._search.space.suggest(trial)
             trial.set_user_attr(PARAMS, params)
         self.asked += 1
         self._live[trial.number] = trial
         return trial.number, params
+
+    def _given(self, number: int) -> Params | None:
+        """The configuration of a trial that is not the sampler's to choose: a fixed one, or that of its earlier seeds."""
+        configuration, seed = divmod(number, self._search.spec.seeds)
+        if configuration < len(self._search.fixed):
+            return self._search.fixed[configuration]
+        if seed == 0:
+            return None
+        first: Params = self.trial(number - seed).user_attrs[PARAMS]
+        return first
 
     def report(self, number: int, report: TrackedReport) -> bool:
         """Record a report. False if its step was known already."""
@@ -157,7 +167,11 @@ class Ledger:
         log = self.reports(number).reports if not known else []
         if not log:
             return known
-        return {"epochs": log[-1].epoch, "reports": log[-1].step, **_headline(log[-1].metrics)}
+        best = {
+            "best/val/loss": min(report.metrics["val/loss"] for report in log),
+            "best/val/top1": max(report.metrics["val/top1"] for report in log),
+        }
+        return {"epochs": log[-1].epoch, "reports": log[-1].step, **_headline(log[-1].metrics), **best}
 
     def _handle(self, number: int) -> optuna.Trial:
         if number not in self._live:
@@ -188,11 +202,24 @@ class Ledger:
         return pending
 
     @property
-    def best(self) -> FrozenTrial | None:
-        """The best trial trained to its end, or None while there is none. The earlier of two equal ones."""
-        complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
+    def best(self) -> list[FrozenTrial]:
+        """The trials of the best configuration that were trained to their end, by number; empty while there is none.
+
+        The best is the one with the best mean objective over its seeds, the earlier of two equal ones; one that lost a seed to the
+        pruner or a failure comes after all that did not.
+        """
+        seeds = self._search.spec.seeds
         sign = 1.0 if self._search.spec.objective.direction == "minimize" else -1.0
-        return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None)
+        complete: dict[int, list[FrozenTrial]] = {}
+        for trial in self.trials:
+            if trial.state == TrialState.COMPLETE:
+                complete.setdefault(trial.number // seeds, []).append(trial)
+
+        def rank(configuration: int) -> tuple[bool, float, int]:
+            values = [trial.value or 0.0 for trial in complete[configuration]]
+            return len(values) < seeds, sign * sum(values) / len(values), configuration
+
+        return complete[min(complete, key=rank)] if complete else []
 
     def note(self, key: str, value: Any) -> None:
         """Keep something about the search itself (JSON)."""
@@ -229,7 +256,8 @@ def prune_reason(search: Search, step: int) -> str:
 
 
 def _headline(metrics: Mapping[str, float]) -> dict[str, float]:
-    names = ("val/loss", "val/top1", "val/top5", "train/loss", "oscillation/mean/flip_ratio", "train/images_per_second")
+    names = ("val/loss", "val/top1", "val/top5", "train/loss", "train/images_per_second", "oscillation/mean/flip_ratio",
+             "oscillation/mean/sequential_oscillation_ratio", "oscillation/mean/gamma_mean")  # fmt: skip
     return {name: metrics[name] for name in names if name in metrics}
 
 

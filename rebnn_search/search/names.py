@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def run_name(number: int, params: Mapping[str, Any]) -> str:
+def run_name(number: int, params: Mapping[str, Any], seed: int | None = None) -> str:
     """The name of a trial: what it is, then its number, as in ``flip_ratio lr=0.0012 mean_abs #17``."""
     words = []
     for key, value in params.items():
@@ -15,4 +15,6 @@ def run_name(number: int, params: Mapping[str, Any]) -> str:
         else:
             name = key.rsplit(".", maxsplit=1)[-1]
             words.append(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}")
+    if seed is not None:
+        words.append(f"seed={seed}")
     return " ".join([*words, f"#{number}"])

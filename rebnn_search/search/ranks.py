@@ -37,7 +37,7 @@ def dump_trial(trainer: Trainer, reports: Sequence[Report]) -> dict[str, Any]:
 def load_trial(trainer: Trainer, state: Mapping[str, Any]) -> list[Report]:
     """Bring a trainer to a checkpoint's state. Returns the last reports, some of which may never have been heard."""
     trainer.load_state_dict(state["trainer"])
-    return [Report(**report) for report in state["reports"]]
+    return [Report.restore(report) for report in state["reports"]]
 
 
 class Sharing:

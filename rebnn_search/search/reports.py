@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class TrackedReport:
         timestamp: When the driver received it, in milliseconds since 1970.
         final: Whether it is the last of a trial trained to its end.
         metrics: Values by name.
+        latent: The report's histogram of latent weights as plain data, if it has one.
     """
 
     step: int
@@ -30,6 +32,7 @@ class TrackedReport:
     timestamp: int
     final: bool
     metrics: Mapping[str, float]
+    latent: Mapping[str, Any] | None = None
 
 
 def read_reports(path: Path) -> list[TrackedReport]:

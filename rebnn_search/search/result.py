@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -17,9 +18,14 @@ ORDER = ("COMPLETE", "PRUNED", "RUNNING", "FAIL")
 
 @dataclass(frozen=True)
 class Row:
-    """One trial as the leaderboard shows it. Top-1 and Top-5 in percent; None where there was no report."""
+    """One trial as the leaderboard shows it. Top-1 and Top-5 in percent; None where there was no report.
+
+    Trials of one ``configuration`` differ in their ``seed`` alone, which is None where each configuration has one trial.
+    """
 
     number: int
+    configuration: int
+    seed: int | None
     state: str
     params: Params
     recipe: Mapping[str, Any]
@@ -34,12 +40,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Best:
-    """The chosen trial: its test accuracy in percent (the test split is read for it alone, once) and its recipe's path."""
+    """The chosen trial: its test accuracy in percent (the test split is read for it alone, once) and its recipe's path.
+
+    With several seeds a configuration is chosen: ``trials`` are its trials that were trained to their end, the accuracies their
+    means, ``test_top1_interval`` half the width of the mean's 95 % interval, ``number`` and ``recipe`` those of the first.
+    """
 
     number: int
     test_top1: float
     test_top5: float
     recipe: str
+    trials: list[int]
+    test_top1_interval: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,8 @@ class Result:
             "parent_run_id": self.parent_run_id, "objective": self.objective, "direction": self.direction,
             "trials": [
                 {
-                    "number": row.number, "state": row.state, "params": row.params, "epochs": row.epochs,
+                    "number": row.number, "configuration": row.configuration, "seed": row.seed,
+                    "state": row.state, "params": row.params, "epochs": row.epochs,
                     "val_loss": row.val_loss, "val_top1": row.val_top1, "val_top5": row.val_top5,
                     "flip_ratio": row.flip_ratio, "run_id": row.run_id,
                 }
@@ -80,13 +93,21 @@ class Result:
             "best": None if self.best is None else vars(self.best).copy(),
         }  # fmt: skip
 
+    @property
+    def groups(self) -> list[list[Row]]:
+        """The rows of each configuration, best configuration first."""
+        return [list(rows) for _, rows in groupby(self.rows, key=lambda row: row.configuration)]
+
 
 COLUMNS = ("gamma.strategy", "gamma.value", "optimizer.lr", "scale_init.strategy")
 """Values of the recipe that a leaderboard shows whether or not they vary."""
 
 
 def leaderboard(search: Search, ledger: Ledger, run_ids: Mapping[int, str]) -> list[Row]:
-    """The rows of every trial that was asked for, best first: complete ones by objective, then the others by their last one."""
+    """The rows of every trial that was asked for, best first: complete ones by objective, then the others by their last one.
+
+    With several seeds by configuration: those with every seed complete by their mean, then those that lost some.
+    """
     sign = 1.0 if search.spec.objective.direction == "minimize" else -1.0
     metric = search.spec.objective.metric
 
@@ -95,7 +116,18 @@ def leaderboard(search: Search, ledger: Ledger, run_ids: Mapping[int, str]) -> l
         return ORDER.index(trial.state.name), sign * value, trial.number
 
     asked = [t for t in ledger.trials if t.state != TrialState.WAITING and PARAMS in t.user_attrs]
-    return [_row(search, ledger, trial, run_ids.get(trial.number)) for trial in sorted(asked, key=rank)]
+    configurations: dict[int, list[FrozenTrial]] = {}
+    for trial in sorted(asked, key=rank):
+        configurations.setdefault(search.configuration_of(trial.number), []).append(trial)
+
+    def rank_configuration(trials: list[FrozenTrial]) -> tuple[int, bool, float, int]:
+        values = [trial.value or 0.0 for trial in trials if trial.state == TrialState.COMPLETE]
+        if not values:
+            return rank(trials[0])[0], True, rank(trials[0])[1], trials[0].number
+        return 0, len(values) < search.spec.seeds, sign * sum(values) / len(values), trials[0].number
+
+    ordered = sorted(configurations.values(), key=rank_configuration)
+    return [_row(search, ledger, trial, run_ids.get(trial.number)) for trials in ordered for trial in trials]
 
 
 def _row(search: Search, ledger: Ledger, trial: FrozenTrial, run_id: str | None) -> Row:
@@ -104,6 +136,8 @@ def _row(search: Search, ledger: Ledger, trial: FrozenTrial, run_id: str | None)
     recipe = search.recipe(params)
     return Row(
         number=trial.number,
+        configuration=search.configuration_of(trial.number),
+        seed=search.seed_of(trial.number),
         state=trial.state.name,
         params=params,
         recipe={name: recipe_value(recipe, name) for name in dict.fromkeys((*COLUMNS, *search.space))},

@@ -23,6 +23,7 @@ from rebnn_search.config import (
     with_value,
 )
 from rebnn_search.config.document import Place
+from rebnn_search.search.names import run_name
 from rebnn_search.search.pruners import PRUNERS
 from rebnn_search.search.samplers import CONTEXT, SAMPLERS
 from rebnn_search.search.space import Parameter, Space, Value, build_space
@@ -74,7 +75,9 @@ class SearchSpec(Strict):
         overrides: Values laid over the recipe's for the whole search (``set`` in a file).
         space: The parameters by their dotted names in the recipe.
         fixed: Configurations to run first; what one leaves out keeps the recipe's value.
-        trials: How many trials in all, the fixed ones included.
+        trials: How many trials in all, the fixed ones included; with several seeds a multiple of their number.
+        seeds: Trials of each configuration, which differ in their seed alone: the recipe's and those that follow it. Configurations
+            are then ranked by the mean over their seeds.
         sampler_seed: Seed of the sampler. A trial's own seed is its recipe's `seed`.
         max_failures: How often a trial whose worker died is started again from its checkpoint.
     """
@@ -87,6 +90,7 @@ class SearchSpec(Strict):
     sampler: component(SAMPLERS, "sampler", context=CONTEXT) = Component("name", "tpe", {}, SAMPLERS["tpe"])  # type: ignore[valid-type]
     pruner: component(PRUNERS, "pruner", construct=True) = Component("name", "median", {}, PRUNERS["median"])  # type: ignore[valid-type]
     trials: Annotated[int, Field(ge=1)]
+    seeds: Annotated[int, Field(ge=1)] = 1
     sampler_seed: Annotated[int, Field(ge=0)] = 0
     max_failures: Annotated[int, Field(ge=0)] = 2
     resources: Resources = Resources()
@@ -97,6 +101,16 @@ class SearchSpec(Strict):
         if not space:
             fail("space", (), "nothing varies: name at least one parameter", space)
         return dict(build_space(space).parameters)
+
+    @model_validator(mode="after")
+    def _whole_configurations(self) -> SearchSpec:
+        if self.trials % self.seeds:
+            fail(
+                "search", ("trials",), f"must be a multiple of seeds, {self.seeds}: each configuration has so many", self.trials
+            )
+        if self.seeds > 1 and "seed" in self.space:
+            fail("search", ("space", "seed"), f"varies already: every configuration has seeds: {self.seeds}", self.seeds)
+        return self
 
 
 class Search:
@@ -119,13 +133,28 @@ class Search:
         """The recipe of one configuration."""
         return Recipe.model_validate(self.recipe_data(params))
 
-    def recipe_data(self, params: Mapping[str, Value]) -> dict[str, Any]:
-        """The data of the recipe of one configuration, as a file would hold it."""
+    def recipe_data(self, params: Mapping[str, Value], number: int = 0) -> dict[str, Any]:
+        """The data of the recipe of one configuration, as a file would hold it, with the seed of a trial's number."""
         data = self.base
         for name in self.space:
             if name in params:
                 data = with_value(data, tuple(name.split(".")), params[name])
-        return data
+        seed = self.seed_of(number)
+        return data if seed is None else with_value(data, ("seed",), seed)
+
+    def configuration_of(self, number: int) -> int:
+        """The number of a trial's configuration."""
+        return number // self.spec.seeds
+
+    def seed_of(self, number: int) -> int | None:
+        """A trial's seed; None where configurations have one trial each and keep the recipe's."""
+        if self.spec.seeds == 1:
+            return None
+        return int(self.base.get("seed", 0)) + number % self.spec.seeds
+
+    def name_of(self, number: int, params: Mapping[str, Value]) -> str:
+        """What a trial is called."""
+        return run_name(number, params, self.seed_of(number))
 
     def dump(self) -> dict[str, Any]:
         """The resolved search as plain data: it and the recipe in it need no other file."""

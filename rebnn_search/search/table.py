@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from rebnn_search.search.result import COLUMNS, Result, Row
+from rebnn_search.search.estimate import estimate
+from rebnn_search.search.result import COLUMNS, Best, Result, Row
 
 HEADINGS = {"gamma.strategy": "γ-strategy", "gamma.value": "γ value", "optimizer.lr": "lr", "scale_init.strategy": "scale init"}
 
@@ -20,18 +23,25 @@ def columns(result: Result) -> list[str]:
     return list(result.rows[0].recipe) if result.rows else list(COLUMNS)
 
 
-def cells(result: Result, rank: int, row: Row) -> list[str]:
-    """The texts of one row. ``rank`` counts trials trained to their end; the others have none."""
+def cells(result: Result, rank: int, group: Sequence[Row]) -> list[str]:
+    """The texts of one configuration: of its one trial, or the means over its seeds with their 95 % intervals.
+
+    ``rank`` counts configurations trained to their end; the others have none. A mean is over the seeds trained to their end.
+    """
+    row = group[0]
+    complete = [one for one in group if one.state == "COMPLETE"]
+    shown = complete or group
+    states = Counter(one.state for one in group)
     return [
-        str(rank) if row.state == "COMPLETE" else "",
-        f"#{row.number}",
+        str(rank) if len(complete) == len(group) else "",
+        f"#{row.number}" if len(group) == 1 else " ".join(f"#{one.number}" for one in sorted(group, key=lambda r: r.number)),
         *(value(row.recipe.get(name)) for name in columns(result)),
-        number(row.val_loss, ".4f"),
-        number(row.val_top1, ".2f"),
-        number(row.val_top5, ".2f"),
-        number(row.flip_ratio, ".2e"),
-        number(row.epochs, ".4g"),
-        row.state,
+        number([one.val_loss for one in shown], ".4f"),
+        number([one.val_top1 for one in shown], ".2f"),
+        number([one.val_top5 for one in shown], ".2f"),
+        number([one.flip_ratio for one in shown], ".2e"),
+        number([one.epochs for one in shown], ".4g"),
+        row.state if len(states) == 1 else ", ".join(f"{count} {state}" for state, count in states.items()),
     ]
 
 
@@ -42,18 +52,28 @@ def value(item: Any) -> str:
     return f"{item:.3g}" if isinstance(item, float) else str(item)
 
 
-def number(item: float | None, form: str) -> str:
-    """A measured number in a cell."""
-    return "" if item is None else format(item, form)
+def number(items: Sequence[float | None], form: str) -> str:
+    """A measured number in a cell, or the mean of several with its interval; nothing where nothing was measured."""
+    found = estimate([item for item in items if item is not None])
+    return "" if found is None else found.text(form)
+
+
+def chosen(best: Best) -> str:
+    """The chosen trial and its test accuracy in words."""
+    if len(best.trials) == 1:
+        return f"trial #{best.number}, test Top-1 {best.test_top1:.2f} %, Top-5 {best.test_top5:.2f} %"
+    interval = f" ± {best.test_top1_interval:.2f}" if best.test_top1_interval is not None else ""
+    trials = " ".join(f"#{number}" for number in best.trials)
+    top1 = f"{best.test_top1:.2f}{interval} % (95 %, n = {len(best.trials)} seeds)"
+    return f"trials {trials}, test Top-1 {top1}, Top-5 {best.test_top5:.2f} %"
 
 
 def markdown(result: Result) -> str:
     """The leaderboard as a Markdown table, with the chosen trial's test accuracy above it."""
     lines = []
     if result.best is not None:
-        best = result.best
-        lines += [f"Best trial **#{best.number}**: test Top-1 {best.test_top1:.2f} %, Top-5 {best.test_top5:.2f} %", ""]
+        lines += [f"Best: {chosen(result.best)}", ""]
     names = headings(result)
     lines += ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    lines += ["| " + " | ".join(cells(result, rank, row)) + " |" for rank, row in enumerate(result.rows, start=1)]
+    lines += ["| " + " | ".join(cells(result, rank, group)) + " |" for rank, group in enumerate(result.groups, start=1)]
     return "\n".join(lines) + "\n"

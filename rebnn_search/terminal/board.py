@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rebnn_search.search.result import Result
-from rebnn_search.search.table import cells, headings
+from rebnn_search.search.table import cells, chosen, headings
 
 STYLES = {"COMPLETE": "", "PRUNED": "dim", "FAIL": "red", "RUNNING": "yellow"}
 PIPE_WIDTH = 240
@@ -40,9 +40,8 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
     elif result.best is None:
         line(console, f"{result.name}: no trial was trained to its end, so there is none to choose")
     else:
-        best = result.best
-        line(console, f"chosen: trial #{best.number}, test Top-1 {best.test_top1:.2f} %, Top-5 {best.test_top5:.2f} %")
-        line(console, f"its recipe: {best.recipe}")
+        line(console, f"chosen: {chosen(result.best)}")
+        line(console, f"its recipe: {result.best.recipe}")
     if result.untracked is not None:
         line(console, f"tracking is behind ({result.untracked}); what is missing is kept and sent by the next --resume")
     line(console, f"compare the trials: {ui_command}")
@@ -53,7 +52,7 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
 def _table(result: Result, width: int) -> tuple[Table, list[str]]:
     """The leaderboard in at most ``width`` columns of text, and the headings it had to leave out, the least important first."""
     names, left_out = headings(result), []
-    rows = [(row, cells(result, rank, row)) for rank, row in enumerate(result.rows, start=1)]
+    rows = [(group[0], cells(result, rank, group)) for rank, group in enumerate(result.groups, start=1)]
     lengths = {name: max(cell_len(text) for text in (name, *(row[k] for _, row in rows))) for k, name in enumerate(names)}
     others = [name for name in names if name not in (*DROPPED_FIRST, *KEPT)]
     droppable = [name for name in DROPPED_FIRST if name in names] + others[::-1]

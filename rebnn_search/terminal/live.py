@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from rebnn_search.search.reports import TrackedReport
-from rebnn_search.search.spec import Params
 from rebnn_search.terminal.state import SearchState, duration
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -40,9 +39,9 @@ class LiveProgress:
         # Made here, not in the constructor: by now the streams are those the search leaves to its display.
         self._live.start()
 
-    def started(self, number: int, params: Params, resumed_at: int) -> None:
+    def started(self, number: int, name: str, resumed_at: int) -> None:
         """Take in a trial's start."""
-        self._state.started(number, params, resumed_at)
+        self._state.started(number, name, resumed_at)
 
     def reported(self, number: int, report: TrackedReport) -> None:
         """Take in a report."""

@@ -8,7 +8,6 @@ from types import TracebackType
 from rich.console import Console
 
 from rebnn_search.search.reports import TrackedReport
-from rebnn_search.search.spec import Params
 from rebnn_search.terminal.state import SearchState, duration
 
 
@@ -24,7 +23,7 @@ class Silent:
     def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
         """Say nothing."""
 
-    def started(self, number: int, params: Params, resumed_at: int) -> None:
+    def started(self, number: int, name: str, resumed_at: int) -> None:
         """Say nothing."""
 
     def reported(self, number: int, report: TrackedReport) -> None:
@@ -50,9 +49,9 @@ class PlainProgress(Silent):
         done = f", {self._state.ended} of them done before" if earlier else ""
         self._print(f"{target} trials{done}")
 
-    def started(self, number: int, params: Params, resumed_at: int) -> None:
+    def started(self, number: int, name: str, resumed_at: int) -> None:
         """Say only that a trial goes on; a fresh start is nothing new."""
-        self._state.started(number, params, resumed_at)
+        self._state.started(number, name, resumed_at)
         if resumed_at:
             self._print(f"trial {self._state.name(number)} goes on after report {resumed_at}")
 

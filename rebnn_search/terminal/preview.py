@@ -21,12 +21,15 @@ def print_preview(console: Console, search: Search, name: str) -> None:
     line(console, f"\n{name} would begin with:")
     study = optuna.create_study(direction=search.spec.objective.direction)
     make = sampler_factory(search.spec.sampler, search.spec.sampler_seed)
-    for number in range(min(search.spec.trials, len(search.fixed) + SHOWN)):
+    configurations = search.spec.trials // search.spec.seeds
+    for number in range(min(configurations, len(search.fixed) + SHOWN)):
         if number < len(search.fixed):
             params = search.fixed[number]
             study.enqueue_trial(params)
         study.sampler = make(number)
         params = search.space.suggest(study.ask())
         line(console, f"  {run_name(number, params)}")
-    if search.spec.trials > len(search.fixed) + SHOWN:
-        line(console, f"  and {search.spec.trials - len(search.fixed) - SHOWN} more, chosen by what these give")
+    if configurations > len(search.fixed) + SHOWN:
+        line(console, f"  and {configurations - len(search.fixed) - SHOWN} more, chosen by what these give")
+    if search.spec.seeds > 1:
+        line(console, f"  each with {search.spec.seeds} seeds, {search.seed_of(0)} to {search.seed_of(search.spec.seeds - 1)}")

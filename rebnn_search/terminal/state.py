@@ -7,9 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rebnn_search.search.names import run_name
 from rebnn_search.search.reports import TrackedReport
-from rebnn_search.search.spec import Params
 
 UNREPORTED = ("COMPLETE", "PRUNED", "FAIL")
 
@@ -52,10 +50,10 @@ class SearchState:
         for number, (state, summary) in earlier.items():
             self._count(number, state, summary)
 
-    def started(self, number: int, params: Params, resumed_at: int) -> None:
+    def started(self, number: int, name: str, resumed_at: int) -> None:
         """Take in a trial's start."""
-        self._names[number] = run_name(number, params)
-        self.running[number] = RunningTrial(self._names[number], step=resumed_at)
+        self._names[number] = name
+        self.running[number] = RunningTrial(name, step=resumed_at)
 
     def reported(self, number: int, report: TrackedReport) -> None:
         """Take in a report."""

@@ -15,6 +15,10 @@ TRIAL_TAG = "rebnn_search.trial"
 """Tag with the trial's number, on children alone."""
 STATE_TAG = "state"
 """Tag with the state: of a trial as the study has it, of a search RUNNING, INTERRUPTED or FINISHED."""
+CONFIGURATION_TAG = "configuration"
+"""Tag with the number of a trial's configuration, where configurations have several seeds."""
+SEED_TAG = "seed"
+"""Tag with a trial's seed, likewise."""
 PARENT_TAG = "mlflow.parentRunId"
 KIND_TAG = "mlflow.experimentKind"
 """Tag by which the UI knows an experiment of trained models from one of language model traces."""
@@ -84,13 +88,13 @@ class Runs:
         self._reopen(self.parent_id)
         return self.parent_id
 
-    def ensure_child(self, number: int, name: str, params: Mapping[str, Any], start: int | None = None) -> str:
+    def ensure_child(self, number: int, name: str, params: Mapping[str, Any], tags: Mapping[str, str] | None = None) -> str:
         """Return the run of a trial, made if it is not there; it is RUNNING again from now."""
         if number not in self.children:
-            tags = {
+            own = {
                 SEARCH_TAG: self.search_id, TRIAL_TAG: str(number), STATE_TAG: "RUNNING", PARENT_TAG: self.parent_id,
             }  # fmt: skip
-            run = self.client.create_run(self.experiment_id, start_time=start or _now(), tags=tags, run_name=name)
+            run = self.client.create_run(self.experiment_id, start_time=_now(), tags={**(tags or {}), **own}, run_name=name)
             self.children[number] = run.info.run_id
         else:
             self._reopen(self.children[number])

@@ -81,9 +81,9 @@ class Tracker:
                 self.trouble = None
                 return
 
-    def start(self, number: int, name: str, params: Mapping[str, Any]) -> None:
+    def start(self, number: int, name: str, params: Mapping[str, Any], tags: Mapping[str, str] | None = None) -> None:
         """Make or find the run of a trial."""
-        self._queue.put(lambda runs: runs.ensure_child(number, name, params))
+        self._queue.put(lambda runs: runs.ensure_child(number, name, params, tags))
 
     def log(self, number: int, point: Point) -> None:
         """Log one report of a trial that was started."""

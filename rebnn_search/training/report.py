@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from rebnn_search.training.latent import LatentHistogram
 
 
 @dataclass(frozen=True)
@@ -17,12 +20,20 @@ class Report:
         metrics: ``train/loss`` (mean since the last report), ``train/lr``, ``train/images_per_second``, ``val/loss`` (mean
             cross-entropy), ``val/top1`` and ``val/top5`` (percent), ``oscillation/...`` since the last report
             (`rebnn_search.method.OscillationTracker.collect`).
+        latent: Histogram of one channel's latent weights at each epoch's end, and at the start with the first report.
     """
 
     step: int
     epoch: float
     iteration: int
     metrics: Mapping[str, float]
+    latent: LatentHistogram | None = None
+
+    @classmethod
+    def restore(cls, data: Mapping[str, Any]) -> Report:
+        """Make a report again from what `dataclasses.asdict` gave."""
+        latent = data.get("latent")
+        return cls(**{**data, "latent": None if latent is None else LatentHistogram(**latent)})
 
 
 class Diverged(RuntimeError):  # noqa: N818 - the state of a trial, not a mistake

@@ -19,6 +19,7 @@ from rebnn_search.training.data import Data, Split
 from rebnn_search.training.data._base import seeded
 from rebnn_search.training.distributed import World, pick_device
 from rebnn_search.training.evaluation import evaluate
+from rebnn_search.training.latent import LatentWeights
 from rebnn_search.training.losses import Objective
 from rebnn_search.training.optimizers import parameter_groups
 from rebnn_search.training.precision import Computing
@@ -84,6 +85,7 @@ class Trainer:
         self._lr = options.lr
         self.optimizer = options.build(parameter_groups(self.network, options.weight_decay))
         self.method: ReBNN | OscillationTracker | None = None
+        self._latent: LatentWeights | None = None
         self._running: nn.Module | None = None
         self._batches: Iterator[tuple[Tensor, Tensor]] | None = None
         self._epoch = self._step = self._iteration = self.reports_done = 0
@@ -127,13 +129,15 @@ class Trainer:
         self.reports_done += 1
         epoch = self._epoch + self._step / self._iterations
         lr = self.optimizer.param_groups[0]["lr"]
-        if self._step == self._iterations:
+        epoch_ends = self._step == self._iterations
+        if epoch_ends:
             self._epoch, self._step, self._batches = self._epoch + 1, 0, None
-        assert self.method is not None
+        assert self.method is not None and self._latent is not None
         metrics = {"train/loss": loss, "train/lr": lr, "train/images_per_second": speed}
         metrics |= {f"val/{name}": value for name, value in validation.items()}
         metrics |= {f"oscillation/{name}": value for name, value in self.method.collect().items()}
-        return Report(self.reports_done, epoch, self._iteration, metrics)
+        latent = self._latent.histogram(epoch) if epoch_ends or self.reports_done == 1 else None
+        return Report(self.reports_done, epoch, self._iteration, metrics, latent)
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """Return ``loss``, ``top1`` and ``top5`` (percent) of a split."""
@@ -149,7 +153,8 @@ class Trainer:
             load_latent_weights(self.network, state)
         self._attach()
 
-    def _attach(self) -> None:
+    def _attach(self, latent_unit: float | None = None) -> None:
+        self._latent = LatentWeights(self.network, latent_unit)
         if self.recipe.weights == "rebnn":
             self.method = ReBNN(
                 self.network,
@@ -242,6 +247,7 @@ class Trainer:
             "step": self._step,
             "iteration": self._iteration,
             "reports": self.reports_done,
+            "latent_unit": None if self._latent is None else self._latent.unit,
             "rng": self._rng,
         }
 
@@ -254,7 +260,9 @@ class Trainer:
         if state.get("version") != STATE_VERSION:
             raise ValueError(f"the checkpoint has version {state.get('version')}, this is version {STATE_VERSION}")
         if state["method"] is not None and self.method is None:
-            self._attach()
+            self._attach(state["latent_unit"])
+        if state["latent_unit"] is not None:
+            self._latent = LatentWeights(self.network, state["latent_unit"])
         try:
             self.network.load_state_dict(state["network"])
             if self.method is not None and state["method"] is not None:

@@ -19,7 +19,7 @@ def result(**changes: object) -> Result:
             "optimizer.lr": 0.00123,
             "scale_init.strategy": "mean_abs",
         }
-        return Row(number, state, {}, recipe, 12.0, loss, 98.5, 100.0, 1.5e-4, reason, None)
+        return Row(number, number, None, state, {}, recipe, 12.0, loss, 98.5, 100.0, 1.5e-4, reason, None)
 
     rows = [
         row(3, "COMPLETE", 0.0475),
@@ -27,7 +27,7 @@ def result(**changes: object) -> Result:
         row(0, "PRUNED", 1.5),
         row(2, "FAIL", None, "diverged: loss is nan"),
     ]
-    values: dict[str, object] = {"rows": rows, "best": Best(3, 96.9, 100.0, "/x/best.yaml"), **changes}
+    values: dict[str, object] = {"rows": rows, "best": Best(3, 96.9, 100.0, "/x/best.yaml", [3]), **changes}
     return Result("gamma-1", "/x", "sqlite:////x/mlflow.db", "gamma", "id", "val/loss", "minimize", **values)  # type: ignore[arg-type]
 
 
@@ -77,7 +77,7 @@ def watched(width: int, live: bool) -> str:
     with progress:
         progress.began(5, {0: ("COMPLETE", {"val/loss": 0.5, "epochs": 12.0})})
         for number in (1, 2, 3):
-            progress.started(number, {"gamma.strategy": "flip_ratio"}, 0)
+            progress.started(number, f"flip_ratio #{number}", 0)
         for step in (1, 2):
             progress.reported(2, TrackedReport(step, step / 4, 0, False, {"val/loss": 1.0 / step}))
         progress.failed(3, "the worker died", 1)

@@ -1,0 +1,35 @@
+"""A mean over seeds with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The mean of ``n`` values and half the width of its 95 % interval (Student's t); no interval for one value."""
+
+    mean: float
+    half_width: float | None
+    n: int
+
+    def text(self, form: str) -> str:
+        """As in ``96.94 ± 0.51``."""
+        return format(self.mean, form) if self.half_width is None else f"{self.mean:{form}} ± {self.half_width:{form}}"
+
+
+def estimate(values: Sequence[float]) -> Estimate | None:
+    """The estimate from the values of some seeds; None where there are none."""
+    if not values:
+        return None
+    n = len(values)
+    half = None
+    if n > 1:
+        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    return Estimate(float(np.mean(values)), half, n)
