@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
         "--resume-or-start", action="store_true", help="--resume, or a new search if there is none: for jobs that are restarted"
     )
     p.add_argument("--dry-run", action="store_true", help="print the resolved search and its first configurations, run nothing")
+    p.add_argument("--no-report", action="store_true", help="draw no figures and write no report.html at the end")
     p.add_argument("--json", action="store_true", help="print one JSON object instead of progress and leaderboard")
     p.add_argument("--quiet", action="store_true", help="no progress, only the result")
     p.add_argument("--no-color", action="store_true", help="no colours")
@@ -105,12 +106,32 @@ def _run(args: argparse.Namespace, console: Console, search: Search, folder: Sea
             search, folder, source=source, tracking_uri=uri, observer=progress, ledger_url=args.ledger, address=args.address,
             on_start=_on_signals,
         )  # fmt: skip
+    report = None if result.interrupted or args.no_report else _report(folder, uri, console)
     if args.json:
         print(json.dumps(result.dump()))
     else:
         ui = shlex.join([*python_command(), "-m", "mlflow", "ui", "--backend-store-uri", uri])
-        print_result(console, result, hide_secrets(ui), hide_secrets(resume_command(args, folder.name)))
+        print_result(console, result, hide_secrets(ui), hide_secrets(resume_command(args, folder.name)), report)
     return 130 if result.interrupted else 0
+
+
+def _report(folder: SearchFolder, uri: str, console: Console) -> str | None:
+    """Draw the report and log it to the parent run. Returns its path, None where it could not be made: the search is done anyway."""
+    from rebnn_search.report import PAGE, TrackedSearch, log_report, write_report
+    from rebnn_search.search.quiet import chatter_to
+
+    out = folder.path / "report"
+    try:
+        with chatter_to(folder.log):
+            search = TrackedSearch(uri, folder.name)
+            write_report(search, out)
+            log_report(search, out)
+    except Exception as error:  # a picture is worth no search
+        console.print(
+            f"no report: {hide_secrets(str(error))}; python -m rebnn_search.report {folder.name} tries again", markup=False
+        )
+        return None
+    return str((out / PAGE).absolute())
 
 
 def _on_signals(stop: Callable[[], None]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -19,7 +22,7 @@ from ray import tune
 from rebnn_search.config import UserError
 from rebnn_search.search.adapters import MAX_LOOKAHEAD, ErrorCallback, LedgerScheduler, LedgerSearcher, StopWhenAsked
 from rebnn_search.search.conductor import Conductor, Observer
-from rebnn_search.search.finish import choose, outcome, publish
+from rebnn_search.search.finish import RUNS, choose, outcome, publish
 from rebnn_search.search.head import watched_head
 from rebnn_search.search.ledger import Ledger
 from rebnn_search.search.mirror import Mirror
@@ -33,9 +36,6 @@ from rebnn_search.tracking import Runs, Tracker, hide_secrets
 
 SEARCH_ID = "search_id"
 """Note in the ledger: the search's identity, by which tracking finds its runs."""
-
-RUNS = "runs"
-"""Note in the ledger: when, where and with what each run of the search was made; what changed between two stands there."""
 
 FLUSH_SECONDS = 120.0
 """How long a search's end waits for a tracking server, or an object store, that is away."""
@@ -100,7 +100,7 @@ def run_search(
             interrupted = conductor.stopping
             best = None if interrupted else choose(search, folder, ledger)
         result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
-        publish(search, folder, tracker, result)
+        publish(search, folder, ledger, tracker, result)
         tracked = tracker.close(FLUSH_SECONDS)
         if conductor.hopeless is not None:
             raise UserError(f"{folder.name}: {conductor.hopeless}")
@@ -117,8 +117,20 @@ def _this_run(search: Search, address: str) -> dict[str, Any]:
         "trials": search.spec.trials,
         "max_failures": search.spec.max_failures,
         "resources": search.spec.resources.model_dump(),
+        "command": hide_secrets(shlex.join(sys.orig_argv)),
+        "commit": _commit(),
         "versions": {name: version(name) for name in ("rebnn-search", "torch", "ray", "optuna", "mlflow")},
     }
+
+
+def _commit() -> str | None:
+    """The commit of the working directory's checkout, marked where it has changes; None outside of one."""
+    try:
+        words = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
 
 
 def parent_params(search: Search) -> Mapping[str, str]:

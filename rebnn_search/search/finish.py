@@ -22,6 +22,8 @@ from rebnn_search.search.table import markdown
 from rebnn_search.tracking import Runs, Tracker, hide_secrets
 from rebnn_search.training import Recipe, Trainer, dump_recipe
 
+RUNS = "runs"
+"""Note in the ledger: when, where and with what each run of the search was made; what changed between two stands there."""
 TEST = "test"
 """Note in the ledger: accuracy on the test split by trial number, for each trial that was ever chosen."""
 
@@ -115,12 +117,13 @@ def outcome(
     )
 
 
-def publish(search: Search, folder: SearchFolder, tracker: Tracker, result: Result) -> None:
+def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tracker, result: Result) -> None:
     """Write the result beside the search and send it to the parent run, and end that."""
     if not result.interrupted:
         write_atomically(folder.result_file, json.dumps(result.dump(), indent=1))
     state = "INTERRUPTED" if result.interrupted else "FINISHED"
     metrics = {} if result.best is None else _best_metrics(result)
+    history = ledger.noted(RUNS)
 
     def send(runs: Runs) -> None:
         for row in result.rows:
@@ -128,6 +131,7 @@ def publish(search: Search, folder: SearchFolder, tracker: Tracker, result: Resu
                 runs.end(runs.children[row.number], "INTERRUPTED", {}, {})
         resolved = yaml.safe_dump(search.dump(), sort_keys=False, allow_unicode=True)
         runs.client.log_text(runs.parent_id, resolved, "search.yaml")
+        runs.client.log_dict(runs.parent_id, history, "runs.json")
         table = markdown(result)
         runs.client.log_text(runs.parent_id, table, "leaderboard.md")
         runs.client.set_tag(runs.parent_id, "mlflow.note.content", table)

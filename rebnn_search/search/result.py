@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.search.ledger import PARAMS, REASON, Ledger
 from rebnn_search.search.spec import Params, Search, recipe_value
+from rebnn_search.training import Recipe
 
 ORDER = ("COMPLETE", "PRUNED", "RUNNING", "FAIL")
 """A leaderboard's order of states: a trial not trained to its end never stands above one that was."""
@@ -103,6 +104,13 @@ COLUMNS = ("gamma.strategy", "gamma.value", "optimizer.lr", "scale_init.strategy
 """Values of the recipe that a leaderboard shows whether or not they vary."""
 
 
+def effective_value(recipe: Recipe, name: str) -> Any:
+    """A recipe's value by its dotted name; None for what ReBNN's alone has where the weights are another's."""
+    if recipe.weights != "rebnn" and name.split(".")[0] in ("gamma", "scale_init"):
+        return None
+    return recipe_value(recipe, name)
+
+
 def leaderboard(search: Search, ledger: Ledger, run_ids: Mapping[int, str]) -> list[Row]:
     """The rows of every trial that was asked for, best first: complete ones by objective, then the others by their last one.
 
@@ -140,7 +148,7 @@ def _row(search: Search, ledger: Ledger, trial: FrozenTrial, run_id: str | None)
         seed=search.seed_of(trial.number),
         state=trial.state.name,
         params=params,
-        recipe={name: recipe_value(recipe, name) for name in dict.fromkeys((*COLUMNS, *search.space))},
+        recipe={name: effective_value(recipe, name) for name in dict.fromkeys((*COLUMNS, *search.space))},
         epochs=summary.get("epochs", 0.0),
         val_loss=summary.get("val/loss"),
         val_top1=summary.get("val/top1"),

@@ -38,9 +38,9 @@ def cells(result: Result, rank: int, group: Sequence[Row]) -> list[str]:
         *(value(row.recipe.get(name)) for name in columns(result)),
         number([one.val_loss for one in shown], ".4f"),
         number([one.val_top1 for one in shown], ".2f"),
-        number([one.val_top5 for one in shown], ".2f"),
-        number([one.flip_ratio for one in shown], ".2e"),
-        number([one.epochs for one in shown], ".4g"),
+        mean([one.val_top5 for one in shown], ".2f"),
+        mean([one.flip_ratio for one in shown], ".2e"),
+        mean([one.epochs for one in shown], ".4g"),
         row.state if len(states) == 1 else ", ".join(f"{count} {state}" for state, count in states.items()),
     ]
 
@@ -56,6 +56,12 @@ def number(items: Sequence[float | None], form: str) -> str:
     """A measured number in a cell, or the mean of several with its interval; nothing where nothing was measured."""
     found = estimate([item for item in items if item is not None])
     return "" if found is None else found.text(form)
+
+
+def mean(items: Sequence[float | None], form: str) -> str:
+    """A mean alone, where an interval would take more room than it is worth."""
+    found = estimate([item for item in items if item is not None])
+    return "" if found is None else format(found.mean, form)
 
 
 def chosen(best: Best) -> str:

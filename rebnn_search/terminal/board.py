@@ -17,7 +17,7 @@ KEPT = ("trial", "val loss", "Top-1", "state")
 RIGHT = {"rank", "trial", "γ value", "lr", "val loss", "Top-1", "Top-5", "flip ratio", "epochs"}
 
 
-def print_result(console: Console, result: Result, ui_command: str, resume_command: str) -> None:
+def print_result(console: Console, result: Result, ui_command: str, resume_command: str, report: str | None = None) -> None:
     """Print the leaderboard and below it what was chosen, where it is and how to go on."""
     if console.is_terminal:
         table, left_out = _table(result, console.width)
@@ -44,6 +44,8 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
         line(console, f"its recipe: {result.best.recipe}")
     if result.untracked is not None:
         line(console, f"tracking is behind ({result.untracked}); what is missing is kept and sent by the next --resume")
+    if report is not None:
+        line(console, f"report, table and figures: {report}")
     line(console, f"compare the trials: {ui_command}")
     if not result.interrupted:
         line(console, f"continue or enlarge the search: {resume_command}")

@@ -28,7 +28,7 @@ def print_preview(console: Console, search: Search, name: str) -> None:
             study.enqueue_trial(params)
         study.sampler = make(number)
         params = search.space.suggest(study.ask())
-        line(console, f"  {run_name(number, params)}")
+        line(console, f"  {run_name(number * search.spec.seeds, params)}")
     if configurations > len(search.fixed) + SHOWN:
         line(console, f"  and {configurations - len(search.fixed) - SHOWN} more, chosen by what these give")
     if search.spec.seeds > 1:

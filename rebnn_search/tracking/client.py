@@ -74,6 +74,7 @@ def make_client(uri: str) -> Any:
     """Return an `mlflow.MlflowClient`, with MLflow's and Alembic's chatter at warnings."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient  # seconds to import: only where something is tracked
 
     for name in ("mlflow", "alembic"):

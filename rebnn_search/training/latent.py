@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from rebnn_search.method.layers import binary_layers
 
-BINS = 64
-REACH = 4.0
-"""The histogram goes from -4 to 4 units; what lies beyond is counted in the outermost bins."""
+BINS = 256
+REACH = 16.0
+"""The histogram goes from -16 to 16 units; what lies beyond is counted in the outermost bins."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class LatentHistogram:
 
     Attributes:
         unit: Mean magnitude of the channel's latent weights when training (of stage two) began: the axis's unit.
-        counts: By epoch, counts in 64 equal bins from -4 to 4 units.
+        counts: By epoch, counts in 256 equal bins from -16 to 16 units.
     """
 
     unit: float

@@ -1,0 +1,37 @@
+"""Figure 3.30 (b): training loss by strategy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rebnn_search.report.figures._base import WIDTH
+from rebnn_search.report.figures._base import figure as drawn_as
+from rebnn_search.report.figures._oscillation import spread
+from rebnn_search.report.strategies import colours, methods
+from rebnn_search.report.tracked import TrackedSearch
+
+
+@drawn_as("training_loss")
+def training_loss(search: TrackedSearch) -> Any:
+    """Training loss over epochs, one curve a strategy at its best configuration: mean over seeds, band from least to most."""
+    from matplotlib.figure import Figure
+
+    found = methods(search)
+    if not found:
+        return None
+    figure = Figure(figsize=(WIDTH * 0.75, 3.4))
+    axis = figure.subplots()
+    colour = colours([method.label for method in found])
+    for method in found:
+        curves = [
+            {round(step * trial.epochs_per_report, 9): value for step, value in search.series(trial, "train/loss")}
+            for trial in method.trials
+        ]
+        epochs, mean, low, high = spread(curves)
+        axis.plot(epochs, mean, color=colour[method.label], label=method.label)
+        axis.fill_between(epochs, low, high, color=colour[method.label], alpha=0.15, linewidth=0)
+    axis.set_yscale("log")
+    axis.set_xlabel("epoch")
+    axis.set_ylabel("training loss (nats)")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper")
+    return figure

@@ -1,0 +1,80 @@
+"""Figure 3.30 (a): how often weights flip and flip back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rebnn_search.report.figures._base import WIDTH
+from rebnn_search.report.figures._base import figure as drawn_as
+from rebnn_search.report.strategies import REACTNET, REBNN, RECU, ZERO, Method, colours, methods
+from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
+
+RATIOS = {"sequential_oscillation_ratio": "sequential oscillation\n(% of weights)", "flip_ratio": "sign flips\n(% of weights)"}
+
+
+@drawn_as("oscillation")
+def oscillation(search: TrackedSearch) -> Any:
+    """Sequential oscillation above, plain flips below, of the first, middle and last binary layer, by epoch."""
+    from matplotlib.figure import Figure
+
+    found = _shown(methods(search))
+    layers = binary_layers_of(found[0].trials[0]) if found else []
+    if not layers:
+        return None
+    picked = list(dict.fromkeys((layers[0], layers[len(layers) // 2 - (len(layers) % 2 == 0)], layers[-1])))
+    figure = Figure(figsize=(WIDTH, 4.2))
+    axes = figure.subplots(len(RATIOS), len(picked), sharex=True, sharey="row", squeeze=False)
+    colour = colours([method.label for method in found])
+    for row, (ratio, name) in zip(axes, RATIOS.items(), strict=True):
+        least = []
+        for axis, layer in zip(row, picked, strict=True):
+            for method in found:
+                curves = [by_epoch(search, trial, f"oscillation/{layer}/{ratio}") for trial in method.trials]
+                epochs, mean, low, high = spread(curves)
+                axis.plot(epochs, 100 * mean, color=colour[method.label], label=method.label)
+                axis.fill_between(epochs, 100 * low, 100 * high, color=colour[method.label], alpha=0.2, linewidth=0)
+                least += [value for value in 100 * mean if value > 0]
+            axis.set_yscale("log")
+            axis.xaxis.get_major_locator().set_params(integer=True)
+        if least:
+            row[0].set_ylim(bottom=min(least) / 1.5)  # epochs without a single oscillation lie below
+        row[0].set_ylabel(name)
+    for axis, layer in zip(axes[0], picked, strict=True):
+        axis.set_title(f"binary layer {int(layer[-2:]) + 1} of {len(layers)}")
+    for axis in axes[-1]:
+        axis.set_xlabel("epoch")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(found))
+    return figure
+
+
+def _shown(found: list[Method]) -> list[Method]:
+    """ReActNet, ReCU and ReBNN; where a search has neither baseline, γ = 0 beside ReBNN; else what there is."""
+    by_label = {method.label: method for method in found}
+    names = [name for name in (REACTNET, RECU, REBNN) if name in by_label]
+    if names in ([], [REBNN]):
+        names = [name for name in (ZERO, REBNN) if name in by_label]
+    return [by_label[name] for name in names] or found[:3]
+
+
+def binary_layers_of(trial: TrackedTrial) -> list[str]:
+    """The names of the binary layers that a trial has statistics of, in order."""
+    return sorted({name.split("/")[1] for name in trial.metrics if re.match(r"oscillation/layer_\d+/", name)})
+
+
+def by_epoch(search: TrackedSearch, trial: TrackedTrial, metric: str) -> dict[float, float]:
+    """A metric's mean over the reports of each epoch."""
+    found: dict[float, list[float]] = {}
+    for step, value in search.series(trial, metric):
+        found.setdefault(float(np.ceil(step * trial.epochs_per_report - 1e-6)), []).append(value)
+    return {epoch: float(np.mean(values)) for epoch, values in found.items()}
+
+
+def spread(curves: Sequence[dict[float, float]]) -> tuple[Any, Any, Any, Any]:
+    """Where all curves have values: the places, and there mean, lowest and highest."""
+    places = sorted(set.intersection(*(set(curve) for curve in curves)))
+    values = np.array([[curve[place] for place in places] for curve in curves])
+    return np.array(places), values.mean(0), values.min(0), values.max(0)

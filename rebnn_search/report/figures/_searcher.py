@@ -1,0 +1,188 @@
+"""The searcher's pictures, by Optuna's own plotting from a study made of the tracked runs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import optuna
+from optuna.trial import TrialState
+
+from rebnn_search.report.figures._base import STYLE, WIDTH
+from rebnn_search.report.figures._base import figure as drawn_as
+from rebnn_search.report.strategies import colours, label_of, order
+from rebnn_search.report.study import study_of
+from rebnn_search.report.tracked import TrackedSearch
+
+IMPORTANCE_SEED = 0
+
+_STUDIES: WeakKeyDictionary[TrackedSearch, optuna.Study] = WeakKeyDictionary()
+
+
+def _drawn(search: TrackedSearch, draw: Callable[[optuna.Study], Any], size: tuple[float, float], least: int = 1) -> Any:
+    """Draw a study's picture; None if fewer trials than ``least`` were trained to their end, or they are all alike."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    study = _study(search)
+    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    if len(complete) < least or (least > 1 and len({trial.value for trial in complete}) < 2):
+        return None
+    before = dict(mpl.rcParams)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna's plots are experimental, and choose a style of their own
+        found = draw(study)
+    axes = np.atleast_1d(found)
+    figure = axes.flat[0].figure
+    figure.suptitle("")
+    mpl.rcParams.update(before)
+    figure.set_facecolor("white")
+    figure.set_size_inches(*size)
+    figure.set_layout_engine("constrained")
+    for axis in figure.axes:
+        _restyle(axis)
+    plt.close(figure)
+    return figure
+
+
+def _restyle(axis: Any) -> None:
+    axis.set_facecolor("white")
+    axis.grid(visible=True, color="#b0b0b0", alpha=0.3, linewidth=0.5)
+    for place in ("left", "center", "right"):
+        axis.set_title("", loc=place)
+    if axis.get_xscale() == "log":
+        axis.xaxis.set_minor_formatter("")
+    for text in (axis.xaxis.label, axis.yaxis.label):
+        text.set_fontsize(STYLE["axes.labelsize"])
+        text.set_color("black")
+    axis.tick_params(labelsize=STYLE["xtick.labelsize"], colors="black")
+    legend = axis.get_legend()
+    if legend is not None:
+        for text in legend.get_texts():
+            text.set_fontsize(STYLE["legend.fontsize"])
+
+
+def _study(search: TrackedSearch) -> optuna.Study:
+    # Six pictures are made of one study.
+    if search not in _STUDIES:
+        _STUDIES[search] = study_of(search)
+    return _STUDIES[search]
+
+
+def _objective(search: TrackedSearch) -> str:
+    units = {"val/loss": "validation loss (nats)", "val/top1": "validation Top-1 (%)", "val/top5": "validation Top-5 (%)"}
+    return units.get(search.objective, search.objective)
+
+
+@drawn_as("history")
+def history(search: TrackedSearch) -> Any:
+    """The objective of each trial, and the best so far."""
+    from optuna.visualization import matplotlib as plots
+
+    figure = _drawn(search, lambda study: plots.plot_optimization_history(study, target_name=_objective(search)), (WIDTH, 3.0))
+    if figure is not None and search.minimize:
+        figure.axes[0].set_yscale("log")
+    return figure
+
+
+@drawn_as("importance")
+def importance(search: TrackedSearch) -> Any:
+    """How much of the objective's variance each hyperparameter explains (fANOVA)."""
+    from optuna.importance import FanovaImportanceEvaluator
+    from optuna.visualization import matplotlib as plots
+
+    def draw(study: optuna.Study) -> Any:
+        return plots.plot_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=IMPORTANCE_SEED))
+
+    if len(_always(search)) < 2:
+        return None
+    figure = _drawn(search, draw, (WIDTH * 0.75, 0.9 + 0.35 * len(_always(search))), least=4)
+    if figure is not None:
+        axis = figure.axes[0]
+        axis.get_legend().remove()
+        axis.set(xlabel="share of the objective's variance explained", ylabel=None)
+        axis.set_xlim(right=1.15 * axis.get_xlim()[1])  # room for the numbers
+        for text in axis.texts:
+            text.set_fontsize(STYLE["xtick.labelsize"])
+    return figure
+
+
+@drawn_as("parallel_coordinates")
+def parallel_coordinates(search: TrackedSearch) -> Any:
+    """Each trial as a line through its hyperparameters."""
+    from optuna.visualization import matplotlib as plots
+
+    def draw(study: optuna.Study) -> Any:
+        return plots.plot_parallel_coordinate(study, params=_always(search), target_name=_objective(search))
+
+    if len(_always(search)) < 2:
+        return None
+    return _drawn(search, draw, (WIDTH, 3.4), least=2)
+
+
+@drawn_as("slice")
+def slices(search: TrackedSearch) -> Any:
+    """The objective over each hyperparameter."""
+    from optuna.visualization import matplotlib as plots
+
+    figure = _drawn(search, lambda study: plots.plot_slice(study, target_name=_objective(search)), (WIDTH, 3.0), least=2)
+    if figure is not None and search.minimize:
+        for axis in figure.axes:
+            if axis.get_ylabel() != "Trial":  # the colour bar
+                axis.set_yscale("log")
+    for axis in figure.axes if figure is not None else []:
+        if axis.get_xscale() == "linear" and axis.get_ylabel() != "Trial":
+            names = [text.get_text().strip("'") for text in axis.get_xticklabels()]
+            axis.set_xticks(axis.get_xticks(), names, rotation=40, ha="right")
+    return figure
+
+
+@drawn_as("intermediate_values")
+def intermediate_values(search: TrackedSearch) -> Any:
+    """The curve that the pruner saw, of every trial; those it ended are dotted and end at a cross."""
+    from optuna.visualization import matplotlib as plots
+
+    labels = {f"Trial{trial.number}": label_of(search, trial) for trial in search.trials}
+    pruned = {f"Trial{trial.number}" for trial in search.trials if trial.state == "PRUNED"}
+    colour = colours(sorted(set(labels.values()), key=order))
+
+    def draw(study: optuna.Study) -> Any:
+        axis = plots.plot_intermediate_values(study)
+        for line in axis.get_lines():
+            name = str(line.get_label())
+            if name in labels:
+                line.set(color=colour[labels[name]], marker="", linewidth=0.9, alpha=0.8)
+            if name in pruned:
+                line.set(linestyle=":", marker="x", markevery=[-1], markersize=4)
+        legend = axis.get_legend()
+        if legend is not None:
+            legend.remove()
+        axis.set(xlabel="report (solid: trained to the end, dotted: pruned)", ylabel=_objective(search))
+        return axis
+
+    figure = _drawn(search, draw, (WIDTH, 3.4))
+    if figure is None:
+        return None
+    if search.minimize:
+        figure.axes[0].set_yscale("log")
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=colour[name], label=name) for name in colour]
+    figure.legend(handles=handles, loc="outside right upper", fontsize=STYLE["legend.fontsize"], frameon=False)
+    return figure
+
+
+@drawn_as("timeline")
+def timeline(search: TrackedSearch) -> Any:
+    """When each trial ran, and how it ended."""
+    from optuna.visualization import matplotlib as plots
+
+    return _drawn(search, plots.plot_timeline, (WIDTH, 3.4))
+
+
+def _always(search: TrackedSearch) -> list[str]:
+    """The hyperparameters that every trial has: a line needs a place on every axis."""
+    return [name for name, parameter in search.search.space.parameters.items() if not parameter.when]

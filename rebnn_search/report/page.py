@@ -1,0 +1,142 @@
+"""The report: one HTML file that needs nothing else, with the tables, the pictures and how to do it again."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from rebnn_search.report import table as paper_table
+from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
+from rebnn_search.search.estimate import estimate
+from rebnn_search.search.result import COLUMNS, ORDER
+from rebnn_search.search.table import HEADINGS, value
+
+TITLES: Mapping[str, tuple[str, str]] = {
+    "training_loss": (
+        "Training loss by strategy",
+        "Mean over seeds at each strategy's best configuration; band: least to most.",
+    ),
+    "oscillation": (
+        "Weight oscillation",
+        "Share of a layer's weights that flip at two steps running (above) and at all (below), mean over an epoch's steps.",
+    ),
+    "latent_weights": ("Latent weights", "First channel of the first binary layer, at the start and each eighth of training."),
+    "history": ("Optimisation history", "Objective of each trial trained to its end."),
+    "intermediate_values": ("What the pruner saw", "Objective at each report."),
+    "importance": ("Hyperparameter importance", "fANOVA over the trials trained to their end."),
+    "parallel_coordinates": ("Parallel coordinates", "Trials trained to their end."),
+    "slice": ("Slices", "Objective over each hyperparameter."),
+    "timeline": ("Timeline", "When each trial ran and how it ended."),
+}
+
+
+def render(search: TrackedSearch, figures: Mapping[str, Any]) -> str:
+    """The page of a search with its drawn figures."""
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(files("rebnn_search.report").joinpath("page.html.j2").read_text(encoding="utf-8"))
+    rows = paper_table.table(search)
+    states = Counter(trial.state for trial in search.trials)
+    best = search.parent.data.metrics
+    recipe = search.artifact(search.parent.info.run_id, "best.yaml")
+    return template.render(
+        name=search.name,
+        state=search.parent.data.tags.get("state", ""),
+        stats=_stats(search, states),
+        best=best,
+        recipe=recipe,
+        leaderboard=leaderboard(search),
+        headings=leaderboard_headings(search),
+        table_headings=paper_table.HEADINGS,
+        table_rows=[paper_table.cells(row) for row in rows],
+        notes=paper_table.notes(search),
+        figures=[(key, *TITLES[key], Markup(svg(figures[key], key))) for key in TITLES if key in figures],  # noqa: S704 - drawn here
+        reasons=Counter(f"{t.state}: {t.reason}" for t in search.trials if t.reason).most_common(),
+        epochs=_epochs(search),
+        history=search.history,
+        resolved=search.artifact(search.parent.info.run_id, "search.yaml"),
+        uri_is_secret_free=True,
+    )
+
+
+def _stats(search: TrackedSearch, states: Counter[str]) -> list[tuple[str, str]]:
+    metrics = search.parent.data.metrics
+    found = [("trials", str(len(search.trials)))]
+    found += [(name.lower(), str(states[name])) for name in ORDER if states[name]]
+    if "best/val_loss" in metrics:
+        found.append(("best validation loss", f"{metrics['best/val_loss']:.4f}"))
+    if "best/test_top1" in metrics:
+        found.append(("test Top-1 of the chosen", f"{metrics['best/test_top1']:.2f} %"))
+    return found
+
+
+def _epochs(search: TrackedSearch) -> tuple[float, float]:
+    """Epochs trained, and epochs that training every trial to its end would have taken."""
+    full = float(search.search.base["epochs"])
+    epochs = [search.search.recipe(trial.params).epochs if "epochs" in search.search.space else full for trial in search.trials]
+    return sum(trial.metrics.get("final/epochs", 0.0) for trial in search.trials), sum(epochs)
+
+
+def leaderboard_headings(search: TrackedSearch) -> list[str]:
+    """The leaderboard's column headings."""
+    names = [HEADINGS.get(name, name) for name in _names(search)]
+    return ["trial", *(["seed"] if search.search.spec.seeds > 1 else []), *names,
+            "val loss", "Top-1 (%)", "Top-5 (%)", "flip ratio", "epochs", "state"]  # fmt: skip
+
+
+def leaderboard(search: TrackedSearch) -> list[list[tuple[str, Any]]]:
+    """The rows: texts with what they are sorted by. Trials trained to their end first, best first."""
+    sign = 1.0 if search.minimize else -1.0
+    means: dict[int, list[float]] = {}
+    for trial in search.complete:
+        means.setdefault(trial.configuration, []).append(search.value(trial) or 0.0)
+
+    def rank(trial: TrackedTrial) -> tuple[int, float, int]:
+        group = estimate(means.get(trial.configuration, [])) if trial.state == "COMPLETE" else None
+        own = search.value(trial)
+        value = group.mean if group else (own if own is not None else float("inf") * sign)
+        return ORDER.index(trial.state) if trial.state in ORDER else len(ORDER), sign * value, trial.number
+
+    return [_row(search, trial) for trial in sorted(search.trials, key=rank)]
+
+
+def _names(search: TrackedSearch) -> list[str]:
+    return list(dict.fromkeys((*COLUMNS, *search.search.space)))
+
+
+def _row(search: TrackedSearch, trial: TrackedTrial) -> list[tuple[str, Any]]:
+    metrics = trial.metrics
+    values = search.recipe_values(trial, _names(search))
+    cells: list[tuple[str, Any]] = [(f"#{trial.number}", trial.number)]
+    if trial.seed is not None:
+        cells.append((str(trial.seed), trial.seed))
+    cells += [(value(item), item if item is not None else "") for item in values.values()]
+    for name, form in (("val/loss", ".4f"), ("val/top1", ".2f"), ("val/top5", ".2f"), ("oscillation/mean/flip_ratio", ".2e"),
+                       ("epochs", ".4g")):  # fmt: skip
+        found = metrics.get(f"final/{name}")
+        cells.append(("", "") if found is None else (format(found, form), found))
+    return [*cells, (trial.state, trial.state)]
+
+
+def svg(figure: Any, key: str) -> str:
+    """A figure as SVG to stand inside a page: no prologue, names of its parts its own, as wide as there is room."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    # Parts are referred to by name, and every figure of a page has the same ones.
+    for mark in ('id="', 'href="#', "url(#"):
+        text = text.replace(mark, f"{mark}{key}-")
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(TITLES[key][0])}" ', 1)
+
+
+def script_json(data: Any) -> str:
+    """JSON that can stand inside a script element."""
+    return json.dumps(data).replace("</", "<\\/")

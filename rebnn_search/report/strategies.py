@@ -1,0 +1,96 @@
+"""What the rows and curves of the paper's table and figures are called, in which order and which colour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
+from rebnn_search.search.estimate import Estimate, estimate
+
+ZERO = "γ = 0"
+REBNN = "Eq. (3.150)"
+REACTNET = "ReActNet"
+RECU = "ReCU"
+
+COLOURS: Mapping[str, str] = {
+    # Okabe and Ito's palette, told apart with every common colour blindness; the constants are one blue, darker as γ grows.
+    ZERO: "#9ecae1", "γ = 1e-5": "#6baed6", "γ = 1e-4": "#4292c6", "γ = 1e-3": "#2171b5", "γ = 1e-2": "#08306b",
+    "max |G|": "#E69F00", REBNN: "#D55E00", "published code": "#CC79A7", REACTNET: "#000000", RECU: "#009E73", "sign": "#8c8c8c",
+}  # fmt: skip
+OTHERS = ("#56B4E9", "#F0E442", "#0072B2", "#A65628", "#984EA3")
+"""Colours of strategies that the table does not know, in the order of their names."""
+
+
+def label(weights: str, strategy: str | None, value: float | None) -> str:
+    """What a trial's method is called."""
+    if weights != "rebnn":
+        return {"reactnet": REACTNET, "recu": RECU}.get(weights, weights)
+    if strategy == "constant":
+        return f"γ = {_power(value or 0.0)}"
+    return {"flip_ratio": REBNN, "max_gradient": "max |G|", "published_code": "published code"}.get(
+        strategy or "", str(strategy)
+    )
+
+
+def _power(value: float) -> str:
+    """A number as in ``1e-4``, ``2.5e-4`` or ``0``."""
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def colours(labels: list[str]) -> dict[str, str]:
+    """A colour for each label: the same one in every figure and search."""
+    unknown = sorted(set(labels) - set(COLOURS))
+    return {name: COLOURS.get(name) or OTHERS[unknown.index(name) % len(OTHERS)] for name in labels}
+
+
+@dataclass(frozen=True)
+class Method:
+    """One strategy at its best configuration: the trials of it that were trained to their end.
+
+    Attributes:
+        configurations: How many configurations of the strategy were trained to their end; with more than one, ``trials`` are
+            the best one's, and comparing them favours the strategy that was tried more often.
+    """
+
+    label: str
+    trials: list[TrackedTrial]
+    configurations: int
+
+    def estimate(self, metric: str) -> Estimate | None:
+        """The mean over seeds of a metric's final value."""
+        return estimate([trial.metrics[f"final/{metric}"] for trial in self.trials if f"final/{metric}" in trial.metrics])
+
+
+def methods(search: TrackedSearch) -> list[Method]:
+    """Every strategy that a trial was trained to its end with, in the table's order."""
+    found: dict[str, dict[int, list[TrackedTrial]]] = {}
+    for trial in search.complete:
+        found.setdefault(label_of(search, trial), {}).setdefault(trial.configuration, []).append(trial)
+    return [Method(name, _best(search, found[name]), len(found[name])) for name in sorted(found, key=order)]
+
+
+def order(name: str) -> tuple[int, str]:
+    """What labels are sorted by: the table's rows first."""
+    known = list(COLOURS)
+    return known.index(name) if name in known else len(known), name
+
+
+def label_of(search: TrackedSearch, trial: TrackedTrial) -> str:
+    """What a trial's method is called."""
+    values: dict[str, Any] = search.recipe_values(trial, ["weights", "gamma.strategy", "gamma.value"])
+    return label(*values.values())
+
+
+def _best(search: TrackedSearch, configurations: dict[int, list[TrackedTrial]]) -> list[TrackedTrial]:
+    sign = 1.0 if search.minimize else -1.0
+
+    def rank(number: int) -> tuple[bool, float, int]:
+        values = [search.value(trial) or 0.0 for trial in configurations[number]]
+        return len(values) < search.search.spec.seeds, sign * sum(values) / len(values), number
+
+    return configurations[min(configurations, key=rank)]

@@ -1,0 +1,49 @@
+"""The Optuna study of a search, made again from its tracked runs, for Optuna's own plots."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
+from rebnn_search.search.space import Parameter
+
+
+def study_of(search: TrackedSearch) -> optuna.Study:
+    """A study in memory with every trial that ended: parameters, values, curves, times."""
+    direction = StudyDirection.MINIMIZE if search.minimize else StudyDirection.MAXIMIZE
+    study = optuna.create_study(study_name=search.name, direction=direction)
+    study.add_trials([_frozen(search, trial) for trial in search.trials if trial.state in ("COMPLETE", "PRUNED", "FAIL")])
+    return study
+
+
+def _frozen(search: TrackedSearch, trial: TrackedTrial) -> FrozenTrial:
+    curve = dict(search.series(trial, search.objective))
+    return FrozenTrial(
+        number=trial.number,
+        trial_id=trial.number,
+        state=TrialState[trial.state],
+        value=search.value(trial) if trial.state == "COMPLETE" else None,
+        datetime_start=datetime.fromtimestamp(trial.start / 1000),
+        datetime_complete=datetime.fromtimestamp((trial.end or trial.start) / 1000),
+        params=dict(trial.params),
+        distributions={name: distribution(search.search.space.parameters[name]) for name in trial.params},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values=curve,
+    )
+
+
+def distribution(parameter: Parameter) -> BaseDistribution:
+    """Optuna's distribution of a parameter."""
+    if parameter.kind == "choice":
+        return CategoricalDistribution(parameter.choice or [])
+    bounds: list[Any] = parameter.examples()
+    if parameter.kind in ("int", "log_int"):
+        return IntDistribution(bounds[0], bounds[1], log=parameter.kind == "log_int", step=int(parameter.step or 1))
+    return FloatDistribution(bounds[0], bounds[1], log=parameter.kind == "log_uniform", step=parameter.step)

@@ -1,0 +1,128 @@
+"""Table 3.7: accuracy by γ-strategy, mean and 95 % interval over seeds, and the difference to γ = 0."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+from scipy import stats
+
+from rebnn_search.report.strategies import ZERO, Method, methods
+from rebnn_search.report.tracked import TrackedSearch
+from rebnn_search.search.estimate import Estimate, estimate
+
+HEADINGS = ("strategy", "n", "Top-1 (%)", "Top-5 (%)", "validation loss", "Top-1 − γ = 0", "p")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One strategy.
+
+    Attributes:
+        difference: Mean over common seeds of Top-1 less that of γ = 0, in percentage points; None for γ = 0 itself or without it.
+        p: Of the paired t-test (two-sided) over common seeds that the difference is 0; None with fewer than two.
+    """
+
+    label: str
+    top1: Estimate
+    top5: Estimate
+    loss: Estimate
+    difference: Estimate | None
+    p: float | None
+
+
+def table(search: TrackedSearch) -> list[Row]:
+    """The rows, of every strategy that a trial was trained to its end with, on the validation split."""
+    found = methods(search)
+    zero = next((method for method in found if method.label == ZERO), None)
+    rows = []
+    for method in found:
+        top1, top5, loss = (method.estimate(name) for name in ("val/top1", "val/top5", "val/loss"))
+        if top1 is not None and top5 is not None and loss is not None:
+            rows.append(Row(method.label, top1, top5, loss, *_against(method, zero)))
+    return rows
+
+
+def _against(method: Method, zero: Method | None) -> tuple[Estimate | None, float | None]:
+    if zero is None or method is zero:
+        return None, None
+    ours, theirs = ({t.seed: t.metrics["final/val/top1"] for t in m.trials} for m in (method, zero))
+    common = sorted(ours.keys() & theirs.keys(), key=str)
+    differences = [ours[seed] - theirs[seed] for seed in common]
+    if len(common) < 2:
+        return estimate(differences), None
+    if len(set(differences)) == 1:  # no spread, so no test
+        return estimate(differences), None
+    return estimate(differences), float(stats.ttest_rel([ours[s] for s in common], [theirs[s] for s in common]).pvalue)
+
+
+def notes(search: TrackedSearch) -> list[str]:
+    """What a reader of the table must know."""
+    spec = search.search.spec
+    found = [
+        "Accuracy on the validation split at the last report, mean ± 95 % interval (Student's t) over n seeds.",
+        "p: two-sided paired t-test over common seeds, not corrected for the number of rows.",
+    ]
+    if any(method.configurations > 1 for method in methods(search)):
+        found.append(
+            "Strategies were tried with several configurations; each row is its best by validation "
+            f"({spec.objective.metric}), which favours those tried more often."
+        )
+    if spec.seeds == 1:
+        found.append("One seed: no intervals and no tests. `seeds: 3` in the search file gives them.")
+    return found
+
+
+def cells(row: Row) -> list[str]:
+    """A row's texts."""
+    return [
+        row.label,
+        str(row.top1.n),
+        row.top1.text(".2f"),
+        row.top5.text(".2f"),
+        row.loss.text(".4f"),
+        "" if row.difference is None else row.difference.text("+.2f").replace("± +", "± ").replace("-", "−"),
+        "" if row.p is None else f"{row.p:.3f}",
+    ]
+
+
+def markdown(rows: list[Row]) -> str:
+    """The table in Markdown."""
+    lines = ["| " + " | ".join(HEADINGS) + " |", "|---|" + "---:|" * (len(HEADINGS) - 1)]
+    lines += ["| " + " | ".join(text.replace("|", "\\|") for text in cells(row)) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def latex(rows: list[Row], caption: list[str]) -> str:
+    """The table in LaTeX (booktabs), the best mean Top-1 in bold."""
+    best = max(row.top1.mean for row in rows) if rows else 0.0
+    lines = [r"\begin{table}", r"\centering", r"\begin{tabular}{lrrrrrr}", r"\toprule"]
+    lines.append(" & ".join(_tex(name) for name in HEADINGS) + r" \\")
+    lines.append(r"\midrule")
+    for row in rows:
+        texts = [_tex(text) for text in cells(row)]
+        if row.top1.mean == best:
+            texts[2] = rf"\textbf{{{texts[2]}}}"
+        lines.append(" & ".join(texts) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{_tex(' '.join(caption))}}}", r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def _tex(text: str) -> str:
+    for plain, tex in {"\\": r"\textbackslash{}", "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "`": ""}.items():
+        text = text.replace(plain, tex)
+    return text.replace("γ", r"$\gamma$").replace("±", r"$\pm$").replace("−", "$-$").replace("|G|", r"$|G|$")
+
+
+def as_csv(rows: list[Row]) -> str:
+    """The table as CSV, each number in a column of its own and unrounded."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    names = ("top1", "top5", "val_loss", "top1_difference")
+    writer.writerow(["strategy", "n", *(f"{name}_{part}" for name in names for part in ("mean", "half_width")), "p"])
+    for row in rows:
+        estimates = (row.top1, row.top5, row.loss, row.difference)
+        numbers = [part for e in estimates for part in ((None, None) if e is None else (e.mean, e.half_width))]
+        writer.writerow([row.label, row.top1.n, *numbers, row.p])
+    return file.getvalue()

@@ -1,0 +1,177 @@
+"""A search as tracking knows it: everything a report is made of, with nothing else of the search at hand."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rebnn_search.config import UserError
+from rebnn_search.search.reconcile import LATENT_FILE
+from rebnn_search.search.result import effective_value
+from rebnn_search.search.spec import Params, Search, restore_search
+from rebnn_search.tracking import CONFIGURATION_TAG, SEARCH_TAG, SEED_TAG, STATE_TAG, TRIAL_TAG
+from rebnn_search.tracking.client import make_client
+
+SEARCH_FILE = "search.yaml"
+RUNS_FILE = "runs.json"
+
+
+@dataclass(frozen=True)
+class TrackedTrial:
+    """One child run.
+
+    Attributes:
+        metrics: The last value of every metric.
+        start, end: Milliseconds since 1970; no end while it runs.
+    """
+
+    number: int
+    name: str
+    run_id: str
+    state: str
+    reason: str | None
+    params: Params
+    configuration: int
+    seed: int | None
+    metrics: Mapping[str, float]
+    start: int
+    end: int | None
+
+    @property
+    def epochs_per_report(self) -> float:
+        """Epochs between two reports."""
+        return self.metrics.get("final/epochs", 1.0) / max(1.0, self.metrics.get("final/reports", 1.0))
+
+
+class TrackedSearch:
+    """A parent run with its children.
+
+    Args:
+        uri: Tracking URI.
+        name: The search's name, which is its parent run's.
+
+    Raises:
+        UserError: If tracking holds no search of that name, or one that never ended.
+    """
+
+    def __init__(self, uri: str, name: str) -> None:
+        self.client = make_client(uri)
+        self.uri, self.name = uri, name
+        self.parent = self._find()
+        self.search = self._resolved()
+        self.trials = self._children()
+
+    def _runs(self, experiments: list[str], condition: str) -> list[Any]:
+        found: list[Any] = []
+        token = None
+        while True:
+            page = self.client.search_runs(experiments, condition, max_results=1000, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    def _find(self) -> Any:
+        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
+        everything = self._runs(experiments, f"tags.`{SEARCH_TAG}` != ''") if experiments else []
+        parents = [run for run in everything if TRIAL_TAG not in run.data.tags and SEARCH_TAG in run.data.tags]
+        named = [run for run in parents if run.info.run_name == self.name]
+        if not named:
+            there = ", ".join(sorted({run.info.run_name for run in parents})) or "none"
+            raise UserError(f"{self.name}: tracking holds no search of this name; there: {there}")
+        return max(named, key=lambda run: run.info.start_time)
+
+    def _resolved(self) -> Search:
+        text = self.artifact(self.parent.info.run_id, SEARCH_FILE)
+        if text is None:
+            raise UserError(f"{self.name}: its parent run holds no {SEARCH_FILE}: the search has not come to an end yet")
+        return restore_search(yaml.safe_load(text))
+
+    def _children(self) -> list[TrackedTrial]:
+        search_id = self.parent.data.tags[SEARCH_TAG]
+        runs = self._runs([self.parent.info.experiment_id], f"tags.`{SEARCH_TAG}` = '{search_id}'")
+        trials = [self._trial(run) for run in runs if TRIAL_TAG in run.data.tags]
+        return sorted(trials, key=lambda trial: trial.number)
+
+    def _trial(self, run: Any) -> TrackedTrial:
+        tags = run.data.tags
+        number = int(tags[TRIAL_TAG])
+        seed = tags.get(SEED_TAG)
+        return TrackedTrial(
+            number=number,
+            name=run.info.run_name,
+            run_id=run.info.run_id,
+            state=tags.get(STATE_TAG, "RUNNING"),
+            reason=tags.get("reason"),
+            params=self._params(run.data.params),
+            configuration=int(tags.get(CONFIGURATION_TAG, number)),
+            seed=None if seed is None else int(seed),
+            metrics=run.data.metrics,
+            start=run.info.start_time,
+            end=run.info.end_time,
+        )
+
+    def _params(self, texts: Mapping[str, str]) -> Params:
+        """A trial's parameters, of their own types again: MLflow keeps text."""
+        found: Params = {}
+        for name, parameter in self.search.space.parameters.items():
+            if name in texts:
+                if parameter.kind == "choice":
+                    found[name] = next((value for value in parameter.choice or [] if str(value) == texts[name]), texts[name])
+                else:
+                    found[name] = parameter.canonical(float(texts[name]))
+        return found
+
+    def artifact(self, run_id: str, name: str) -> str | None:
+        """The text of a run's artifact, None if it has none of that name."""
+        if not any(item.path == name for item in self.client.list_artifacts(run_id)):
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            return Path(self.client.download_artifacts(run_id, name, folder)).read_text(encoding="utf-8")
+
+    def series(self, trial: TrackedTrial, metric: str) -> list[tuple[int, float]]:
+        """A metric's values by report, in the order of the reports."""
+        points = {point.step: point.value for point in self.client.get_metric_history(trial.run_id, metric)}
+        return sorted(points.items())
+
+    def latent(self, trial: TrackedTrial) -> dict[str, Any] | None:
+        """Unit and counts of a trial's latent-weight histograms by epoch."""
+        text = self.artifact(trial.run_id, LATENT_FILE)
+        return None if text is None else dict(json.loads(text))
+
+    def recipe_values(self, trial: TrackedTrial, names: list[str]) -> dict[str, Any]:
+        """Values of a trial's recipe by their dotted names."""
+        recipe = self.search.recipe(trial.params)
+        return {name: effective_value(recipe, name) for name in names}
+
+    @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """When, where and with what each run of the search was made."""
+        text = self.artifact(self.parent.info.run_id, RUNS_FILE)
+        return [] if text is None else list(json.loads(text))
+
+    @property
+    def complete(self) -> list[TrackedTrial]:
+        """The trials trained to their end."""
+        return [trial for trial in self.trials if trial.state == "COMPLETE"]
+
+    @property
+    def objective(self) -> str:
+        """Name of the metric that trials are judged by."""
+        return self.search.spec.objective.metric
+
+    @property
+    def minimize(self) -> bool:
+        """Whether less of it is better."""
+        return self.search.spec.objective.direction == "minimize"
+
+    def value(self, trial: TrackedTrial) -> float | None:
+        """A trial's objective at its last report."""
+        return trial.metrics.get(f"final/{self.objective}")

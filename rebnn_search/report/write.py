@@ -1,0 +1,56 @@
+"""Draws a search's tables, figures and page into a directory, and logs them to its parent run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rebnn_search.report import table as paper_table
+from rebnn_search.report.figures import FIGURES, style
+from rebnn_search.report.page import render
+from rebnn_search.report.tracked import TrackedSearch
+
+FORMATS = ("png", "svg", "pdf")
+PAGE = "report.html"
+LOGGED = "report"
+"""Folder of the parent run's artifacts."""
+
+
+def write_report(search: TrackedSearch, out: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+    """Write everything that the search has the runs for.
+
+    Args:
+        search: The tracked search.
+        out: Directory, made if it is not there.
+        formats: Of the figures, of `FORMATS`.
+
+    Returns:
+        The files: ``table_3_7.md``, ``.tex``, ``.csv``, ``figures/NAME.FORMAT`` and ``report.html``.
+    """
+    (out / "figures").mkdir(parents=True, exist_ok=True)
+    with style():
+        drawn: dict[str, Any] = {name: figure for name, draw in FIGURES.items() if (figure := draw(search)) is not None}
+        written = []
+        for name, figure in drawn.items():
+            for form in formats:
+                file = out / "figures" / f"{name}.{form}"
+                figure.savefig(file, format=form)
+                written.append(file)
+        page = render(search, drawn)
+    rows = paper_table.table(search)
+    texts = {
+        "table_3_7.md": paper_table.markdown(rows) + "\n" + "\n".join(f"- {note}" for note in paper_table.notes(search)) + "\n",
+        "table_3_7.tex": paper_table.latex(rows, paper_table.notes(search)),
+        "table_3_7.csv": paper_table.as_csv(rows),
+        PAGE: page,
+    }
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8")
+        written.append(out / name)
+    return written
+
+
+def log_report(search: TrackedSearch, out: Path) -> None:
+    """Give the parent run what was written."""
+    search.client.log_artifacts(search.parent.info.run_id, str(out), LOGGED)
