@@ -16,15 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from rebnn_search.config import UserError
 from rebnn_search.estimators._parameters import fitting_batch, make_recipe, recipe_data
-from rebnn_search.estimators._samples import (
-    Array,
-    Standardisation,
-    WeightedSet,
-    as_data,
-    check_shape,
-    merge,
-    standardisation,
-)
+from rebnn_search.estimators._samples import Array, Standardisation, WeightedSet, as_data, check_shape, merge, standardisation
 from rebnn_search.training import Recipe, Report, Trainer
 from rebnn_search.training.data import ResidentData
 from rebnn_search.training.distributed import pick_device
@@ -61,14 +53,13 @@ class Given:
         return as_data(self.samples, self.classes, self.scaling, validation, self.seed)
 
 
-class ReBNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class ReBNNClassifier(ClassifierMixin, BaseEstimator):
     """A binary neural network, trained in this process with one recipe's values.
 
     ``X`` is (n, features), for a multilayer perceptron of `rebnn_search.method.BinaryLinear`, or (n, channels, height, width) of
     square images from 4×4, for a convolutional network. Features, or channels, are standardised by the training data's
     statistics. Equal samples are trained on as one with the sum of their weights, so that weights are repetitions, and on the CPU
-    the same ``random_state`` gives the same predictions to the bit, whatever the order of the rows. Trained without weights on
-    data without repetitions it is the `Trainer`'s own result.
+    the same ``random_state`` gives the same predictions to the bit, whatever the order of the rows.
 
     Args:
         gamma: γ-strategy, by name or as a mapping, ``{"strategy": "constant", "value": 1e-4}``.
@@ -170,6 +161,7 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Check data and parameters; sets what is known of the data."""
         X, y = validate_data(self, X, y, allow_nd=True)
         check_shape(X.shape)
+        X = X.astype(np.float64) if X.dtype.itemsize > 8 else X  # a long double's padding is no value
         check_classification_targets(y)
         if not 0 <= self.validation_fraction < 1:
             raise ValueError(f"validation_fraction must be within [0, 1), not {self.validation_fraction}")
@@ -188,6 +180,8 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         samples = merge(X, labels, weights * by_class[labels])
         if len(samples) < 2:
             raise ValueError(f"fit needs two different samples of weight above 0, not {len(samples)}")
+        if samples.weights.max() > np.finfo(np.float64).max / len(samples):
+            raise ValueError("sample_weight: the sum of the weights overflows")
         self._scaling = standardisation(samples)
         self._shape = X.shape[1:]
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -196,7 +190,13 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _trainer(self, recipe: Recipe, data: ResidentData) -> Trainer:
         try:
-            return Trainer(fitting_batch(recipe, data.size("train")), device=self.device, data=data)
+            return Trainer(fitting_batch(recipe, data.size("train")), device=str(self._device()), data=data)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+
+    def _device(self) -> torch.device:
+        try:
+            return pick_device(self.device)
         except UserError as error:
             raise ValueError(str(error)) from None
 
@@ -214,11 +214,11 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Computed in float64, so that a sample's result does not depend on those beside it.
         """
-        check_is_fitted(self, "network_")
+        check_is_fitted(self)
         X = validate_data(self, X, reset=False, allow_nd=True)
         if X.shape[1:] != self._shape:
             raise ValueError(f"X has samples of shape {X.shape[1:]}, {type(self).__name__} was fitted on {self._shape}")
-        device = pick_device(self.device)
+        device = self._device()
         network = copy.deepcopy(self.network_).double().to(device)
         parts = []
         with torch.inference_mode():

@@ -7,6 +7,8 @@ the bit.
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,9 +66,9 @@ def merge(samples: Array, labels: Array, weights: Array) -> WeightedSet:
     """Merge equal samples with equal labels, add up their weights, drop those of weight 0 and sort the rest by their bytes."""
     kept = weights > 0
     samples, labels, weights = samples[kept], labels[kept].astype(np.int64), weights[kept]
-    rows = np.ascontiguousarray(samples).reshape(len(samples), -1)
+    rows = np.ascontiguousarray(samples).reshape(len(samples), math.prod(samples.shape[1:]))
     if rows.dtype.kind == "f":
-        rows = rows + 0.0  # -0.0 is 0.0 in other bytes
+        rows = rows + rows.dtype.type(0)  # -0.0 is 0.0 in other bytes
     keys = np.concatenate([rows.view(np.uint8), labels[:, None].view(np.uint8)], axis=1)
     _, first, group = np.unique(keys.view(f"V{keys.shape[1]}").ravel(), return_index=True, return_inverse=True)
     return WeightedSet(samples[first], labels[first], np.bincount(group, weights=weights))
@@ -86,15 +88,20 @@ class Standardisation:
 
 
 def standardisation(given: WeightedSet) -> Standardisation:
-    """Weighted mean and standard deviation of a set; what is constant but for rounding gets std 1."""
+    """Weighted mean and standard deviation of a set; what is constant but for rounding gets std 1.
+
+    Raises:
+        ValueError: If a square overflows.
+    """
     values = given.samples.astype(np.float64)
     inner = tuple(range(2, values.ndim))
     share = (given.weights / given.weights.sum()).reshape(-1, *[1] * (values.ndim - 1))
-    mean = (share * values).sum(0, keepdims=True).mean(inner, keepdims=True)
-    std = np.sqrt((share * (values - mean) ** 2).sum(0, keepdims=True).mean(inner, keepdims=True))
-    rounding = 10 * np.finfo(np.float64).eps * np.abs(mean) * np.sqrt(len(given))
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = (share * values).sum(0, keepdims=True).mean(inner, keepdims=True)
+        std = np.sqrt((share * (values - mean) ** 2).sum(0, keepdims=True).mean(inner, keepdims=True))
     if not (np.isfinite(mean).all() and np.isfinite(std).all()):
         raise ValueError("X has values too large to standardise: their squares overflow")
+    rounding = 10 * np.finfo(np.float64).eps * np.abs(mean) * np.sqrt(len(given))
     return Standardisation(mean, np.where(std > rounding, std, 1.0))
 
 
@@ -115,10 +122,8 @@ def as_data(given: WeightedSet, classes: list[str], scaling: Standardisation, va
     labels, weights = torch.from_numpy(given.labels), torch.from_numpy(given.weights)
     train = held_out = torch.arange(len(given))
     if validation > 0:
-        try:
+        with suppress(UserError):  # a class is too small
             train, held_out = stratified(labels, validation, seed, classes, "validation_fraction", "fit")
-        except UserError:
-            pass
     # A mean of 1 makes the learning rate's meaning independent of the weights' unit.
     relative = (weights / weights[train].mean()).float()
     alike = bool((relative == relative[0]).all())
