@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -15,17 +16,23 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from rebnn_search.config import UserError
-from rebnn_search.estimators._parameters import fitting_batch, make_recipe, recipe_data
-from rebnn_search.estimators._samples import Array, Standardisation, WeightedSet, as_data, check_shape, merge, standardisation
-from rebnn_search.training import Recipe, Report, Trainer
+from rebnn_search.estimators._parameters import OURS, fitting_batch, make_recipe, recipe_data
+from rebnn_search.estimators._samples import (
+    CHUNK,
+    Array,
+    Standardisation,
+    WeightedSet,
+    as_data,
+    check_shape,
+    merge,
+    standardisation,
+)
+from rebnn_search.training import Recipe, Report, Trainer, load_recipe
 from rebnn_search.training.data import ResidentData
 from rebnn_search.training.distributed import pick_device
 
 if TYPE_CHECKING:
     import pandas as pd
-
-PREDICTION_BATCH = 4096
-"""Samples a forward pass of a prediction."""
 
 Part = str | Mapping[str, Any]
 
@@ -136,6 +143,21 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
 
+    @classmethod
+    def from_recipe(cls, path: str | Path, **params: Any) -> Self:
+        """Make a classifier of a recipe file, such as the ``best.yaml`` of a search, less its data and seed.
+
+        Args:
+            path: The file.
+            params: Other parameters. The recipe is laid over them, as ``overrides``.
+
+        Raises:
+            UserError: Naming file, line, key, value and what is allowed.
+        """
+        values = load_recipe(path).dump()
+        overrides = {key: value for key, value in values.items() if key not in OURS}
+        return cls(overrides=overrides, **params)
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ReBNNClassifier:
         """Train from the beginning.
 
@@ -222,8 +244,8 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):
         network = copy.deepcopy(self.network_).double().to(device)
         parts = []
         with torch.inference_mode():
-            for begin in range(0, len(X), PREDICTION_BATCH):
-                part = torch.from_numpy(self._scaling(X[begin : begin + PREDICTION_BATCH])).to(device)
+            for begin in range(0, len(X), CHUNK):
+                part = torch.from_numpy(self._scaling(X[begin : begin + CHUNK])).to(device)
                 logits = network(part if part.dim() == 4 else part[:, :, None, None])
                 parts.append(logits.softmax(1).cpu().numpy())
         probabilities: Array = np.concatenate(parts)

@@ -14,6 +14,10 @@ IN_MEMORY: Component[Any] = Component("name", "in_memory")
 """The recipe's dataset: what `fit` is given. It is never built, for the trainer is handed the opened data."""
 
 
+OURS = ("data", "seed")
+"""Keys of a recipe that `fit` gives: the data it is given, and a seed drawn from ``random_state``."""
+
+
 def recipe_data(params: Mapping[str, Any], images: bool, seed: int) -> dict[str, Any]:
     """The recipe of an estimator's parameters, as a file would hold it.
 
@@ -46,7 +50,7 @@ def recipe_data(params: Mapping[str, Any], images: bool, seed: int) -> dict[str,
         "seed": seed,
     }
     for name, value in (params["overrides"] or {}).items():
-        if name.split(".")[0] in ("data", "seed"):
+        if name.split(".")[0] in OURS:
             raise ValueError(f"overrides: {name}: the data and random_state are the estimator's to give")
         try:
             data = with_value(data, tuple(name.split(".")), value)

@@ -25,6 +25,9 @@ Array = np.ndarray[Any, Any]
 CHANNEL_COUNTS = (1, 3, 4)
 """Last axes that look like channels: grey, RGB, RGBA."""
 
+CHUNK = 4096
+"""Samples computed with in float64 at a time."""
+
 
 @dataclass(frozen=True)
 class WeightedSet:
@@ -93,16 +96,24 @@ def standardisation(given: WeightedSet) -> Standardisation:
     Raises:
         ValueError: If a square overflows.
     """
-    values = given.samples.astype(np.float64)
-    inner = tuple(range(2, values.ndim))
-    share = (given.weights / given.weights.sum()).reshape(-1, *[1] * (values.ndim - 1))
+    inner = tuple(range(2, given.samples.ndim))
+    share = (given.weights / given.weights.sum())[:, None]
+    chunks = [given.samples[part] for part in _chunks(len(given))]
+    # Of each sample by itself first: images as bytes never become float64 all at once.
+    means = np.concatenate([chunk.mean(inner, dtype=np.float64) for chunk in chunks])
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = (share * values).sum(0, keepdims=True).mean(inner, keepdims=True)
-        std = np.sqrt((share * (values - mean) ** 2).sum(0, keepdims=True).mean(inner, keepdims=True))
+        variances = np.concatenate([chunk.var(inner, dtype=np.float64) for chunk in chunks])
+        mean = (share * means).sum(0)
+        std = np.sqrt((share * (variances + (means - mean) ** 2)).sum(0))
     if not (np.isfinite(mean).all() and np.isfinite(std).all()):
         raise ValueError("X has values too large to standardise: their squares overflow")
     rounding = 10 * np.finfo(np.float64).eps * np.abs(mean) * np.sqrt(len(given))
-    return Standardisation(mean, np.where(std > rounding, std, 1.0))
+    shape = (1, -1, *[1] * len(inner))
+    return Standardisation(mean.reshape(shape), np.where(std > rounding, std, 1.0).reshape(shape))
+
+
+def _chunks(count: int) -> list[slice]:
+    return [slice(begin, begin + CHUNK) for begin in range(0, count, CHUNK)]
 
 
 def as_data(given: WeightedSet, classes: list[str], scaling: Standardisation, validation: float, seed: int) -> ResidentData:
@@ -116,7 +127,7 @@ def as_data(given: WeightedSet, classes: list[str], scaling: Standardisation, va
             on the training samples.
         seed: Of the split.
     """
-    scaled = torch.from_numpy(scaling(given.samples).astype(np.float32))
+    scaled = torch.from_numpy(np.concatenate([scaling(given.samples[p]).astype(np.float32) for p in _chunks(len(given))]))
     if scaled.dim() == 2:
         scaled = scaled[:, :, None, None]
     labels, weights = torch.from_numpy(given.labels), torch.from_numpy(given.weights)

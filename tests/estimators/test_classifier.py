@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from rebnn_search.estimators import ReBNNClassifier
 from rebnn_search.method import BinaryConv2d, BinaryLinear
 
+ROOT = Path(__file__).parents[2]
 X, Y = make_classification(120, 6, random_state=0)
 QUICK = ReBNNClassifier(width=16, epochs=10, random_state=0)
 
@@ -147,6 +149,31 @@ def test_parameters_become_the_recipe() -> None:
     assert classifier.history_.iteration.iloc[-1] == 6
 
 
+def test_a_recipe_file_becomes_a_classifier() -> None:
+    samples, labels = images()
+    classifier = ReBNNClassifier.from_recipe(ROOT / "trials" / "digits.yaml", random_state=0).set_params(epochs=1)
+    classifier.set_params(overrides={**classifier.overrides, "epochs": 1, "network.width": 4}).fit(samples[:300], labels[:300])
+    recipe = classifier.recipe_.dump()
+    assert recipe["network"] == {"name": "digits_resnet", "width": 4, "depth": 1}
+    assert recipe["optimizer"] == {"name": "adam", "lr": 3e-3}
+    assert len(classifier.history_) == recipe["reports_per_epoch"] == 4
+
+
+def test_the_features_are_standardised_with_the_weights() -> None:
+    from rebnn_search.estimators._samples import merge, standardisation
+
+    random = np.random.default_rng(0)
+    weights = random.integers(1, 4, 30)
+    table, pictures = random.normal(5, 3, (30, 2)), random.integers(0, 256, (30, 3, 4, 4), dtype=np.uint8)
+    table[:, 1] = 0.1  # constant, whose computed deviation is rounding
+    for samples, axes in ((table, (0,)), (pictures, (0, 2, 3))):
+        found = standardisation(merge(samples, np.arange(30) % 2, weights.astype(float)))
+        repeated = samples.repeat(weights, 0).astype(np.float64)
+        std = repeated.std(axes, keepdims=True)
+        np.testing.assert_allclose(found.mean, repeated.mean(axes, keepdims=True), rtol=1e-12)
+        np.testing.assert_allclose(found.std, np.where(std > 1e-12, std, 1), rtol=1e-12)
+
+
 def test_the_history_validates_on_the_held_out_or_else_on_the_training_samples() -> None:
     random = np.random.default_rng(0).integers(0, 2, 40)  # nothing to learn: only memory tells the splits apart
     held_out = ReBNNClassifier(epochs=60, validation_fraction=0.5, random_state=0).fit(X[:40], random).history_.iloc[-1]
@@ -168,13 +195,19 @@ def test_a_class_of_weight_zero_is_absent() -> None:
     labels = np.arange(len(X)) % 3
     assert list(clone(QUICK).fit(X, labels, sample_weight=labels).classes_) == [1, 2]
     kept = clone(QUICK).set_params(class_weight={0: 0.0}).fit(X, labels)
-    assert list(kept.classes_) == [0, 1, 2], "a class weight of 0 makes a class's samples count for nothing, not the class vanish"
+    assert list(kept.classes_) == [0, 1, 2], (
+        "a class weight of 0 makes a class's samples count for nothing, not the class vanish"
+    )
 
 
 BAD = {
     "channels last": (np.zeros((4, 8, 8, 3)), {}, r"channels come second, .*X\.transpose\(0, 3, 1, 2\)"),
     "not square": (np.zeros((4, 1, 8, 6)), {}, "images of 8×6: they must be square"),
-    "three dimensions": (np.zeros((4, 8, 8)), {}, r"must be \(n, features\) or \(n, channels, height, width\), not \(4, 8, 8\)"),
+    "three dimensions": (
+        np.zeros((4, 8, 8)),
+        {},
+        r"must be \(n, features\) or \(n, channels, height, width\), not \(4, 8, 8\)",
+    ),
     "nan": (np.full((4, 3), np.nan), {}, "contains NaN"),
     "overflow": (np.array([[1e300], [0], [1], [2]]), {}, "too large to standardise"),
     "strategy": (X[:4], {"gamma": "flipratio"}, "no such γ-strategy; did you mean 'flip_ratio'"),
@@ -203,7 +236,9 @@ def test_many_channels_of_small_squares_are_no_mistake() -> None:
     assert classifier.predict(samples).shape == (20,)
 
 
-@pytest.mark.parametrize(("weights", "message"), [(-1.0, "negative"), (0.0, "zero"), (np.inf, "infinity"), (1e308, "overflows")])
+@pytest.mark.parametrize(
+    ("weights", "message"), [(-1.0, "negative"), (0.0, "zero"), (np.inf, "infinity"), (1e308, "overflows")]
+)
 def test_a_bad_weight_is_told(weights: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         clone(QUICK).fit(X, Y, sample_weight=np.full(len(X), weights))

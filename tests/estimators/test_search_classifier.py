@@ -60,7 +60,7 @@ def test_the_same_seed_searches_the_same(fitted: ReBNNSearchClassifier) -> None:
 
 def test_a_space_of_one_s_own_over_values_of_one_s_own() -> None:
     search = ReBNNSearchClassifier(
-        space={"network.width": {"choice": [4, 8]}, "gamma.value": {"uniform": [0.0, 0.1]}, "gamma.strategy": {"choice": ["constant"]}},
+        space={"network.width": {"choice": [4, 8]}, "gamma.value": {"uniform": [0.0, 0.1]}},
         gamma="constant", gamma_value=0.05, overrides={"network.width": 4, "loss.label_smoothing": 0.1}, epochs=2, n_trials=3,
         metric="val/top1", sampler="random", pruner="none", random_state=0,
     ).fit(X, Y)  # fmt: skip
