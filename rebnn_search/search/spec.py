@@ -197,7 +197,7 @@ def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
             apply_override(recipe_document, override)
     base = validate(Recipe, recipe_document)
     search = Search(spec, recipe_document.data, [])
-    _check_against_recipe(search, document)
+    check_against_recipe(search, document)
     search.fixed = [_complete(search, base, index, document) for index in range(len(spec.fixed))]
     return search
 
@@ -224,7 +224,12 @@ def _override(document: Document, override: str) -> None:
     apply_override(document, override)
 
 
-def _check_against_recipe(search: Search, document: Document) -> None:
+def check_against_recipe(search: Search, document: Document) -> None:
+    """Check that every choice and every end of a range makes a valid recipe.
+
+    Raises:
+        UserError: Naming the parameter's place in the document, its value and what is wrong with it.
+    """
     for name, parameter in search.space.parameters.items():
         for value in parameter.examples():
             params = search.space.example_with(name, value)

@@ -11,12 +11,20 @@ from rebnn_search.training.precision import Computing
 from rebnn_search.training.recipe import Loss
 
 
-def distribution_loss(logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """Cross-entropy of a student's logits (N, classes) with a teacher's softmax, summed over the samples.
+def distribution_loss(logits: Tensor, teacher_logits: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy of a student's logits (N, classes) with a teacher's softmax, summed over the samples with weights (N,).
 
-    −Σ_n Σ_k softmax(teacher)_nk · log softmax(student)_nk (Shen and Savvides, "MEAL V2", 2020; the loss of the published runs).
+    −Σ_n w_n Σ_k softmax(teacher)_nk · log softmax(student)_nk (Shen and Savvides, "MEAL V2", 2020; the loss of the published
+    runs, where w is 1).
     """
-    return F.cross_entropy(logits, teacher_logits.softmax(dim=1), reduction="sum")
+    return weighted_sum(logits, teacher_logits.softmax(dim=1), weights)
+
+
+def weighted_sum(logits: Tensor, targets: Tensor, weights: Tensor | None, label_smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of logits (N, classes) with labels (N,) or probabilities (N, classes), summed with weights (N,) or without."""
+    if weights is None:
+        return F.cross_entropy(logits, targets, label_smoothing=label_smoothing, reduction="sum")
+    return F.cross_entropy(logits, targets, label_smoothing=label_smoothing, reduction="none") @ weights
 
 
 class Objective:
@@ -40,21 +48,22 @@ class Objective:
             teacher = loss.teacher.build().open(data)
             self._teacher = computing.compiled(teacher.to(computing.device, memory_format=computing.memory_format))
 
-    def __call__(self, logits: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, images: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the loss summed over the samples, a float32 scalar: (1 − label_share)·teacher's + label_share·labels'.
 
         Args:
             logits: (N, classes) of the student.
             images: (N, C, H, W), as the student saw them.
             labels: (N,) int64.
+            weights: (N,) float32 that multiply the samples' losses, or None.
         """
         logits = logits.float()
         total = logits.new_zeros(())
         if self._label_share > 0:
-            labels_loss = F.cross_entropy(logits, labels, label_smoothing=self._smoothing, reduction="sum")
+            labels_loss = weighted_sum(logits, labels, weights, self._smoothing)
             total = labels_loss if self._teacher is None else self._label_share * labels_loss
         if self._teacher is not None:
             with torch.no_grad(), self._computing.context():
                 wanted = self._teacher(images)
-            total = total + (1 - self._label_share) * distribution_loss(logits, wanted.float())
+            total = total + (1 - self._label_share) * distribution_loss(logits, wanted.float(), weights)
         return total

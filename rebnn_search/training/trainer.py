@@ -87,7 +87,7 @@ class Trainer:
         self.method: ReBNN | OscillationTracker | None = None
         self._latent: LatentWeights | None = None
         self._running: nn.Module | None = None
-        self._batches: Iterator[tuple[Tensor, Tensor]] | None = None
+        self._batches: Iterator[tuple[Tensor, Tensor, Tensor | None]] | None = None
         self._epoch = self._step = self._iteration = self.reports_done = 0
 
     def _build_network(self) -> nn.Module:
@@ -180,8 +180,7 @@ class Trainer:
         first_bad = torch.full((), -1, dtype=torch.int64, device=device)
         steps, begun = boundary - self._step, time.perf_counter()
         while self._step < boundary:
-            images, labels = next(self._batches)
-            loss = self._train_step(images, labels)
+            loss = self._train_step(*next(self._batches))
             losses += loss
             self._step += 1
             self._iteration += 1
@@ -192,31 +191,33 @@ class Trainer:
             raise Diverged(f"training loss is no finite number from iteration {int(bad) // self._world.size} on")
         return mean, steps * self.recipe.batch_size / max(seconds, 1e-9)
 
-    def _enter_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _enter_epoch(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         factor = self._schedule.factor(self._epoch, self.recipe.epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = self._lr * factor
         set_progress(self.network, self._epoch / max(1, self.recipe.epochs - 1))
-        return self.data.batches(
+        return self.data.weighted_batches(
             "train", batch_size=self.recipe.batch_size, seed=self.recipe.seed, epoch=self._epoch, rank=self._world.rank,
             world_size=self._world.size, device=self._computing.device, shuffle=True, augment=True, drop_last=True,
             start=self._step,
         )  # fmt: skip
 
-    def _train_step(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _train_step(self, images: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
         """Take one optimizer step; return this rank's share of the batch's mean loss, a scalar tensor."""
         assert self._running is not None
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), dtype=torch.float64, device=images.device)
-        parts = list(zip(images.chunk(self.recipe.accumulate), labels.chunk(self.recipe.accumulate), strict=True))
-        for index, (part, part_labels) in enumerate(parts):
+        image_parts = images.chunk(self.recipe.accumulate)
+        weight_parts = [None] * len(image_parts) if weights is None else weights.chunk(self.recipe.accumulate)
+        parts = list(zip(image_parts, labels.chunk(self.recipe.accumulate), weight_parts, strict=True))
+        for index, (part, part_labels, part_weight) in enumerate(parts):
             sync = index == len(parts) - 1 or not isinstance(self._running, DistributedDataParallel)
             with _maybe_no_sync(self._running, sync):
                 part_images = part.to(memory_format=self._computing.memory_format)
                 with self._computing.context():
                     logits = self._running(part_images)
                 # A share of the global batch's mean; DDP divides gradients by the number of ranks, so it is undone here.
-                loss = self._objective(logits, part_images, part_labels) / self.recipe.batch_size
+                loss = self._objective(logits, part_images, part_labels, part_weight) / self.recipe.batch_size
                 torch.autograd.backward(loss * self._world.size)
             total += loss.detach()
         self.optimizer.step()

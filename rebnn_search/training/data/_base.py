@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -60,7 +60,16 @@ class Data(ABC):
     def read(self, split: Split, parts: Sequence[Tensor], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield, for each part, the images (N, C, H, W) and labels (N,) int64 of its sample indices, on the device."""
 
-    def batches(
+    def weights(self, split: Split) -> Tensor | None:
+        """The weight of each sample (N,) in losses and metrics, float32, of mean 1 in ``train``; None where all count alike."""
+        return None
+
+    def batches(self, split: Split, **options: Any) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the images and labels of `weighted_batches`, whose options these are."""
+        for images, labels, _ in self.weighted_batches(split, **options):
+            yield images, labels
+
+    def weighted_batches(
         self,
         split: Split,
         *,
@@ -74,8 +83,8 @@ class Data(ABC):
         augment: bool = False,
         drop_last: bool = False,
         start: int = 0,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield images (N, C, H, W) float32 and labels (N,) int64 on the device.
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """Yield images (N, C, H, W) float32, labels (N,) int64 and weights (N,) float32, or None, on the device.
 
         The order is a function of (seed, epoch) alone and a batch's augmentation of (seed, epoch, its index), so that an epoch
         begun at batch ``start`` goes on exactly as one that came there. ``batch_size`` is the global batch; each rank gets its
@@ -88,6 +97,7 @@ class Data(ABC):
         slices = [rank_part(len(whole), rank, world_size) for whole in wholes]
         parts = [whole[part] for whole, part in zip(wholes, slices, strict=True)]
         mean, std = self.mean.to(device), self.std.to(device)
+        weights = self.weights(split)
         for index, (raw, labels) in enumerate(self.read(split, parts, device)):
             images = (raw.float() - mean) / std
             if augment and self._augmentation is not None:
@@ -95,7 +105,7 @@ class Data(ABC):
                 draws = self._augmentation.draw(len(wholes[index]), seeded("augment", seed, epoch, start + index))
                 mine = {name: draw[slices[index]].to(device) for name, draw in draws.items()}
                 images = self._augmentation.apply(images, mine)
-            yield images, labels
+            yield images, labels, None if weights is None else weights[parts[index]].to(device)
 
 
 class Dataset(ABC):

@@ -14,10 +14,11 @@ from rebnn_search.training.data._base import Data, Split
 
 @dataclass(frozen=True)
 class Samples:
-    """One split: images (N, C, H, W), uint8 or float32, and labels (N,) int64."""
+    """One split: images (N, C, H, W), uint8 or float32, labels (N,) int64 and weights (N,) float32, if they differ."""
 
     images: Tensor
     labels: Tensor
+    weights: Tensor | None = None
 
 
 class ResidentData(Data):
@@ -51,6 +52,10 @@ class ResidentData(Data):
     def samples(self, split: Split) -> Samples:
         """A split's samples, as they are kept."""
         return self._splits[split]
+
+    def weights(self, split: Split) -> Tensor | None:
+        """The samples' weights, as they were given."""
+        return self._splits[split].weights
 
     def read(self, split: Split, parts: Sequence[Tensor], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the samples from the device's memory."""

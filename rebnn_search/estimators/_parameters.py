@@ -1,0 +1,96 @@
+"""From an estimator's parameters to the recipe that is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rebnn_search.config import Component, Document, UserError, validate, with_value
+from rebnn_search.training import Recipe
+
+IN_MEMORY: Component[Any] = Component("name", "in_memory")
+"""The recipe's dataset: what `fit` is given. It is never built, for the trainer is handed the opened data."""
+
+
+OURS = ("data", "seed")
+"""Keys of a recipe that `fit` gives: the data it is given, and a seed drawn from ``random_state``."""
+
+
+def recipe_data(params: Mapping[str, Any], images: bool, seed: int) -> dict[str, Any]:
+    """The recipe of an estimator's parameters, as a file would hold it.
+
+    Args:
+        params: As ``get_params(deep=False)`` gives them.
+        images: Whether the samples are images.
+        seed: The recipe's.
+
+    Raises:
+        ValueError: If ``overrides`` names what no recipe has, or what `fit` decides.
+    """
+    network = part("name", params["network"] or ("digits_resnet" if images else "mlp"))
+    network |= {key: params[key] for key in ("width", "depth") if params[key] is not None}
+    gamma = part("strategy", params["gamma"])
+    if params["gamma_value"] is not None:
+        gamma["value"] = params["gamma_value"]
+    data: dict[str, Any] = {
+        "data": IN_MEMORY,
+        "network": network,
+        "weights": params["weights"],
+        "gamma": gamma,
+        "scale_init": part("strategy", params["scale_init"]),
+        "optimizer": {**part("name", params["optimizer"]), "lr": params["lr"], "weight_decay": params["weight_decay"]},
+        "schedule": part("name", params["schedule"]),
+        "epochs": params["epochs"],
+        "batch_size": params["batch_size"],
+        "reports_per_epoch": 1,
+        # Tables are small and predictions are made in full precision: bfloat16 would gain nothing and blur the history.
+        "precision": {"dtype": "float32"},
+        "seed": seed,
+    }
+    for name, value in (params["overrides"] or {}).items():
+        if name.split(".")[0] in OURS:
+            raise ValueError(f"overrides: {name}: the data and random_state are the estimator's to give")
+        try:
+            data = with_value(data, tuple(name.split(".")), value)
+        except KeyError as error:
+            raise ValueError(f"overrides: {name}: {error.args[0]}") from None
+    return {key: plain(value) for key, value in data.items()}
+
+
+def part(key: str, given: Any) -> dict[str, Any]:
+    """A part given by its name, or as a mapping of its name and options, as the mapping."""
+    return dict(given) if isinstance(given, Mapping) else {key: given}
+
+
+def plain(value: Any) -> Any:
+    """A value with numpy's scalars as Python's: grids are often made with ``numpy.linspace``."""
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def make_recipe(data: Mapping[str, Any]) -> Recipe:
+    """The recipe of its data.
+
+    Raises:
+        ValueError: Naming for each mistake the key, its value and what is allowed.
+    """
+    try:
+        return validate(Recipe, Document("parameters", dict(data)))
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+def fitting_batch(recipe: Recipe, count: int) -> Recipe:
+    """The recipe with a batch size at most its own that uses ``count`` samples with as few as can be left out of an epoch.
+
+    Raises:
+        ValueError: If the batch size is 1: a BatchNorm has no statistics of one sample.
+    """
+    if recipe.batch_size < 2:
+        raise ValueError(f"batch_size must be at least 2, not {recipe.batch_size}: BatchNorm needs two samples")
+    steps = -(-count // recipe.batch_size)
+    size = max(2, count // steps)
+    return recipe.model_copy(update={"batch_size": size, "accumulate": min(recipe.accumulate, size)})

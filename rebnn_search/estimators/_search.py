@@ -1,0 +1,138 @@
+"""A search and a refit as a scikit-learn classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rebnn_search.estimators._classifier import Part, ReBNNClassifier
+from rebnn_search.estimators._parameters import part, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rebnn_search.estimators._study import Outcome
+
+
+class ReBNNSearchClassifier(ReBNNClassifier):
+    """Searches the values of a recipe, then trains the best on all samples. All of it in this process, one trial at a time.
+
+    For trials beside one another, on several machines, or that survive a crash there is ``python -m rebnn_search.run``.
+
+    Args:
+        space: What varies, as in a search file: ``{"optimizer.lr": {"log_uniform": [1e-3, 1e-1]}}``; None is γ-strategy × learning
+            rate × scaling-factor init. The first trial has the values of the other parameters, where the space has them.
+        n_trials: Trials, at most.
+        timeout: Seconds after which no trial begins and the running one ends; one trial is trained to its end in any case. None
+            is without limit. The refit comes on top.
+        metric: What a trial is judged by, at its last epoch: ``val/loss``, ``val/top1`` or ``val/top5``.
+        sampler: Sampler, by name or as a mapping.
+        pruner: Pruner, by name or as a mapping; its steps are epochs.
+        validation_fraction: Share of the different samples that trials are judged on. Where a class is too small to be on both
+            sides, it is the training samples they are judged on.
+
+    The other parameters are `ReBNNClassifier`'s: what the space leaves alone.
+
+    Attributes:
+        search_results_: A row for each trial: ``number``, ``state``, a column for each parameter (missing where its condition
+            does not hold), ``val_loss``, ``val_top1`` (percent), ``epochs``.
+        best_params_: The best configuration, by dotted names.
+        best_score_: Its ``metric`` on the validation samples.
+        best_estimator_: `ReBNNClassifier` with it, fitted on all samples. Its fitted attributes are this classifier's too.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: Mapping[str, Any] | None = None,
+        n_trials: int = 20,
+        timeout: float | None = None,
+        metric: str = "val/loss",
+        sampler: Part = "tpe",
+        pruner: Part = "median",
+        gamma: Part = "flip_ratio",
+        gamma_value: float | None = None,
+        scale_init: Part = "mean_abs",
+        weights: str = "rebnn",
+        network: Part | None = None,
+        width: int | None = None,
+        depth: int | None = None,
+        optimizer: Part = "adam",
+        lr: float = 1e-2,
+        weight_decay: float = 0.0,
+        schedule: Part = "linear",
+        epochs: int = 50,
+        batch_size: int = 64,
+        validation_fraction: float = 0.2,
+        class_weight: Mapping[Any, float] | str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        device: str | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        super().__init__(
+            gamma=gamma, gamma_value=gamma_value, scale_init=scale_init, weights=weights, network=network, width=width,
+            depth=depth, optimizer=optimizer, lr=lr, weight_decay=weight_decay, schedule=schedule, epochs=epochs,
+            batch_size=batch_size, validation_fraction=validation_fraction, class_weight=class_weight, overrides=overrides,
+            device=device, random_state=random_state,
+        )  # fmt: skip
+        self.space = space
+        self.n_trials = n_trials
+        self.timeout = timeout
+        self.metric = metric
+        self.sampler = sampler
+        self.pruner = pruner
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ReBNNSearchClassifier:
+        """Search, then train the best configuration on all samples. Arguments and errors as `ReBNNClassifier.fit`.
+
+        Raises:
+            ValueError: Also if the space or another part of the search is unfit.
+            RuntimeError: If no trial was trained to its end.
+        """
+        from rebnn_search.estimators import _study  # Optuna is for those who search
+
+        given = self._check(X, y, sample_weight)
+        values = {
+            "space": _study.DEFAULT_SPACE if self.space is None else dict(self.space),
+            "trials": self.n_trials,
+            "sampler": part("name", self.sampler),
+            "pruner": part("name", self.pruner),
+            "sampler_seed": given.seed,
+            "objective": {"metric": self.metric, "direction": "minimize" if self.metric == "val/loss" else "maximize"},
+        }
+        search = _study.build_search(given.recipe, plain(values))
+        data = given.data(self.validation_fraction)
+        outcomes = _study.run_study(search, lambda recipe: self._trainer(recipe, data), self.timeout)
+        found = _study.best(search, outcomes)
+        self.search_results_: pd.DataFrame = _table(list(search.space), outcomes)
+        if found is None or found.report is None:
+            raise RuntimeError(f"none of {len(outcomes)} trials was trained to its end: {self.search_results_.state.to_list()}")
+        self.best_params_ = dict(found.params)
+        self.best_score_ = found.report.metrics[self.metric]
+        self.best_estimator_ = self._base(given.seed).fit(X, y, sample_weight)
+        for name in ("network_", "recipe_", "history_"):
+            setattr(self, name, getattr(self.best_estimator_, name))
+        return self
+
+    def _base(self, seed: int) -> ReBNNClassifier:
+        """The classifier of the best configuration, to be fitted on all samples."""
+        params = {name: getattr(self, name) for name in ReBNNClassifier._get_param_names()}
+        kept = {name: value for name, value in (self.overrides or {}).items() if name not in self.best_params_}
+        # Last, and parents first: choosing a part drops the options of the one before.
+        params |= {"overrides": {**kept, **self.best_params_}, "validation_fraction": 0.0, "random_state": seed}
+        return ReBNNClassifier(**params)
+
+
+def _table(names: list[str], outcomes: list[Outcome]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for outcome in outcomes:
+        seen = {} if outcome.report is None else outcome.report.metrics
+        measured = {"val_loss": seen.get("val/loss"), "val_top1": seen.get("val/top1")}
+        epochs = 0.0 if outcome.report is None else outcome.report.epoch
+        params = {name: outcome.params.get(name) for name in names}
+        rows.append({"number": outcome.number, "state": outcome.state, **params, **measured, "epochs": epochs})
+    return pd.DataFrame(rows)
