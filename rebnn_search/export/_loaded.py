@@ -14,7 +14,7 @@ from rebnn_search.config import UserError
 from rebnn_search.export._files import read_whole
 from rebnn_search.export._info import ModelInfo
 from rebnn_search.export._inputs import ARRAYS, grouped, images_of, read_array, read_pictures
-from rebnn_search.export._onnx import load_onnx
+from rebnn_search.export._onnx import is_onnx, load_onnx
 from rebnn_search.export._packed import is_packed, load_packed
 from rebnn_search.export._torch import is_torch, load_torch
 from rebnn_search.training.checkpoint import MAGIC
@@ -94,10 +94,10 @@ def load_model(path: str | Path) -> LoadedModel:
     content = read_whole(path)
     if content.startswith(MAGIC):
         raise UserError(f"{path}: is a checkpoint of a training, no model: python -m rebnn_search.export makes one of it")
-    if not content:
-        raise UserError(f"{path}: is empty")
     if is_packed(content) or is_torch(content):
         network, info = load_packed(content, path) if is_packed(content) else load_torch(content, path)
         return LoadedModel(info, network, network)
+    if not is_onnx(content):
+        raise UserError(f"{path}: is damaged, or no model that rebnn_search exported")
     compute, info = load_onnx(content, path)
     return LoadedModel(info, compute)

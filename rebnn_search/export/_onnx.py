@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import logging
 import warnings
 from collections.abc import Callable
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +36,15 @@ def export_onnx(network: nn.Module, info: ModelInfo, path: str | Path) -> None:
     plain = restore(info, state.tensors, state.binary, path)
     # Of two images: an axis of one would be taken for fixed.
     example = torch.zeros(2, info.channels, info.image_size, info.image_size)
-    with warnings.catch_warnings(), redirect_stdout(StringIO()), _quiet():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            plain, (example,), dynamo=True, dynamic_shapes=({0: torch.export.Dim("batch")},), input_names=[IMAGES],
-            output_names=[LOGITS], external_data=False, verbose=False,
-        )  # fmt: skip
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's, of its own code
+            program = torch.onnx.export(
+                plain, (example,), dynamo=True, dynamic_shapes=({0: torch.export.Dim("batch")},), input_names=[IMAGES],
+                output_names=[LOGITS], external_data=False, verbose=False,
+            )  # fmt: skip
+    except torch.onnx.OnnxExporterError as error:
+        raise UserError(f"{path}: the network cannot be written as ONNX: {str(error).splitlines()[0]}") from None
     assert program is not None
     model = program.model_proto
     for key, value in metadata(info, PLACEHOLDER).items():
@@ -52,6 +52,11 @@ def export_onnx(network: nn.Module, info: ModelInfo, path: str | Path) -> None:
     content = model.SerializeToString()
     digest = hashlib.sha256(content).hexdigest()
     write_whole(Path(path), content.replace(PLACEHOLDER.encode(), digest.encode(), 1))
+
+
+def is_onnx(content: bytes) -> bool:
+    """Whether this begins as an ONNX file does, with the version of the format."""
+    return content.startswith(b"\x08")
 
 
 def load_onnx(content: bytes, path: Path) -> tuple[Callable[[Tensor], Tensor], ModelInfo]:
@@ -86,13 +91,3 @@ def _needs(package: str) -> Any:
     except ImportError:
         raise UserError(f"ONNX needs the package {package}: pip install 'rebnn-search[export]'") from None
 
-
-class _quiet:  # noqa: N801 - used as a function
-    """torch's exporter warns of what does not concern the user."""
-
-    def __enter__(self) -> None:
-        self._before = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-
-    def __exit__(self, *error: object) -> None:
-        logging.disable(self._before)

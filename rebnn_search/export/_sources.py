@@ -13,12 +13,13 @@ import yaml
 from torch import Tensor, nn
 
 from rebnn_search.config import Document, UserError, validate, with_value
+from rebnn_search.export._files import read_whole
 from rebnn_search.export._info import ModelInfo, describe
 from rebnn_search.export._loaded import load_model
 from rebnn_search.export._mlflow import RUN_ID, download_packed
 from rebnn_search.export._packed import load_packed
 from rebnn_search.training import CheckpointDirectory, Recipe, load_recipe
-from rebnn_search.training.checkpoint import read_checkpoint
+from rebnn_search.training.checkpoint import MAGIC, read_checkpoint
 from rebnn_search.training.trainer import STATE_VERSION
 
 CHECKPOINTS, SEARCH_FILE, RESULT_FILE, JOURNAL = "checkpoints", "search.yaml", "result.json", "study.journal"
@@ -67,17 +68,14 @@ def find_trained(source: str, *, recipe: str | None = None, tracking_uri: str | 
 
 
 def _of_file(path: Path, recipe: str | None) -> Trained:
-    if path.suffix != ".pt" or path.parent.name != CHECKPOINTS:
-        try:
-            state = read_checkpoint(path)
-        except (ValueError, OSError):
-            return _of_model(path)
-        return _of_state(state, _recipe_of(path.parent, recipe), path.parent, str(path))
+    if path.parent.name != CHECKPOINTS and not read_whole(path).startswith(MAGIC):
+        return _of_model(path)
     try:
         state = read_checkpoint(path)
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from None
-    folder = path.absolute().parent.parent
+    folder = path.absolute().parent
+    folder = folder.parent if folder.name == CHECKPOINTS else folder
     return _of_state(state, _recipe_of(folder, recipe), folder, str(path))
 
 
