@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from rebnn_search.config import Document, Strict, UserError, explain, fail
+from rebnn_search.config import Strict, fail
 from rebnn_search.training import Recipe
 from rebnn_search.training.data import Data, ResidentData
 
-FORMAT = "rebnn_search model"
-VERSION = "1"
-FORMAT_KEY, VERSION_KEY, MODEL_KEY, DIGEST_KEY = "format", "version", "model", "sha256"
-"""Keys of a file's metadata, strings all: `FORMAT`, `VERSION`, a `ModelInfo` in JSON, the checksum."""
 WHITE = {"digits": 16.0}
 """White in the units of datasets whose bytes are not the usual 0 to 255."""
 
@@ -59,10 +52,6 @@ class ModelInfo(Strict):
         mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
         return (raw.float() - mean) / std
 
-    def dump(self) -> str:
-        """The JSON of a file's metadata."""
-        return json.dumps(self.model_dump(), sort_keys=True, allow_nan=False, ensure_ascii=False)
-
 
 def describe(recipe: Recipe | Mapping[str, Any], data: Data) -> ModelInfo:
     """The info of a network trained by a recipe (or any mapping with its ``network``) on opened data."""
@@ -76,38 +65,3 @@ def describe(recipe: Recipe | Mapping[str, Any], data: Data) -> ModelInfo:
         mean=data.mean.flatten().tolist(), std=data.std.flatten().tolist(),
         white=WHITE.get(str(name), 255.0) if in_bytes else None,
     )  # fmt: skip
-
-
-def metadata(info: ModelInfo, digest: str) -> dict[str, str]:
-    """The metadata of a model file."""
-    return {FORMAT_KEY: FORMAT, VERSION_KEY: VERSION, MODEL_KEY: info.dump(), DIGEST_KEY: digest}
-
-
-def read_metadata(found: Mapping[str, Any], path: Path) -> ModelInfo:
-    """Read a model file's metadata.
-
-    Raises:
-        UserError: If it is no model of this program, of another version, or not whole; the message names the file.
-    """
-    if found.get(FORMAT_KEY) != FORMAT:
-        raise UserError(f"{path}: is no model that rebnn_search exported")
-    if found.get(VERSION_KEY) != VERSION:
-        raise UserError(
-            f"{path}: has format version {found.get(VERSION_KEY)}, this program reads version {VERSION}: export it anew"
-        )
-    try:
-        return ModelInfo.model_validate(json.loads(found[MODEL_KEY]))
-    except ValidationError as error:
-        raise UserError(explain(error, Document(str(path), {}))) from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: is damaged: its description cannot be read ({type(error).__name__})") from None
-
-
-def digest_of(info: str, tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256, in hex, of a description and of every tensor's name, type, shape and values."""
-    digest = hashlib.sha256(info.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()

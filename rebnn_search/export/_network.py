@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,11 +36,11 @@ class FoldedState:
 
     Attributes:
         tensors: As ``state_dict`` names them, real ones in float32; none of a weight binarizer's.
-        binary: The layers whose weights have two values a channel.
+        binary: The shapes of the weights that have two values a channel, by layer.
     """
 
     tensors: dict[str, Tensor]
-    binary: list[str]
+    binary: dict[str, list[int]]
 
 
 class _Chosen(Strict):
@@ -57,7 +56,8 @@ def fold(network: nn.Module) -> FoldedState:
         state = {key: value for key, value in state.items() if not key.startswith(f"{name}.binarizer.")}
         state[f"{name}.weight"] = layer.binarized()
     tensors = {key: _plain(value) for key, value in state.items()}
-    return FoldedState(tensors, [name for name, layer in layers.items() if layer.binarizer.binary])
+    binary = {name: list(layer.weight.shape) for name, layer in layers.items() if layer.binarizer.binary}
+    return FoldedState(tensors, binary)
 
 
 def _plain(value: Tensor) -> Tensor:
@@ -76,17 +76,16 @@ def chosen_network(info: ModelInfo, source: str) -> Component[nn.Module]:
     return network
 
 
-def restore(info: ModelInfo, tensors: Mapping[str, Tensor], binary: Collection[str], path: Path | str) -> nn.Module:
+def restore(info: ModelInfo, state: FoldedState, path: Path | str) -> nn.Module:
     """Build the network of a model in evaluation mode, without gradients.
 
     Args:
         info: Of the model.
-        tensors: `FoldedState.tensors`.
-        binary: `FoldedState.binary`.
+        state: Its state.
         path: Where they come from, for messages.
 
     Raises:
-        UserError: If the tensors are not those of the network.
+        UserError: If the state is not that of the network.
     """
     chosen = chosen_network(info, str(path))
     with torch.random.fork_rng(devices=[]):  # the initial weights drawn here are thrown away
@@ -97,9 +96,9 @@ def restore(info: ModelInfo, tensors: Mapping[str, Tensor], binary: Collection[s
         except ValueError as error:
             raise UserError(f"{path}: network {chosen.name}: {error}") from None
     for name, layer in binary_layers(network):
-        layer.binarizer = Folded(name in binary)
+        layer.binarizer = Folded(name in state.binary)
     try:
-        network.load_state_dict(dict(tensors))
+        network.load_state_dict(state.tensors)
     except RuntimeError as error:
         raise UserError(f"{path}: does not fit the network of its recipe, {chosen.name}: {_brief(error)}") from None
     return network.eval().requires_grad_(False)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from rebnn_search.config import UserError
 from rebnn_search.export._files import write_whole
-from rebnn_search.export._info import DIGEST_KEY, ModelInfo, metadata, read_metadata
+from rebnn_search.export._header import KEY, Header, read_header
+from rebnn_search.export._info import ModelInfo
 from rebnn_search.export._network import fold, restore
 
 IMAGES, LOGITS = "images", "logits"
@@ -25,7 +26,7 @@ PLACEHOLDER = "0" * 64
 def export_onnx(network: nn.Module, info: ModelInfo, path: str | Path) -> None:
     """Write a trained network as an ONNX file.
 
-    Arguments as `rebnn_search.export.export_packed`; the file's ``metadata_props`` are a packed file's metadata.
+    Arguments as `rebnn_search.export.export_packed`; its ``metadata_props`` hold the header of a packed file.
 
     Raises:
         UserError: If the packages are missing, or as `rebnn_search.export.export_packed`.
@@ -33,7 +34,7 @@ def export_onnx(network: nn.Module, info: ModelInfo, path: str | Path) -> None:
     _needs("onnx")
     _needs("onnxscript")
     state = fold(network)
-    plain = restore(info, state.tensors, state.binary, path)
+    plain = restore(info, state, path)
     # Of two images: an axis of one would be taken for fixed.
     example = torch.zeros(2, info.channels, info.image_size, info.image_size)
     try:
@@ -47,8 +48,7 @@ def export_onnx(network: nn.Module, info: ModelInfo, path: str | Path) -> None:
         raise UserError(f"{path}: the network cannot be written as ONNX: {str(error).splitlines()[0]}") from None
     assert program is not None
     model = program.model_proto
-    for key, value in metadata(info, PLACEHOLDER).items():
-        model.metadata_props.add(key=key, value=value)
+    model.metadata_props.add(key=KEY, value=Header(info, state.binary).seal(PLACEHOLDER))
     content = model.SerializeToString()
     digest = hashlib.sha256(content).hexdigest()
     write_whole(Path(path), content.replace(PLACEHOLDER.encode(), digest.encode(), 1))
@@ -73,8 +73,7 @@ def load_onnx(content: bytes, path: Path) -> tuple[Callable[[Tensor], Tensor], M
         found = session.get_modelmeta().custom_metadata_map
     except Exception:  # onnxruntime's errors have no common base
         raise UserError(f"{path}: is damaged, or no model that rebnn_search exported") from None
-    info = read_metadata(found, path)
-    digest = found.get(DIGEST_KEY, "")
+    header, digest = read_header(found, path)
     if hashlib.sha256(content.replace(digest.encode(), PLACEHOLDER.encode(), 1)).hexdigest() != digest:
         raise UserError(f"{path}: is damaged: its checksum does not match")
 
@@ -82,7 +81,7 @@ def load_onnx(content: bytes, path: Path) -> tuple[Callable[[Tensor], Tensor], M
         (found,) = session.run([LOGITS], {IMAGES: images.numpy()})
         return torch.from_numpy(found)
 
-    return logits, info
+    return logits, header.info
 
 
 def _needs(package: str) -> Any:
@@ -90,4 +89,3 @@ def _needs(package: str) -> Any:
         return importlib.import_module(package)
     except ImportError:
         raise UserError(f"ONNX needs the package {package}: pip install 'rebnn-search[export]'") from None
-

@@ -17,19 +17,19 @@ from torch import Tensor, nn
 
 from rebnn_search.config import UserError
 from rebnn_search.export._files import write_whole
-from rebnn_search.export._info import DIGEST_KEY, MODEL_KEY, ModelInfo, digest_of, metadata, read_metadata
-from rebnn_search.export._network import fold, restore
+from rebnn_search.export._header import KEY, Header, check_digest, read_header
+from rebnn_search.export._info import ModelInfo
+from rebnn_search.export._network import FoldedState, fold, restore
 
-NETWORK_KEY, BINARY_KEY = "network", "binary"
-"""Keys of the file beside the metadata's: the state dict, and the names of the binary layers."""
+NETWORK = "network"
+"""Key of the state dict, beside the header's."""
 
 
 def export_torch(network: nn.Module, info: ModelInfo, path: str | Path) -> None:
     """Write a trained network as a torch file: arguments and errors as `rebnn_search.export.export_packed`."""
     state = fold(network)
-    header = metadata(info, digest_of(info.dump() + repr(state.binary), state.tensors))
-    buffer = io.BytesIO()
-    torch.save({**header, BINARY_KEY: state.binary, NETWORK_KEY: state.tensors}, buffer)
+    header, buffer = Header(info, state.binary), io.BytesIO()
+    torch.save({KEY: header.seal(header.digest(state.tensors)), NETWORK: state.tensors}, buffer)
     write_whole(Path(path), buffer.getvalue())
 
 
@@ -44,10 +44,9 @@ def load_torch(content: bytes, path: Path) -> tuple[nn.Module, ModelInfo]:
         found: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError):
         raise UserError(f"{path}: is damaged, or no file of plain tensors") from None
-    info = read_metadata(found if isinstance(found, dict) else {}, path)
-    tensors, binary = found.get(NETWORK_KEY), found.get(BINARY_KEY)
+    header, digest = read_header(found, path)
+    tensors = found.get(NETWORK)
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise UserError(f"{path}: is damaged: it holds no network")
-    if digest_of(found[MODEL_KEY] + repr(binary), tensors) != found.get(DIGEST_KEY):
-        raise UserError(f"{path}: is damaged: its checksum does not match")
-    return restore(info, tensors, binary, path), info
+    check_digest(header, digest, tensors, path)
+    return restore(header.info, FoldedState(tensors, dict(header.binary)), path), header.info

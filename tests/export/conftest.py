@@ -12,12 +12,7 @@ from rebnn_search.train import main
 from rebnn_search.training import Recipe, Trainer
 
 DIGITS = str(Path(__file__).parents[2] / "trials" / "digits.yaml")
-FAMILIES = {
-    "resnet20": ({}, 3, 8),
-    "resnet18": ({"stem": "cifar"}, 3, 8),
-    "digits_resnet": ({}, 1, 8),
-    "mlp": ({}, 64, 1),
-}
+FAMILIES = {"resnet20": ({}, 3, 8), "resnet18": ({"stem": "cifar"}, 3, 8), "digits_resnet": ({}, 1, 8), "mlp": ({}, 64, 1)}
 """Options, channels and image size by network."""
 
 Made = tuple[nn.Module, ModelInfo]
@@ -36,6 +31,11 @@ def made() -> Callable[[str, str], Made]:
                 if tensor.is_floating_point():
                     change = torch.rand(tensor.shape, generator=generator) * 0.4
                     tensor.data += change if name.endswith(("var", "scale")) else change - 0.2
+        for module in network.modules():
+            if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                module.momentum = 1.0
+        with torch.no_grad():  # statistics as of a trained network, whose values neither vanish nor explode
+            network.train()(torch.randn(64, channels, size, size, generator=generator))
         info = ModelInfo(
             recipe={"network": {"name": family, **options}}, classes=[f"class {i}" for i in range(10)], channels=channels,
             image_size=size, mean=[0.1 * (i % 5) for i in range(channels)], std=[0.7 + 0.1 * (i % 3) for i in range(channels)],
@@ -78,5 +78,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a training by the command."""
     folder = tmp_path_factory.mktemp("trainings") / "run"
     tiny = ["epochs=2", "batch_size=128", "reports_per_epoch=1", "optimizer.lr=1e-2"]
-    assert main([DIGITS, *(word for change in tiny for word in ("--set", change)), "--device", "cpu", "--out", str(folder)]) == 0
+    assert (
+        main([DIGITS, *(word for change in tiny for word in ("--set", change)), "--device", "cpu", "--out", str(folder)]) == 0
+    )
     return folder

@@ -118,7 +118,12 @@ def test_onnx_runs_elsewhere(tmp_path: Path, family: str, weights: str, made: Ma
     assert {opset.domain for opset in proto.opset_import} <= {"", "ai.onnx"}
     export_packed(network, info, tmp_path / "m.safetensors")
     props = {prop.key: prop.value for prop in proto.metadata_props}
-    assert json.loads(props["model"]) == json.loads(header(tmp_path / "m.safetensors")["__metadata__"]["model"])
+    said, packed = (
+        json.loads(props["rebnn_search"]),
+        json.loads(header(tmp_path / "m.safetensors")["__metadata__"]["rebnn_search"]),
+    )
+    assert {**said, "sha256": ""} == {**packed, "sha256": ""}
+    assert said["model"]["classes"] == info.classes
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
     model = load_model(tmp_path / "m.onnx")
     for count in (1, 7):
@@ -139,7 +144,7 @@ def test_the_torch_file_needs_torch_and_the_method_alone(tmp_path: Path, made: M
     plain.load_state_dict(found["network"])
     raw = images(info, 4)
     assert torch.equal(logits(plain.eval(), info, raw), logits(network, info, raw))
-    assert json.loads(found["model"])["classes"] == info.classes
+    assert json.loads(found["rebnn_search"])["model"]["classes"] == info.classes
 
 
 def test_formats_turn_into_each_other(tmp_path: Path, made: Make) -> None:

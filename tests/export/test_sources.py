@@ -121,9 +121,7 @@ def search(run: Path, tmp_path: Path) -> tuple[SearchFolder, list[Trainer]]:
     return folder, trainers
 
 
-def test_a_search_is_found_by_its_trials_and_by_its_best(
-    search: tuple[SearchFolder, list[Trainer]], raw: torch.Tensor
-) -> None:
+def test_a_search_is_found_by_its_trials_and_by_its_best(search: tuple[SearchFolder, list[Trainer]], raw: torch.Tensor) -> None:
     folder, trainers = search
 
     def check(source: Path, number: int) -> Trained:
