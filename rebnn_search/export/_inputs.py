@@ -50,12 +50,18 @@ def read_pictures(files: Sequence[Path], info: ModelInfo) -> Tensor:
     Raises:
         UserError: If a file is no image, or the network was not trained on what an image file holds; the message names the file.
     """
-    if info.channels not in (1, 3) or info.white is None or info.image_size == 1:
-        what = f"{info.channels} features" if info.image_size == 1 else f"{info.channels} channels of real numbers"
-        first = f"{files[0]}: " if files else ""
-        raise UserError(f"{first}the model was trained on arrays with {what}, not on images: give it a .npy or .npz file")
+    unfit = None
+    if info.image_size == 1:
+        unfit = f"rows of {info.channels} features"
+    elif info.channels not in (1, 3):
+        unfit = f"arrays of {info.channels} channels"
+    elif info.white is None:
+        unfit = "arrays of real numbers"
+    if unfit is not None:
+        raise UserError(f"{files[0]}: the model was trained on {unfit}, not on image files: give it a .npy or .npz file")
     images = read_images(files, info.image_size, grayscale=info.channels == 1)
-    return images if info.white == 255 else images.float() * (info.white / 255)
+    white = info.white or 255.0
+    return images if white == 255 else images.float() * (white / 255)
 
 
 def read_array(file: Path, info: ModelInfo) -> Tensor:

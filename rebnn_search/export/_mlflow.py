@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rebnn_search.config import UserError
@@ -28,9 +30,11 @@ def download_packed(run_id: str, uri: str | None) -> bytes:
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{Path('mlflow.db').absolute()}"
     if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
         raise UserError(f"run {run_id}: there is no tracking database {uri.removeprefix(SQLITE)}; name it with --tracking-uri")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    # A server that is away is said to be at once, not after minutes.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    with _environment(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_HTTP_REQUEST_MAX_RETRIES="1", MLFLOW_HTTP_REQUEST_TIMEOUT="20"):
+        return _download(run_id, uri)
+
+
+def _download(run_id: str, uri: str) -> bytes:
     from mlflow import MlflowClient  # seconds to import
     from mlflow.exceptions import MlflowException
 
@@ -38,8 +42,8 @@ def download_packed(run_id: str, uri: str | None) -> bytes:
         client = MlflowClient(tracking_uri=uri)
         client.get_run(run_id)
     except MlflowException as error:
-        # Its first line alone: the others may hold the URI with its password.
-        raise UserError(f"run {run_id}: cannot be read from MLflow ({type(error).__name__}: {error.error_code})") from None
+        # Not its text, which may hold the URI with its password.
+        raise UserError(f"run {run_id}: cannot be read from MLflow ({error.error_code})") from None
     with tempfile.TemporaryDirectory() as folder:
         try:
             if ARTIFACT not in [item.path for item in client.list_artifacts(run_id, str(Path(ARTIFACT).parent))]:
@@ -47,3 +51,15 @@ def download_packed(run_id: str, uri: str | None) -> bytes:
             return Path(client.download_artifacts(run_id, ARTIFACT, folder)).read_bytes()
         except (MlflowException, OSError) as error:
             raise UserError(f"run {run_id}: its artifacts cannot be read ({type(error).__name__})") from None
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Settings for a while, where the user has made none: a server that is away is to be said at once, not after minutes."""
+    mine = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(mine)
+    try:
+        yield
+    finally:
+        for name in mine:
+            os.environ.pop(name, None)

@@ -131,7 +131,7 @@ def test_files_are_read_as_the_validation_split(tmp_path: Path) -> None:
         (["{run}/packed.safetensors", "{tmp}/objects.npy"], r"objects\.npy: is damaged, or no file of plain arrays"),
         (["{run}/packed.safetensors", "a.png", "--top", "0"], "--top 0: at least one class is named"),
         (["{run}/recipe.yaml", "a.png"], r"recipe\.yaml: is damaged, or no model"),
-        (["{tmp}/table", "{tmp}/text.png"], r"text\.png: the model was trained on arrays with 64 features, not on images"),
+        (["{tmp}/table", "{tmp}/text.png"], r"text\.png: the model was trained on rows of 64 features, not on image files"),
     ],
 )
 def test_a_mistake_of_predict_is_one_message(run: Path, tmp_path: Path, words: list[str], message: str, made: object) -> None:
