@@ -13,17 +13,18 @@ import yaml
 from torch import Tensor, nn
 
 from rebnn_search.config import Document, UserError, validate, with_value
+from rebnn_search.export._checkpoints import CHECKPOINTS, newest_state, read_state
 from rebnn_search.export._files import read_whole
 from rebnn_search.export._info import ModelInfo, describe
 from rebnn_search.export._loaded import load_model
 from rebnn_search.export._mlflow import RUN_ID, download_packed
 from rebnn_search.export._packed import load_packed
-from rebnn_search.training import CheckpointDirectory, Recipe, load_recipe
-from rebnn_search.training.checkpoint import MAGIC, read_checkpoint
+from rebnn_search.training import Recipe, load_recipe
+from rebnn_search.training.checkpoint import MAGIC
 from rebnn_search.training.trainer import STATE_VERSION
 
-CHECKPOINTS, SEARCH_FILE, RESULT_FILE, JOURNAL = "checkpoints", "search.yaml", "result.json", "study.journal"
-"""Names in the folders of trainings and searches; docs/resume.md describes them."""
+SEARCH_FILE, RESULT_FILE, JOURNAL = "search.yaml", "result.json", "study.journal"
+"""Names in the folder of a search; docs/resume.md describes them."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,13 @@ def find_trained(source: str, *, recipe: str | None = None, tracking_uri: str | 
     if (path / SEARCH_FILE).is_file():
         return _of_search(path, recipe)
     folder = path.parent if path.name == CHECKPOINTS else path
-    return _of_state(_newest(folder), _recipe_of(folder, recipe), folder, str(folder / CHECKPOINTS))
+    return _of_state(newest_state(folder), _recipe_of(folder, recipe), folder, str(folder / CHECKPOINTS))
 
 
 def _of_file(path: Path, recipe: str | None) -> Trained:
     if path.parent.name != CHECKPOINTS and not read_whole(path).startswith(MAGIC):
         return _of_model(path)
-    try:
-        state = read_checkpoint(path)
-    except (ValueError, OSError) as error:
-        raise UserError(str(error)) from None
+    state = read_state(path)
     folder = path.absolute().parent
     folder = folder.parent if folder.name == CHECKPOINTS else folder
     return _of_state(state, _recipe_of(folder, recipe), folder, str(path))
@@ -93,14 +91,7 @@ def _of_search(folder: Path, recipe: str | None) -> Trained:
             f"{folder}: the search has chosen no trial yet: finish it with --resume, or name a trial's folder, {folder}/trials/NNNN"
         )
     trial = folder / "trials" / f"{result['best']['number']:04d}"
-    return _of_state(_newest(trial), load_recipe(recipe or folder / "best.yaml"), folder, str(trial / CHECKPOINTS))
-
-
-def _newest(folder: Path) -> dict[str, Any]:
-    found = CheckpointDirectory(folder / CHECKPOINTS).latest()
-    if found is None:
-        raise UserError(f"{folder}: holds no sound checkpoint, in {CHECKPOINTS}/")
-    return found[1]
+    return _of_state(newest_state(trial), load_recipe(recipe or folder / "best.yaml"), folder, str(trial / CHECKPOINTS))
 
 
 def _recipe_of(folder: Path, given: str | None) -> Recipe:

@@ -158,6 +158,13 @@ def test_formats_turn_into_each_other(tmp_path: Path, made: Make) -> None:
         assert (tmp_path / f"{name}2").read_bytes() == (tmp_path / "a").read_bytes()
 
 
+def test_the_memory_format_of_training_is_not_kept(tmp_path: Path, made: Make) -> None:
+    network, info = made("resnet20", "rebnn")
+    export_packed(network, info, tmp_path / "a")
+    export_packed(network.to(memory_format=torch.channels_last), info, tmp_path / "b")  # type: ignore[call-overload]
+    assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
+
+
 def test_exporting_leaves_network_and_randomness_alone(tmp_path: Path, made: Make) -> None:
     network, info = made("digits_resnet", "rebnn")
     network.train()

@@ -85,7 +85,7 @@ def test_damaged_checkpoints(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, folder)
     old, new = sorted((folder / "checkpoints").glob("*.pt"))
     new.write_bytes(new.read_bytes()[:-10])
-    with pytest.raises(UserError, match=f"{new.name} is damaged: its checksum does not match"):
+    with pytest.raises(UserError, match=f"{new.name}: is damaged: its checksum does not match"):
         find_trained(str(new))
     with pytest.warns(UserWarning, match="falling back to the one before"):
         find_trained(str(folder))
@@ -96,6 +96,21 @@ def test_damaged_checkpoints(run: Path, tmp_path: Path) -> None:
     CheckpointDirectory(tmp_path).save(1, {"version": 1, "network": {}}).replace(stage_one)
     with pytest.raises(UserError, match=r"stage\.pt: is no checkpoint of a trial"):
         find_trained(str(stage_one))
+
+
+def test_a_checkpoint_of_a_gpu_is_read_without_one(
+    run: Path, tmp_path: Path, raw: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "gpu"
+    folder.mkdir()
+    shutil.copy(run / "recipe.yaml", folder)
+    state = torch.load(_body(sorted((run / "checkpoints").glob("*.pt"))[-1]), weights_only=True)
+    monkeypatch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:7")
+    file = CheckpointDirectory(folder / "checkpoints").save(2, state)
+    monkeypatch.undo()
+    expected = find_trained(str(run))
+    for source in (folder, file):
+        assert same(find_trained(str(source)), expected.network, expected.info, raw)
 
 
 @pytest.fixture
