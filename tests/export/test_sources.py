@@ -176,7 +176,7 @@ def test_model_files_are_sources_too(
     network, info = made("digits_resnet", "recu")
     export_packed(network, info, tmp_path / "a")
     export_torch(network, info, tmp_path / "b")
-    export_onnx(network, info, tmp_path / "c")
+    export_onnx(*made("mlp", "recu"), tmp_path / "c")
     for name in ("a", "b"):
         assert same(find_trained(str(tmp_path / name)), network, info, raw)
     with pytest.raises(UserError, match="c: an ONNX file cannot be turned into another format"):
