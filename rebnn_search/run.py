@@ -118,6 +118,7 @@ def _run(args: argparse.Namespace, console: Console, search: Search, folder: Sea
 def _report(folder: SearchFolder, uri: str, console: Console) -> str | None:
     """Draw the report and log it to the parent run. Returns its path, None where it could not be made: the search is done anyway."""
     from rebnn_search.report import PAGE, TrackedSearch, log_report, write_report
+    from rebnn_search.search.object_store import send_files
     from rebnn_search.search.quiet import chatter_to
 
     out = folder.path / "report"
@@ -126,6 +127,8 @@ def _report(folder: SearchFolder, uri: str, console: Console) -> str | None:
             search = TrackedSearch(uri, folder.name)
             write_report(search, out)
             log_report(search, out)
+            if folder.remote is not None:
+                send_files(folder.remote, out, "report")
     except Exception as error:  # a picture is worth no search
         console.print(
             f"no report: {hide_secrets(str(error))}; python -m rebnn_search.report {folder.name} tries again", markup=False

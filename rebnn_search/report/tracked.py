@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import yaml
 
@@ -17,7 +18,7 @@ from rebnn_search.search.reconcile import LATENT_FILE
 from rebnn_search.search.result import effective_value
 from rebnn_search.search.spec import Params, Search, restore_search
 from rebnn_search.tracking import CONFIGURATION_TAG, SEARCH_TAG, SEED_TAG, STATE_TAG, TRIAL_TAG
-from rebnn_search.tracking.client import make_client
+from rebnn_search.tracking.client import ARTIFACTS, SQLITE, make_client
 
 SEARCH_FILE = "search.yaml"
 RUNS_FILE = "runs.json"
@@ -131,10 +132,22 @@ class TrackedSearch:
 
     def artifact(self, run_id: str, name: str) -> str | None:
         """The text of a run's artifact, None if it has none of that name."""
+        moved = self._moved(run_id)
+        if moved is not None:
+            return (moved / name).read_text(encoding="utf-8") if (moved / name).is_file() else None
         if not any(item.path == name for item in self.client.list_artifacts(run_id)):
             return None
         with tempfile.TemporaryDirectory() as folder:
             return Path(self.client.download_artifacts(run_id, name, folder)).read_text(encoding="utf-8")
+
+    def _moved(self, run_id: str) -> Path | None:
+        """A run's artifacts beside a database that came from elsewhere with them; None where they are where it says."""
+        if not self.uri.startswith(SQLITE):
+            return None
+        recorded = self.client.get_run(run_id).info.artifact_uri
+        beside = Path(self.uri.removeprefix(SQLITE)).parent / ARTIFACTS / run_id / "artifacts"
+        gone = recorded.startswith("file:") and not Path(unquote(urlsplit(recorded).path)).exists()
+        return beside if gone and beside.is_dir() else None
 
     def series(self, trial: TrackedTrial, metric: str) -> list[tuple[int, float]]:
         """A metric's values by report, in the order of the reports."""

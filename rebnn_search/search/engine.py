@@ -91,7 +91,7 @@ def run_search(
         with _environment(ENVIRONMENT), _ray(address):
             runs = _connected(tracker, tracking_uri)
             tracker.do(lambda runs: runs.ensure_parent(folder.name, parent_params(search)))
-            conductor = Conductor(search, folder, ledger, tracker, observer, search.spec.trials)
+            conductor = Conductor(search, folder, ledger, tracker, observer, search.trials)
             reconcile(search, folder, ledger, tracker)
             on_start(conductor.stop)
             if not conductor.exhausted:
@@ -100,7 +100,7 @@ def run_search(
             interrupted = conductor.stopping
             best = None if interrupted else choose(search, folder, ledger)
         result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
-        publish(search, folder, ledger, tracker, result)
+        publish(search, folder, ledger, tracker, tracking_uri, result)
         tracked = tracker.close(FLUSH_SECONDS)
         if conductor.hopeless is not None:
             raise UserError(f"{folder.name}: {conductor.hopeless}")

@@ -13,11 +13,12 @@ from optuna.trial import FrozenTrial
 from rebnn_search.config import UserError
 from rebnn_search.search.estimate import estimate
 from rebnn_search.search.ledger import PARAMS, Ledger
+from rebnn_search.search.model import log_model, model_file, packed
 from rebnn_search.search.place import checkpoints_of, folder_here
 from rebnn_search.search.ranks import load_trial
 from rebnn_search.search.result import Best, Result, leaderboard
 from rebnn_search.search.spec import Resources, Search
-from rebnn_search.search.storage import SearchFolder, write_atomically
+from rebnn_search.search.storage import SearchFolder, write_atomically, write_bytes_atomically
 from rebnn_search.search.table import markdown
 from rebnn_search.tracking import Runs, Tracker, hide_secrets
 from rebnn_search.training import Recipe, Trainer, dump_recipe
@@ -56,18 +57,34 @@ def choose(search: Search, folder: SearchFolder, ledger: Ledger) -> Best | None:
     recipe = Recipe.model_validate(search.recipe_data(first.user_attrs[PARAMS], first.number))
     dump_recipe(folder.best_recipe, recipe, comment)
     numbers = [trial.number for trial in trials]
-    return Best(first.number, top1.mean, top5.mean, str(folder.best_recipe.absolute()), numbers, top1.half_width)
+    if model_file(folder, first.number).exists():
+        write_bytes_atomically(folder.model, model_file(folder, first.number).read_bytes())
+    return Best(
+        first.number,
+        top1.mean,
+        top5.mean,
+        str(folder.best_recipe.absolute()),
+        str(folder.model.absolute()),
+        numbers,
+        top1.half_width,
+    )
 
 
 def _test(search: Search, folder: SearchFolder, trial: FrozenTrial) -> dict[str, float]:
     data = search.recipe_data(trial.user_attrs[PARAMS], trial.number)
-    scores = _where_it_fits(search.spec.resources, data, trial.number, str(folder.path.absolute()), folder.remote)
-    if scores is None:
+    found = _where_it_fits(search.spec.resources, data, trial.number, str(folder.path.absolute()), folder.remote)
+    if found is None:
         raise UserError(f"{folder.checkpoints(trial.number)}: the checkpoint of the best trial, #{trial.number}, is gone")
+    scores, model = found
+    write_bytes_atomically(model_file(folder, trial.number), model)
     return scores
 
 
-def _where_it_fits(resources: Resources, *args: Any) -> dict[str, float] | None:
+Tested = tuple[dict[str, float], bytes] | None
+"""Scores and packed model of a trial; None where its checkpoint is gone."""
+
+
+def _where_it_fits(resources: Resources, *args: Any) -> Tested:
     """Evaluate here where a trial could run here too; on the cluster where it needs a GPU or this is but one of the nodes."""
     if not resources.gpus_per_worker and len(ray.nodes()) == 1:
         threads = torch.get_num_threads()
@@ -76,11 +93,11 @@ def _where_it_fits(resources: Resources, *args: Any) -> dict[str, float] | None:
         finally:
             torch.set_num_threads(threads)
     evaluate = ray.remote(_evaluate_test).options(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)
-    scores: dict[str, float] | None = ray.get(evaluate.remote(resources.cpus_per_worker, *args))
-    return scores
+    found: Tested = ray.get(evaluate.remote(resources.cpus_per_worker, *args))
+    return found
 
 
-def _evaluate_test(threads: int, data: dict[str, Any], number: int, path: str, remote: str | None) -> dict[str, float] | None:
+def _evaluate_test(threads: int, data: dict[str, Any], number: int, path: str, remote: str | None) -> Tested:
     torch.set_num_threads(threads)
     folder = folder_here(path, remote)
     found = checkpoints_of(folder, number).latest()
@@ -88,8 +105,7 @@ def _evaluate_test(threads: int, data: dict[str, Any], number: int, path: str, r
         return None
     trainer = Trainer(Recipe.model_validate(data), workspace=folder.path)
     load_trial(trainer, found[1])
-    scores: dict[str, float] = trainer.evaluate("test")
-    return scores
+    return trainer.evaluate("test"), packed(trainer)
 
 
 def outcome(
@@ -117,7 +133,7 @@ def outcome(
     )
 
 
-def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tracker, result: Result) -> None:
+def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tracker, uri: str, result: Result) -> None:
     """Write the result beside the search and send it to the parent run, and end that."""
     if not result.interrupted:
         write_atomically(folder.result_file, json.dumps(result.dump(), indent=1))
@@ -137,6 +153,8 @@ def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Track
         runs.client.set_tag(runs.parent_id, "mlflow.note.content", table)
         if result.best is not None:
             runs.client.log_artifact(runs.parent_id, result.best.recipe)
+            if folder.model.exists():
+                log_model(runs, uri, folder.model, result.best.number)
         runs.end(runs.parent_id, state, {}, metrics)
 
     tracker.do(send)

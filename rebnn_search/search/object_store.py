@@ -107,6 +107,14 @@ class ObjectStore:
         return f"{self._base}/{name}".rstrip("/") if name else str(self._base)
 
 
+def send_files(uri: str, folder: Path, name: str) -> None:
+    """Put every file of a folder under a name in a store."""
+    store = ObjectStore(uri)
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            store.write(f"{name}/{file.relative_to(folder).as_posix()}", file.read_bytes())
+
+
 class StoredCheckpoints(CheckpointDirectory):
     """Checkpoints that are also in an object store, so that a trial goes on wherever it is started next.
 

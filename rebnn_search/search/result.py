@@ -41,16 +41,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Best:
-    """The chosen trial: its test accuracy in percent (the test split is read for it alone, once) and its recipe's path.
+    """The chosen trial: its test accuracy in percent (the test split is read for it alone, once) and its recipe's path and its
+    packed network's.
 
     With several seeds a configuration is chosen: ``trials`` are its trials that were trained to their end, the accuracies their
-    means, ``test_top1_interval`` half the width of the mean's 95 % interval, ``number`` and ``recipe`` those of the first.
+    means, ``test_top1_interval`` half the width of the mean's 95 % interval, ``number``, ``recipe`` and ``model`` those of the first.
     """
 
     number: int
     test_top1: float
     test_top5: float
     recipe: str
+    model: str
     trials: list[int]
     test_top1_interval: float | None = None
 

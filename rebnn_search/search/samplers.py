@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.config import Component
 from rebnn_search.method.registry import Registry
@@ -43,7 +44,15 @@ SAMPLERS.register("random")(optuna.samplers.RandomSampler)
 SAMPLERS.register("gp")(optuna.samplers.GPSampler)
 SAMPLERS.register("cma_es")(optuna.samplers.CmaEsSampler)
 SAMPLERS.register("qmc")(optuna.samplers.QMCSampler)
-SAMPLERS.register("brute_force")(optuna.samplers.BruteForceSampler)
+
+
+@SAMPLERS.register("brute_force")
+class BruteForce(optuna.samplers.BruteForceSampler):
+    """Every point of a finite space once; the search ends when there is none left, whatever ``trials`` says."""
+
+    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Leave the end to the search: Optuna's would stop a loop that is not its own."""
+
 
 SEQUENCES = frozenset({"qmc"})
 """Samplers that walk one sequence over the whole study: reseeding them for each trial would scatter it."""

@@ -18,6 +18,8 @@ from rebnn_search.config import Strict, fail
 Value = str | int | float | bool | None
 Kind = Literal["uniform", "log_uniform", "int", "log_int", "choice"]
 KINDS: tuple[Kind, ...] = ("uniform", "log_uniform", "int", "log_int", "choice")
+MANY = 1_000_000
+"""Points beyond which a space counts as endless."""
 
 
 class Suggests(Protocol):
@@ -137,6 +139,16 @@ class Parameter(Strict):
             return chosen
         return int(value) if self.kind in ("int", "log_int") else float(value)
 
+    def grid(self) -> list[Value] | None:
+        """Every value of a choice, an ``int`` or a range in steps; None for a range without."""
+        if self.kind == "choice":
+            return list(self.choice or [])
+        low, high = self._bounds(self.kind) or (0, 0)
+        step = self.step or (1 if self.kind in ("int", "log_int") else None)
+        if step is None:
+            return None
+        return [low + index * step for index in range(min(MANY, int((high - low) / step + 1e-9) + 1))]
+
     def examples(self) -> list[Value]:
         """Values that between them meet every check a recipe could make: all choices, both ends of a range."""
         return list(self._bounds(self.kind) or [])
@@ -177,6 +189,20 @@ class Space:
             if self.is_active(name, values):
                 values[name] = parameter.suggest(trial, name)
         return values
+
+    def size(self) -> int | None:
+        """How many points the space has, conditions considered; None if a parameter has no grid."""
+        values: list[dict[str, Value]] = [{}]
+        for name, parameter in self.parameters.items():
+            grid = parameter.grid()
+            if grid is None:
+                return None
+            values = [{**v, name: item} for v in values for item in grid if self.is_active(name, v)] + [
+                v for v in values if not self.is_active(name, v)
+            ]
+            if len(values) > MANY:
+                return len(values)  # at least so many: more than any search tries
+        return len(values)
 
     def example_with(self, name: str, value: Value) -> dict[str, Value]:
         """Return an assignment in which a parameter exists and has a value, the others their first possible one."""

@@ -142,6 +142,12 @@ class Search:
         seed = self.seed_of(number)
         return data if seed is None else with_value(data, ("seed",), seed)
 
+    @property
+    def trials(self) -> int:
+        """How many trials there will be: those asked for, or fewer where every point of the space is then tried."""
+        size = self.space.size() if self.spec.sampler.name == "brute_force" else None
+        return self.spec.trials if size is None else min(self.spec.trials, size * self.spec.seeds)
+
     def configuration_of(self, number: int) -> int:
         """The number of a trial's configuration."""
         return number // self.spec.seeds

@@ -25,7 +25,8 @@ class SearchFolder:
     """The folder of one search.
 
     ``search.yaml`` the resolved search, ``study.journal`` the ledger, ``trials/NNNN/`` reports and checkpoints of each trial,
-    ``best.yaml`` the best recipe, ``result.json`` the last result, ``driver.log`` what Ray and Tune had to say.
+    ``best.yaml`` the best recipe, ``model.safetensors`` its trained network, ``result.json`` the last result, ``driver.log`` what
+    Ray and Tune had to say.
 
     Attributes:
         path: The folder; where the storage is an object store, this machine's working copy of it.
@@ -59,6 +60,11 @@ class SearchFolder:
     def best_recipe(self) -> Path:
         """The best trial's recipe."""
         return self.path / "best.yaml"
+
+    @property
+    def model(self) -> Path:
+        """The best trial's network as a packed model file."""
+        return self.path / "model.safetensors"
 
     @property
     def result_file(self) -> Path:
@@ -109,9 +115,15 @@ class SearchFolder:
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file's content so that a reader, or a crash, sees the old or the new and nothing between."""
+    write_bytes_atomically(path, text.encode())
+
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """As `write_atomically`; the folder is made if it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with temporary.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -42,6 +42,7 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
     else:
         line(console, f"chosen: {chosen(result.best)}")
         line(console, f"its recipe: {result.best.recipe}")
+        line(console, f"its network: {result.best.model}")
     if result.untracked is not None:
         line(console, f"tracking is behind ({result.untracked}); what is missing is kept and sent by the next --resume")
     if report is not None:

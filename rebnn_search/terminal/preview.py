@@ -21,7 +21,7 @@ def print_preview(console: Console, search: Search, name: str) -> None:
     line(console, f"\n{name} would begin with:")
     study = optuna.create_study(direction=search.spec.objective.direction)
     make = sampler_factory(search.spec.sampler, search.spec.sampler_seed)
-    configurations = search.spec.trials // search.spec.seeds
+    configurations = search.trials // search.spec.seeds
     for number in range(min(configurations, len(search.fixed) + SHOWN)):
         if number < len(search.fixed):
             params = search.fixed[number]

@@ -14,6 +14,8 @@ from rebnn_search.config import UserError
 
 SQLITE = "sqlite:///"
 CONNECT_SECONDS = 5.0
+ARTIFACTS = "mlartifacts"
+"""Folder of artifacts beside an SQLite database."""
 
 
 def default_uri() -> str:
@@ -66,7 +68,7 @@ def hide_secrets(text: str) -> str:
 def artifact_location(uri: str) -> str | None:
     """Where the artifacts of a local database go: beside it. None leaves it to the server."""
     if uri.startswith(SQLITE):
-        return (Path(uri.removeprefix(SQLITE)).parent / "mlartifacts").as_uri()
+        return (Path(uri.removeprefix(SQLITE)).parent / ARTIFACTS).as_uri()
     return None
 
 

@@ -124,3 +124,15 @@ def test_example_forces_the_conditions_of_a_parameter() -> None:
 def test_bad_conditions(parameters: dict[str, dict[str, object]], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         space(**parameters)
+
+
+def test_the_size_of_a_space_counts_conditions() -> None:
+    space = build_space(
+        {
+            "a": Parameter(choice=["x", "y"]),
+            "b": Parameter(choice=[1, 2, 3], when={"a": "x"}),
+            "c": Parameter.model_validate({"int": [1, 5], "step": 2}),
+        }
+    )
+    assert space.size() == (3 + 1) * 3
+    assert build_space({"a": Parameter(uniform=[0.0, 1.0])}).size() is None

@@ -27,7 +27,11 @@ def result(**changes: object) -> Result:
         row(0, "PRUNED", 1.5),
         row(2, "FAIL", None, "diverged: loss is nan"),
     ]
-    values: dict[str, object] = {"rows": rows, "best": Best(3, 96.9, 100.0, "/x/best.yaml", [3]), **changes}
+    values: dict[str, object] = {
+        "rows": rows,
+        "best": Best(3, 96.9, 100.0, "/x/best.yaml", "/x/model.safetensors", [3]),
+        **changes,
+    }
     return Result("gamma-1", "/x", "sqlite:////x/mlflow.db", "gamma", "id", "val/loss", "minimize", **values)  # type: ignore[arg-type]
 
 

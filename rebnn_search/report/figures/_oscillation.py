@@ -38,9 +38,10 @@ def oscillation(search: TrackedSearch) -> Any:
                 axis.plot(epochs, 100 * mean, color=colour[method.label], label=method.label)
                 axis.fill_between(epochs, 100 * low, 100 * high, color=colour[method.label], alpha=0.2, linewidth=0)
                 least += [value for value in 100 * mean if value > 0]
-            axis.set_yscale("log")
             axis.xaxis.get_major_locator().set_params(integer=True)
         if least:
+            for axis in row:
+                axis.set_yscale("log")
             row[0].set_ylim(bottom=min(least) / 1.5)  # epochs without a single oscillation lie below
         row[0].set_ylabel(name)
     for axis, layer in zip(axes[0], picked, strict=True):
