@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import io
-import json
 from collections import Counter
 from collections.abc import Mapping
 from importlib.resources import files
@@ -62,7 +61,6 @@ def render(search: TrackedSearch, figures: Mapping[str, Any]) -> str:
         epochs=_epochs(search),
         history=search.history,
         resolved=search.artifact(search.parent.info.run_id, "search.yaml"),
-        uri_is_secret_free=True,
     )
 
 
@@ -135,8 +133,3 @@ def svg(figure: Any, key: str) -> str:
     for mark in ('id="', 'href="#', "url(#"):
         text = text.replace(mark, f"{mark}{key}-")
     return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(TITLES[key][0])}" ', 1)
-
-
-def script_json(data: Any) -> str:
-    """JSON that can stand inside a script element."""
-    return json.dumps(data).replace("</", "<\\/")

@@ -28,7 +28,7 @@ def _frozen(search: TrackedSearch, trial: TrackedTrial) -> FrozenTrial:
         number=trial.number,
         trial_id=trial.number,
         state=TrialState[trial.state],
-        value=search.value(trial) if trial.state == "COMPLETE" else None,
+        value=search.value(trial) if trial.state in ("COMPLETE", "PRUNED") else None,
         datetime_start=datetime.fromtimestamp(trial.start / 1000),
         datetime_complete=datetime.fromtimestamp((trial.end or trial.start) / 1000),
         params=dict(trial.params),

@@ -70,7 +70,7 @@ def notes(search: TrackedSearch) -> list[str]:
             f"({spec.objective.metric}), which favours those tried more often."
         )
     if spec.seeds == 1:
-        found.append("One seed: no intervals and no tests. `seeds: 3` in the search file gives them.")
+        found.append("One seed: no intervals and no tests. With seeds: 3 in the search file there are both.")
     return found
 
 

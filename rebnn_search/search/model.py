@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from pathlib import Path
 
@@ -91,7 +92,8 @@ def _log_flavour(uri: str, run_id: str, file: Path) -> None:
     example = (classifier.mean + spread).expand(-1, -1, info.image_size, info.image_size).contiguous()
     with torch.no_grad():
         signature = infer_signature(example.numpy(), classifier(example).numpy())
-    before = mlflow.get_tracking_uri()
+    # MLflow's own way of logging models knows one tracking URI a process, and keeps it in the environment too.
+    before, variable = mlflow.get_tracking_uri(), os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
     try:
         with mlflow.start_run(run_id=run_id):
@@ -101,3 +103,6 @@ def _log_flavour(uri: str, run_id: str, file: Path) -> None:
             )  # fmt: skip
     finally:
         mlflow.set_tracking_uri(before)
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        if variable is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = variable

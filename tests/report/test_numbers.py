@@ -1,0 +1,156 @@
+"""The numbers behind tables and pictures, against what tracking holds."""
+
+import csv
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from mlflow import MlflowClient
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from scipy import stats
+
+from rebnn_search.report import TrackedSearch
+from rebnn_search.report import table as paper_table
+from rebnn_search.report.figures import FIGURES, style
+from rebnn_search.report.strategies import COLOURS, label
+from rebnn_search.report.study import study_of
+
+
+def finals(result: dict[str, Any], label_params: dict[str, Any], key: str) -> dict[int, float]:
+    """The final values by seed of the complete trials of a fixed configuration, from the command's own JSON."""
+    return {
+        t["seed"]: t[key]
+        for t in result["trials"]
+        if t["number"] < 8 and t["state"] == "COMPLETE" and label_params.items() <= t["params"].items()
+    }
+
+
+def test_the_table_is_the_mean_and_student_s_interval_over_seeds(tracked: TrackedSearch, result: dict[str, Any]) -> None:
+    rows = {row.label: row for row in paper_table.table(tracked)}
+    assert {"γ = 0", "Eq. (3.150)", "ReActNet", "ReCU"} <= set(rows)
+    zero = finals(result, {"gamma.strategy": "constant", "gamma.value": 0.0}, "val_top1")
+    recu = finals(result, {"weights": "recu"}, "val_top1")
+    assert len(zero) == len(recu) == 2
+    for name, values in (("γ = 0", zero), ("ReCU", recu)):
+        if len([t for t in result["trials"] if t["state"] == "COMPLETE" and t["configuration"] > 3]):
+            continue  # sampled configurations may have taken the place of the fixed ones
+        low, high = stats.t.interval(0.95, 1, np.mean(list(values.values())), stats.sem(list(values.values())))
+        assert rows[name].top1.mean == pytest.approx(np.mean(list(values.values())))
+        assert rows[name].top1.half_width == pytest.approx((high - low) / 2)
+
+
+def test_the_difference_is_paired_by_seed(tracked: TrackedSearch) -> None:
+    by_label = {row.label: row for row in paper_table.table(tracked)}
+    methods = {m.label: m for m in paper_table.methods(tracked)}
+    tops = {name: {t.seed: t.metrics["final/val/top1"] for t in methods[name].trials} for name in ("γ = 0", "ReActNet")}
+    seeds = sorted(tops["γ = 0"].keys() & tops["ReActNet"].keys())
+    differences = [tops["ReActNet"][seed] - tops["γ = 0"][seed] for seed in seeds]
+    row = by_label["ReActNet"]
+    assert row.difference is not None and row.difference.mean == pytest.approx(np.mean(differences))
+    if len(set(differences)) > 1:
+        assert row.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+    assert by_label["γ = 0"].difference is None and by_label["γ = 0"].p is None
+
+
+def test_markdown_latex_and_csv_hold_the_same_rows(tracked: TrackedSearch) -> None:
+    rows = paper_table.table(tracked)
+    read = list(csv.DictReader(io.StringIO(paper_table.as_csv(rows))))
+    assert [row["strategy"] for row in read] == [row.label for row in rows]
+    assert [float(row["top1_mean"]) for row in read] == [row.top1.mean for row in rows]
+    markdown = paper_table.markdown(rows)
+    latex = paper_table.latex(rows, paper_table.notes(tracked))
+    for row in rows:
+        assert f"| {row.top1.text('.2f')} |" in markdown
+        assert row.top1.text(".2f").replace("±", r"$\pm$") in latex
+    assert latex.count(r" \\") == len(rows) + 1 and r"\textbf" in latex
+
+
+def test_the_study_is_the_ledger_s(tracked: TrackedSearch, searched: Path) -> None:
+    journal = JournalStorage(JournalFileBackend(str(searched / "results" / "s" / "study.journal")))
+    own = optuna.load_study(study_name=None, storage=journal)
+    made = study_of(tracked)
+    assert made.direction == own.direction and len(made.trials) == len(own.trials)
+    for a, b in zip(made.trials, own.trials, strict=True):
+        assert (a.number, a.state, a.params, a.distributions) == (b.number, b.state, b.params, b.distributions)
+        assert a.value == b.value and a.intermediate_values == b.intermediate_values
+
+
+def test_every_picture_is_drawn_and_its_curves_are_the_metrics(tracked: TrackedSearch) -> None:
+    client = MlflowClient(tracked.uri)
+    with style():
+        drawn = {name: draw(tracked) for name, draw in FIGURES.items()}
+    assert all(figure is not None for figure in drawn.values()), [name for name, figure in drawn.items() if figure is None]
+    methods = {m.label: m for m in paper_table.methods(tracked)}
+    curves = {line.get_label(): line for line in drawn["training_loss"].axes[0].get_lines()}
+    assert set(curves) == set(methods)
+    for name, line in curves.items():
+        histories = [client.get_metric_history(trial.run_id, "train/loss") for trial in methods[name].trials]
+        values = [[m.value for m in sorted(history, key=lambda m: m.step)] for history in histories]
+        np.testing.assert_allclose(line.get_ydata(), np.mean(values, axis=0))
+        np.testing.assert_allclose(line.get_xdata(), np.arange(1, 9) / 2)
+        assert line.get_color() == COLOURS[name]
+    first = drawn["oscillation"].axes[0]
+    for line in first.get_lines():
+        histories = [
+            client.get_metric_history(trial.run_id, "oscillation/layer_00/sequential_oscillation_ratio")
+            for trial in methods[line.get_label()].trials
+        ]
+        values = [[m.value for m in sorted(history, key=lambda m: m.step)] for history in histories]
+        np.testing.assert_allclose(line.get_ydata(), 100 * np.mean(values, axis=0).reshape(4, 2).mean(1))
+    assert [line.get_label() for line in first.get_lines()] == ["ReActNet", "ReCU", "Eq. (3.150)"]
+
+
+def test_a_histogram_counts_every_weight_of_the_channel(tracked: TrackedSearch) -> None:
+    reactnet = next(t for t in tracked.trials if t.params["weights"] == "reactnet")
+    rebnn = next(t for t in tracked.trials if t.params.get("gamma.strategy") == "flip_ratio" and t.seed == reactnet.seed)
+    data = tracked.latent(reactnet)
+    assert data is not None and list(data["counts"]) == ["0", "0.5", "1", "2", "3", "4"]
+    assert {sum(counts) for counts in data["counts"].values()} == {4 * 9}
+    other = tracked.latent(rebnn)
+    assert other is not None and other["counts"]["0"] == data["counts"]["0"] and other["unit"] == data["unit"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "strategy", "value", "name"),
+    [("rebnn", "constant", 0.0, "γ = 0"), ("rebnn", "constant", 1e-5, "γ = 1e-5"), ("rebnn", "constant", 2.5e-4, "γ = 2.5e-4"),
+     ("rebnn", "flip_ratio", None, "Eq. (3.150)"), ("recu", None, None, "ReCU"), ("rebnn", "mine", None, "mine")],
+)  # fmt: skip
+def test_labels(weights: str, strategy: str | None, value: float | None, name: str) -> None:
+    assert label(weights, strategy, value) == name
+
+
+def test_the_command_reports_a_search_that_came_from_another_machine(searched: Path, tmp_path: Path) -> None:
+    here = tmp_path / "elsewhere"
+    here.mkdir()
+    # All that came along: the database and the artifacts. What they were made from is out of reach.
+    shutil.copy(searched / "mlflow.db", here)
+    shutil.copytree(searched / "mlartifacts", here / "mlartifacts")
+    hidden = searched.rename(searched.with_name("hidden"))
+    try:
+        words = [sys.executable, "-m", "rebnn_search.report", "s", "--format", "svg", "--format", "pdf", "--out", "out"]
+        done = subprocess.run(words, cwd=here, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stderr
+        listed = [here / line for line in done.stdout.splitlines()]
+    finally:
+        hidden.rename(searched)
+    assert {f"figures/{name}.{form}" for name in FIGURES for form in ("svg", "pdf")} <= {
+        file.relative_to(here / "out").as_posix() for file in listed
+    }
+    assert all(file.stat().st_size > 500 for file in listed)
+    page = (here / "out" / "report.html").read_text(encoding="utf-8")
+    own = (searched / "results" / "s" / "report" / "report.html").read_text(encoding="utf-8")
+    assert page.split('<h2 id="figures">')[0] == own.split('<h2 id="figures">')[0]
+
+
+def test_no_such_search_is_one_message(searched: Path) -> None:
+    words = [sys.executable, "-m", "rebnn_search.report", "other"]
+    done = subprocess.run(words, cwd=searched, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: other: tracking holds no search of this name; there: s\n"
