@@ -1,6 +1,6 @@
 """Kill a search at random moments, resume it, and count what was lost. It must be nothing.
 
-    python benchmarks/soak.py --kills 100 --seed 0 [--json]
+    python benchmarks/soak.py --kills 100 --seed 0 [--trials 40] [--json]
 
 Each search runs one trial at a time and is killed with SIGKILL at a random moment after its start: the driver, a trial's worker, the
 raylet, the GCS, or all of them at once; sometimes the journal's or the reports' end is then torn or a checkpoint cut short, as a
@@ -43,7 +43,7 @@ space:
 fixed: [{gamma.strategy: flip_ratio}]
 sampler: {name: tpe, n_startup_trials: 4}
 pruner: {name: median, n_startup_trials: 3, n_warmup_steps: 4}
-trials: 40
+trials: %d
 max_failures: 1000
 resources: {max_concurrent: 1}
 """
@@ -56,15 +56,15 @@ MARKS = {"worker": "RecipeTrial", "raylet": "raylet/raylet", "gcs": "gcs_server"
 class Search:
     """One search in a directory of its own, started and killed as often as it takes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, trials: int) -> None:
         self.folder = folder
         (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
-        (folder / "space.yaml").write_text(SPACE, encoding="utf-8")
+        (folder / "space.yaml").write_text(SPACE % trials, encoding="utf-8")
         self.storage = folder / "results" / "soak"
 
     def start(self) -> subprocess.Popen[str]:
         """Start the driver; resuming if there is something to resume."""
-        command = [sys.executable, "-m", "rebnn_search.run", "space.yaml", "--name", "soak", "--quiet"]
+        command = [sys.executable, "-m", "rebnn_search.run", "space.yaml", "--name", "soak", "--quiet", "--no-report"]
         if (self.storage / "search.yaml").exists():
             command.append("--resume")
         elif self.storage.exists():
@@ -129,7 +129,7 @@ def facts(result: dict[str, Any]) -> list[Any]:
         (t["number"], t["state"], t["params"], t["epochs"], t["val_loss"], t["val_top1"], t["flip_ratio"])
         for t in result["trials"]
     ]
-    return [*trials, {**result["best"], "recipe": ""}]
+    return [*trials, {**result["best"], "recipe": "", "model": ""}]
 
 
 def audit(search: Search, expected: list[Any]) -> dict[str, int]:
@@ -194,6 +194,7 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--kills", type=int, default=100)
     p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--trials", type=int, default=40, help="of each search")
     p.add_argument("--json", action="store_true")
     args = p.parse_args()
     rng = random.Random(args.seed)
@@ -202,14 +203,14 @@ def main() -> None:
     searches = 0
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        alone = Search(Path(folder))
+        alone = Search(Path(folder), args.trials)
         output = alone.start().communicate()[0]
         if not (alone.storage / "result.json").exists():
             raise SystemExit(f"the search left alone did not finish:\n{output}")
         expected = facts(alone.result())
     while spent(tally) < args.kills:
         with tempfile.TemporaryDirectory() as folder:
-            search = Search(Path(folder))
+            search = Search(Path(folder), args.trials)
             soak(search, args.kills, rng, tally)
             searches += 1
             for name, count in audit(search, expected).items():

@@ -82,6 +82,7 @@ def log_model(runs: Runs, uri: str, file: Path, number: int) -> None:
 
 def _log_flavour(uri: str, run_id: str, file: Path) -> None:
     import mlflow
+    from mlflow import MlflowClient
     from mlflow.models import infer_signature
 
     model = load_model(file)
@@ -95,6 +96,8 @@ def _log_flavour(uri: str, run_id: str, file: Path) -> None:
     # MLflow's own way of logging models knows one tracking URI a process, and keeps it in the environment too.
     before, variable = mlflow.get_tracking_uri(), os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
+    for earlier in mlflow.search_logged_models(filter_string=f"source_run_id = '{run_id}'", output_format="list"):
+        MlflowClient(uri).delete_logged_model(earlier.model_id)  # of a trial that is no longer the best, or cut short
     try:
         with mlflow.start_run(run_id=run_id):
             mlflow.pytorch.log_model(

@@ -14,7 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from rebnn_search.search.reports import read_reports
+from rebnn_search.search.spec import restore_search
 from rebnn_search.search.storage import SearchFolder
+from rebnn_search.training import dump_recipe
 
 
 def read_until(process: subprocess.Popen[str], mark: str) -> str:
@@ -129,3 +132,63 @@ def test_sigterm_stops_cleanly_and_a_second_signal_at_once(workplace, second: in
     assert "Traceback" not in rest
     if second is None:
         assert "mine was stopped; continue it with" in rest
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(workplace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(small)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a file system of its own needs the right to mount one")
+    try:
+        one = (
+            "--set",
+            "resources={max_concurrent: 1}",
+            "--set",
+            "epochs=8",
+            "--set",
+            "pruner.name=none",
+            "--storage",
+            str(small),
+        )
+        done = workplace.run("--name", "mine", *one, "--trials", "12", code=2)
+        assert done.stderr.startswith("error: mine: No space left on device; free some and continue with --resume"), done.stderr
+        subprocess.run(["mount", "-o", "remount,size=100m", str(small)], check=True)
+        resumed = workplace.json("--name", "mine", "--resume", *one, "--trials", "12")
+    finally:
+        subprocess.run(["umount", "--lazy", str(small)], check=True)
+    whole = workplace.json("--name", "whole", *one[:-2], "--trials", "12")
+    assert [(t["state"], t["params"], t["val_loss"]) for t in resumed["trials"]] == [
+        (t["state"], t["params"], t["val_loss"]) for t in whole["trials"]
+    ]
+
+
+def test_killed_at_random_a_search_loses_nothing() -> None:
+    """The soak in short; `benchmarks/soak.py --kills 100` is the long one."""
+    soak = Path(__file__).parents[2] / "benchmarks" / "soak.py"
+    words = [sys.executable, str(soak), "--kills", "4", "--trials", "12", "--seed", "3", "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert found["kills"] == 4 and set(found["lost"].values()) == {0}
+
+
+def test_a_trial_in_a_used_actor_is_one_in_a_fresh_process(workplace) -> None:  # type: ignore[no-untyped-def]
+    result = workplace.json(
+        "--set", "resources={max_concurrent: 1}", "--set", "pruner.name=none", "--trials", "3", "--no-report"
+    )
+    folder = SearchFolder(Path(result["storage"]))
+    search = restore_search(folder.read_search()[1])
+    for trial in result["trials"]:
+        recipe = workplace.path / "one.yaml"
+        dump_recipe(recipe, search.recipe(trial["params"]), "one trial")
+        out = workplace.path / f"alone-{trial['number']}"
+        words = [sys.executable, "-m", "rebnn_search.train", str(recipe), "--json", "--out", str(out)]
+        subprocess.run(words, capture_output=True, check=True, env=workplace.env)
+        alone = [json.loads(line) for line in (out / "reports.jsonl").read_text(encoding="utf-8").splitlines()]
+        kept = read_reports(folder.trial(trial["number"]) / "reports.jsonl")
+        for ours, fresh in zip(kept, alone, strict=True):
+            speed = {"train/images_per_second": 0.0}
+            assert {**ours.metrics, **speed} == {**fresh["metrics"], **speed}

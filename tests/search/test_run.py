@@ -72,7 +72,15 @@ def test_a_search_from_beginning_to_end(workplace) -> None:  # type: ignore[no-u
     parent = client.get_run(result["parent_run_id"])
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics["best/test_top1"] == best["test_top1"]
-    assert {a.path for a in client.list_artifacts(result["parent_run_id"])} == {"best.yaml", "leaderboard.md", "search.yaml"}
+    assert {a.path for a in client.list_artifacts(result["parent_run_id"])} == {
+        "best.yaml",
+        "best_model",
+        "leaderboard.md",
+        "model",
+        "report",
+        "runs.json",
+        "search.yaml",
+    }
     assert points_once(result["tracking_uri"])
 
     # The written recipe is the chosen trial: trained again, alone and without Ray, it comes out the same.
