@@ -1,3 +1,19 @@
-"""Hyperparameter search around ReBNN, the Resilient Binary Neural Network."""
+"""Hyperparameter search around ReBNN, the Resilient Binary Neural Network.
+
+``rebnn_search.search(...)`` and ``rebnn_search.SearchResult`` are there at first use: importing the package alone imports neither
+torch nor Ray.
+"""
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+__all__ = ["SearchResult", "__version__", "search"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "search":
+        return importlib.import_module("rebnn_search.search")  # a package that can be called: see there
+    if name == "SearchResult":
+        return importlib.import_module("rebnn_search.api").SearchResult
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

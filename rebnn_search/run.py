@@ -53,6 +53,10 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--dry-run", action="store_true", help="print the resolved search and its first configurations, run nothing")
     p.add_argument("--no-report", action="store_true", help="draw no figures and write no report.html at the end")
+    p.add_argument(
+        "--allow", metavar="MODULE:NAME", action="append", default=[],
+        help="let the recipe name this function of yours as network or dataset; may be repeated",
+    )  # fmt: skip
     p.add_argument("--json", action="store_true", help="print one JSON object instead of progress and leaderboard")
     p.add_argument("--quiet", action="store_true", help="no progress, only the result")
     p.add_argument("--no-color", action="store_true", help="no colours")
@@ -70,8 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rebnn_search.search.find import find_folder
     from rebnn_search.search.resume import resume_search
     from rebnn_search.search.spec import load_search
+    from rebnn_search.training.own import allow
 
     overrides = [*args.overrides, *([f"trials={args.trials}"] if args.trials else [])]
+    for part in args.allow:
+        allow(part)
     search = load_search(args.space, overrides)
     source = Path(args.space).name
     console = Console(no_color=args.no_color or None, highlight=False)
@@ -155,6 +162,8 @@ def resume_command(args: argparse.Namespace, name: str) -> str:
     words = [*python_command(), "-m", "rebnn_search.run", args.space, "--resume", "--name", name]
     for override in args.overrides:
         words += ["--set", override]
+    for part in args.allow:
+        words += ["--allow", part]
     defaults = parser().parse_args([args.space])
     for option in ("storage", "tracking_uri", "ledger", "address"):
         if getattr(args, option) != getattr(defaults, option):

@@ -22,6 +22,7 @@ from rich.table import Table
 from rebnn_search.config import UserError, exit_on_user_error
 from rebnn_search.config.command import python_command
 from rebnn_search.training import CheckpointDirectory, Diverged, Recipe, Report, Trainer, dump_recipe, load_recipe
+from rebnn_search.training.own import allow
 
 COLUMNS = (
     ("epoch", None, ".2f"), ("train loss", "train/loss", ".4f"), ("val loss", "val/loss", ".4f"), ("Top-1", "val/top1", ".2f"),
@@ -42,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("recipe", metavar="RECIPE.yaml", help="the recipe file")
     p.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="overrides",
                    help="change a value of the recipe (optimizer.lr=1e-3); may be repeated")  # fmt: skip
+    p.add_argument("--allow", metavar="MODULE:NAME", action="append", default=[],
+                   help="let the recipe name this function of yours as network or dataset; may be repeated")  # fmt: skip
     p.add_argument("--out", metavar="DIR", help="keep checkpoints, reports and the resolved recipe here")
     p.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
     p.add_argument("--device", help="as torch names it (default: the first GPU, else the CPU)")
@@ -53,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. Returns 0, 1 if training diverged, 130 if it was interrupted."""
     args = parser().parse_args(argv)
+    for part in args.allow:
+        allow(part)
     recipe = load_recipe(args.recipe, args.overrides)
     out = None if args.out is None else _Folder(Path(args.out))
     if out is None and args.resume:
@@ -235,6 +240,8 @@ def _say_how_to_resume(args: argparse.Namespace, console: Console) -> None:
     words = [*python_command(), "-m", "rebnn_search.train", args.recipe, "--out", args.out, "--resume"]
     for override in args.overrides:
         words += ["--set", override]
+    for part in args.allow:
+        words += ["--allow", part]
     for option in ("device", "test", "json"):
         value = getattr(args, option)
         words += [f"--{option}", *([value] if isinstance(value, str) else [])] if value else []

@@ -39,6 +39,20 @@ USE = {
 }
 
 
+def test_the_library_script_runs(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "library.py")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.rstrip().endswith("8 trials")
+    assert (tmp_path / "training_loss.png").stat().st_size > 1000
+
+
 def test_every_example_is_tried() -> None:
     assert [title for title, _ in PARTS] == list(USE)
 

@@ -55,7 +55,8 @@ class Component(Generic[T]):
 @cache
 def options_model(cls: Any, context: frozenset[str]) -> type[BaseModel]:
     """The pydantic model of the options of a class: its constructor's arguments less those in ``context``."""
-    hints = get_type_hints(inspect.getattr_static(cls, "__init__", object.__init__), include_extras=True)
+    maker = cls if inspect.isfunction(cls) else inspect.getattr_static(cls, "__init__", object.__init__)
+    hints = get_type_hints(maker, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(cls).parameters.items():
         if name in context or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):

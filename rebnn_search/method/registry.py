@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -18,6 +18,8 @@ class Registry(Mapping[str, type[T]]):
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
+        self.otherwise: Callable[[str], Any] = lambda name: None
+        """Asked for a name that is not registered; what it returns, if not None, is what the name means."""
         self._classes: dict[str, type[T]] = {}
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
@@ -36,10 +38,10 @@ class Registry(Mapping[str, type[T]]):
         return enter
 
     def __getitem__(self, name: str) -> type[T]:
-        try:
-            return self._classes[name]
-        except KeyError:
-            raise KeyError(self.unknown(name)) from None
+        found: type[T] | None = self._classes.get(name) or self.otherwise(name)
+        if found is None:
+            raise KeyError(self.unknown(name))
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._classes)

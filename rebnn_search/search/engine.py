@@ -33,6 +33,7 @@ from rebnn_search.search.spec import Resources, Search
 from rebnn_search.search.storage import DriverLock, SearchFolder
 from rebnn_search.search.trainable import RecipeTrial
 from rebnn_search.tracking import Runs, Tracker, hide_secrets
+from rebnn_search.training.own import ALLOWED
 
 SEARCH_ID = "search_id"
 """Note in the ledger: the search's identity, by which tracking finds its runs."""
@@ -205,6 +206,8 @@ def _ray(address: str) -> Iterator[None]:
         options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "warning"}
         if address == "local":
             options["include_dashboard"] = False
+        if ALLOWED in os.environ:
+            options["runtime_env"] = {"env_vars": {ALLOWED: os.environ[ALLOWED]}}
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"--address {address}: no Ray there: {str(error).splitlines()[0]}") from error

@@ -153,13 +153,13 @@ def test_a_full_disk_is_told_and_nothing_is_lost(workplace, tmp_path: Path) -> N
             "--storage",
             str(small),
         )
-        done = workplace.run("--name", "mine", *one, "--trials", "12", code=2)
+        done = workplace.run("--name", "mine", *one, "--trials", "8", "--no-report", code=2)
         assert done.stderr.startswith("error: mine: No space left on device; free some and continue with --resume"), done.stderr
         subprocess.run(["mount", "-o", "remount,size=100m", str(small)], check=True)
-        resumed = workplace.json("--name", "mine", "--resume", *one, "--trials", "12")
+        resumed = workplace.json("--name", "mine", "--resume", *one, "--trials", "8", "--no-report")
     finally:
         subprocess.run(["umount", "--lazy", str(small)], check=True)
-    whole = workplace.json("--name", "whole", *one[:-2], "--trials", "12")
+    whole = workplace.json("--name", "whole", *one[:-2], "--trials", "8", "--no-report")
     assert [(t["state"], t["params"], t["val_loss"]) for t in resumed["trials"]] == [
         (t["state"], t["params"], t["val_loss"]) for t in whole["trials"]
     ]

@@ -1,0 +1,142 @@
+"""Searching from Python: what ``import rebnn_search as rs`` offers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rebnn_search.config import UserError
+from rebnn_search.search.engine import run_search
+from rebnn_search.search.find import find_folder
+from rebnn_search.search.result import Best, Result
+from rebnn_search.search.resume import resume_search
+from rebnn_search.search.spec import load_search
+from rebnn_search.search.storage import SearchFolder
+from rebnn_search.terminal import PlainProgress, Silent
+from rebnn_search.terminal.state import SearchState
+from rebnn_search.tracking import check_uri, default_uri
+from rebnn_search.training import Recipe, load_recipe
+from rebnn_search.training.own import allow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rebnn_search.export import LoadedModel
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        result: The outcome as the command has it: rows, chosen trial, where everything is.
+        tracking_uri: Where its runs are.
+    """
+
+    result: Result
+    tracking_uri: str
+
+    @property
+    def best(self) -> Best:
+        """The chosen trial: ``number``, ``test_top1``, ``test_top5`` (percent), paths of its ``recipe`` and ``model``.
+
+        Raises:
+            UserError: If no trial was trained to its end.
+        """
+        if self.result.best is None:
+            raise UserError(f"{self.result.name}: no trial was trained to its end, so there is none to choose")
+        return self.result.best
+
+    @property
+    def recipe(self) -> Recipe:
+        """The chosen trial's recipe."""
+        return load_recipe(self.best.recipe)
+
+    def model(self) -> LoadedModel:
+        """The chosen trial's network, ready to classify."""
+        from rebnn_search.export import load_model
+
+        return load_model(self.best.model)
+
+    def table(self) -> pd.DataFrame:
+        """The leaderboard, best first: one row a trial, the recipe's values by their dotted names."""
+        import pandas as pd
+
+        rows = [
+            {
+                "trial": row.number, "configuration": row.configuration, "seed": row.seed, "state": row.state, **row.recipe,
+                "val_loss": row.val_loss, "val_top1": row.val_top1, "val_top5": row.val_top5, "flip_ratio": row.flip_ratio,
+                "epochs": row.epochs, "reason": row.reason, "run_id": row.run_id,
+            }
+            for row in self.result.rows
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    @cached_property
+    def _figures(self) -> dict[str, Any]:
+        from rebnn_search.report import TrackedSearch
+        from rebnn_search.report.figures import FIGURES, style
+
+        tracked = TrackedSearch(self.tracking_uri, self.result.name)
+        with style():
+            return {name: figure for name, draw in FIGURES.items() if (figure := draw(tracked)) is not None}
+
+    def figures(self) -> dict[str, Any]:
+        """The report's figures that this search has the runs for, as `matplotlib.figure.Figure` by name."""
+        return dict(self._figures)
+
+
+def search(
+    space: str | Path,
+    *,
+    network: Callable[..., Any] | str | None = None,
+    data: Callable[..., Any] | str | None = None,
+    overrides: Iterable[str] = (),
+    trials: int | None = None,
+    name: str | None = None,
+    storage: str = "results",
+    ledger: str | None = None,
+    tracking_uri: str | None = None,
+    address: str = "local",
+    resume: bool = False,
+    progress: bool = True,
+) -> SearchResult:
+    """Run a search, as ``python -m rebnn_search.run`` does.
+
+    Args:
+        space: The search file.
+        network: A function or class that makes the network, in place of the recipe's (`rebnn_search.training.own.own_network`).
+        data: A function that returns the samples, in place of the recipe's dataset (`rebnn_search.training.own.OwnData`).
+        overrides: ``KEY=VALUE``, as ``--set``.
+        trials: How many trials in all.
+        name: The search's; by default the file's and the next free number.
+        storage: Directory or URI where searches are kept.
+        ledger: Database of the Optuna study; None for a journal in the search's folder.
+        tracking_uri: MLflow's; by default ``MLFLOW_TRACKING_URI``, or ``mlflow.db`` in the working directory.
+        address: ``local`` starts a Ray of its own (or uses the one this process has initialised), ``auto`` joins a cluster.
+        resume: Go on with the named, or else the newest unfinished, search of the file; start it if there is none.
+        progress: Print a line for each trial.
+
+    Raises:
+        UserError: For a mistake in file or arguments, as the command's message.
+    """
+    from rich.console import Console
+
+    own = [f"{key}={{name: '{allow(part)}'}}" for key, part in (("network", network), ("data", data)) if part is not None]
+    wanted = [f"trials={trials}"] if trials is not None else []
+    loaded = load_search(space, [*own, *overrides, *wanted])
+    uri = check_uri(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
+    source = Path(space).name
+    found = find_folder(storage, source, name, or_start=resume)
+    folder: SearchFolder = found.folder
+    if found.resumed:
+        loaded = resume_search(folder, loaded, trials)
+    objective = loaded.spec.objective
+    state = SearchState(objective.metric, objective.direction == "minimize", float(loaded.base["epochs"]))
+    observer = PlainProgress(Console(highlight=False), state) if progress else Silent()
+    result = run_search(loaded, folder, source=source, tracking_uri=uri, observer=observer, ledger_url=ledger, address=address)
+    return SearchResult(result, uri)

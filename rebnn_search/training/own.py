@@ -1,0 +1,170 @@
+"""A user's own networks and datasets, named ``module:function`` in a recipe and found again by import in every process.
+
+A recipe may come from anybody, and importing runs code: only what the user has allowed, by ``--allow`` or by passing the function
+itself, is imported. The permission is an environment variable, so that workers inherit it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, get_type_hints
+
+import numpy as np
+import torch
+from torch import nn
+
+from rebnn_search.config import Component, UserError
+from rebnn_search.method.convert import convert
+from rebnn_search.method.layers import binary_layers
+from rebnn_search.method.networks import CONTEXT, NETWORKS
+from rebnn_search.training.data import AUGMENTATIONS, DATASETS, Data, Dataset, from_arrays
+from rebnn_search.training.data._augment import AugmentationOption
+
+ALLOWED = "REBNN_SEARCH_ALLOW"
+"""Environment variable with the allowed names, separated by commas."""
+
+
+def allow(part: str | Callable[..., Any]) -> str:
+    """Let recipes name a function or class, given itself or as ``module:name``. Returns the name.
+
+    Raises:
+        UserError: If other processes could not import it: it is a lambda, local to a function, or defined in the script itself.
+    """
+    name = part if isinstance(part, str) else _name_of(part)
+    _import(name)
+    known = [known for known in os.environ.get(ALLOWED, "").split(",") if known]
+    if name not in known:
+        os.environ[ALLOWED] = ",".join([*known, name])
+    return name
+
+
+def _name_of(part: Callable[..., Any]) -> str:
+    module, name = getattr(part, "__module__", None), getattr(part, "__qualname__", "")
+    if not module or module == "__main__" or not name.isidentifier():
+        raise UserError(
+            f"{name or part!r} of {module}: Ray's workers and a later resume must be able to import it: define it at the top level "
+            "of a module of its own, not in the script that runs the search, in a function, or as a lambda"
+        )
+    return f"{module}:{name}"
+
+
+def _import(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{name}: cannot be imported: {error}") from None
+    if not callable(found):
+        raise UserError(f"{name}: is a {type(found).__name__}, nothing that can be called")
+    return found
+
+
+def _allowed(name: str) -> Any:
+    """What a recipe names, None for a name that is no import path."""
+    if ":" not in name:
+        return None
+    if name not in os.environ.get(ALLOWED, "").split(","):
+        raise UserError(f"{name}: naming code in a recipe runs it; --allow {name} lets this one")
+    return _import(name)
+
+
+def own_network(name: str) -> Any:
+    """The maker of a user's network: as a registered one, and made binary if the user's has no binary layers.
+
+    The function is given those of ``in_channels``, ``num_classes``, ``image_size`` and ``weights`` that it has arguments for; its
+    other arguments are options in the recipe.
+    """
+    make = _allowed(name)
+    return None if make is None else _network_maker(name, make)
+
+
+@functools.cache
+def _network_maker(name: str, make: Callable[..., Any]) -> Any:
+    arguments = inspect.signature(make).parameters
+
+    @functools.wraps(make)
+    def build(**given: Any) -> nn.Module:
+        network = make(**{key: value for key, value in given.items() if key not in CONTEXT or key in arguments})
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"{name} must return a torch.nn.Module, not a {type(network).__name__}")
+        if not binary_layers(network) and not convert(network, weights=given["weights"]):
+            raise ValueError(
+                f"{name}: none of its layers can be made binary: it needs a Conv2d or Linear between first and last"
+            )
+        return network
+
+    return build
+
+
+class OwnData(Dataset):
+    """A user's samples, split as `rebnn_search.training.data.from_arrays` does.
+
+    Args:
+        name: The function's, for messages.
+        load: Returns ``(X, y)``, a mapping with ``X``, ``y`` and optionally ``X_test``, ``y_test``, or a torch map-style dataset of
+            ``(image, label)``.
+        validation, test: Shares of the samples.
+        split_seed: Of the stratified splits.
+        augment: Augmentation of training batches.
+    """
+
+    def __init__(
+        self, name: str, load: Callable[[], Any], validation: float, test: float, split_seed: int, augment: Component[Any]
+    ) -> None:
+        self.name, self.load = name, load
+        self.validation, self.test, self.split_seed, self.augment = validation, test, split_seed, augment
+
+    def open(self) -> Data:
+        """Call the user's function and split what it returns."""
+        arrays = _as_arrays(self.load(), self.name)
+        given = (arrays["X_test"], arrays["y_test"]) if {"X_test", "y_test"} <= arrays.keys() else None
+        return from_arrays(
+            arrays["X"], arrays["y"], validation=self.validation, test=given or self.test, split_seed=self.split_seed,
+            source=self.name, augment=self.augment,
+        )  # fmt: skip
+
+
+def _as_arrays(found: Any, name: str) -> Mapping[str, Any]:
+    if isinstance(found, Mapping) and {"X", "y"} <= found.keys():
+        return found
+    if isinstance(found, tuple) and len(found) == 2:
+        return {"X": found[0], "y": found[1]}
+    if isinstance(found, torch.utils.data.Dataset) and hasattr(found, "__len__"):
+        samples = [found[index] for index in range(len(found))]
+        return {
+            "X": torch.stack([torch.as_tensor(np.asarray(x)) for x, _ in samples]),
+            "y": np.array([int(y) for _, y in samples]),
+        }
+    raise UserError(
+        f"{name}: must return (X, y), a mapping with X and y, or a torch map-style dataset, not a {type(found).__name__}"
+    )
+
+
+def own_data(name: str) -> Any:
+    """The maker of a user's dataset: the function's arguments are options in the recipe, beside those of the split."""
+    load = _allowed(name)
+    return None if load is None else _data_maker(name, load)
+
+
+@functools.cache
+def _data_maker(name: str, load: Callable[..., Any]) -> Any:
+    def build(
+        *, validation: float = 0.2, test: float = 0.2, split_seed: int = 0,
+        augment: AugmentationOption = Component("name", "none", {}, AUGMENTATIONS["none"]), **options: Any,  # noqa: B008 - frozen
+    ) -> Dataset:  # fmt: skip
+        return OwnData(name, functools.partial(load, **options), validation, test, split_seed, augment)
+
+    ours = [p for p in inspect.signature(build).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    theirs = [p.replace(kind=p.KEYWORD_ONLY) for p in inspect.signature(load).parameters.values()]
+    build.__signature__ = inspect.Signature([*ours, *theirs])  # type: ignore[attr-defined]
+    hints = inspect.get_annotations(build, eval_str=True)
+    build.__annotations__ = {key: hint for key, hint in hints.items() if key != "options"} | get_type_hints(load)
+    return build
+
+
+NETWORKS.otherwise = own_network
+DATASETS.otherwise = own_data
