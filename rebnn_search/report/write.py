@@ -10,9 +10,13 @@ from rebnn_search.report import table as paper_table
 from rebnn_search.report.figures import FIGURES, style
 from rebnn_search.report.page import render
 from rebnn_search.report.tracked import TrackedSearch
+from rebnn_search.search.story import with_figures
+from rebnn_search.tracking import NOTE_TAG
 
 FORMATS = ("png", "svg", "pdf")
 PAGE = "report.html"
+DESCRIBED = ("training_loss", "intermediate_values")
+"""Figures on the parent run's page."""
 LOGGED = "report"
 """Folder of the parent run's artifacts."""
 
@@ -53,4 +57,8 @@ def write_report(search: TrackedSearch, out: Path, formats: Sequence[str] = ("pn
 
 def log_report(search: TrackedSearch, out: Path) -> None:
     """Give the parent run what was written."""
-    search.client.log_artifacts(search.parent.info.run_id, str(out), LOGGED)
+    run_id = search.parent.info.run_id
+    search.client.log_artifacts(run_id, str(out), LOGGED)
+    shown = [name for name in DESCRIBED if (out / "figures" / f"{name}.png").exists()]
+    note = search.parent.data.tags.get(NOTE_TAG, "")
+    search.client.set_tag(run_id, NOTE_TAG, with_figures(note, run_id, shown))

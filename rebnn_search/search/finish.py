@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -19,8 +20,9 @@ from rebnn_search.search.ranks import load_trial
 from rebnn_search.search.result import Best, Result, leaderboard
 from rebnn_search.search.spec import Resources, Search
 from rebnn_search.search.storage import SearchFolder, write_atomically, write_bytes_atomically
+from rebnn_search.search.story import story
 from rebnn_search.search.table import markdown
-from rebnn_search.tracking import Runs, Tracker, hide_secrets
+from rebnn_search.tracking import NOTE_TAG, Runs, Tracker, hide_secrets
 from rebnn_search.training import Recipe, Trainer, dump_recipe
 
 RUNS = "runs"
@@ -148,9 +150,10 @@ def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Track
         resolved = yaml.safe_dump(search.dump(), sort_keys=False, allow_unicode=True)
         runs.client.log_text(runs.parent_id, resolved, "search.yaml")
         runs.client.log_dict(runs.parent_id, history, "runs.json")
-        table = markdown(result)
-        runs.client.log_text(runs.parent_id, table, "leaderboard.md")
-        runs.client.set_tag(runs.parent_id, "mlflow.note.content", table)
+        runs.client.log_text(runs.parent_id, markdown(result), "leaderboard.md")
+        # By now every trial has its run; the result was made before that.
+        rows = [replace(row, run_id=runs.children.get(row.number)) for row in result.rows]
+        runs.client.set_tag(runs.parent_id, NOTE_TAG, story(replace(result, rows=rows), runs.experiment_id))
         if result.best is not None:
             runs.client.log_artifact(runs.parent_id, result.best.recipe)
             if folder.model.exists():

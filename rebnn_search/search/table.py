@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rebnn_search.search.estimate import estimate
@@ -74,12 +74,13 @@ def chosen(best: Best) -> str:
     return f"trials {trials}, test Top-1 {top1}, Top-5 {best.test_top5:.2f} %"
 
 
-def markdown(result: Result) -> str:
-    """The leaderboard as a Markdown table, with the chosen trial's test accuracy above it."""
-    lines = []
-    if result.best is not None:
-        lines += [f"Best: {chosen(result.best)}", ""]
+def markdown(result: Result, most: int | None = None, runs: Mapping[int, str] | None = None) -> str:
+    """The leaderboard as a Markdown table, with at most so many rows; trials become links where ``runs`` has their pages."""
     names = headings(result)
-    lines += ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    lines += ["| " + " | ".join(cells(result, rank, group)) + " |" for rank, group in enumerate(result.groups, start=1)]
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    for rank, group in enumerate(result.groups[:most], start=1):
+        texts = cells(result, rank, group)
+        pages = [(f"#{row.number}", (runs or {}).get(row.number)) for row in sorted(group, key=lambda row: row.number)]
+        texts[1] = " ".join(name if page is None else f"[{name}]({page})" for name, page in pages)
+        lines.append("| " + " | ".join(texts) + " |")
     return "\n".join(lines) + "\n"
