@@ -1,0 +1,44 @@
+"""Reads and writes whole files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rebnn_search.config import UserError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that under its name there is the old or the new and nothing between, also after a power cut.
+
+    Raises:
+        UserError: If it cannot be written; the message names it.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder; name a file in it")
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def read_whole(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        UserError: If it cannot be read; the message names it.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None

@@ -1,0 +1,67 @@
+"""What a model file says of itself: enough to build the network again and to feed it as its validation split was fed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from rebnn_search.config import Strict, fail
+from rebnn_search.training import Recipe
+from rebnn_search.training.data import Data, ResidentData
+
+WHITE = {"digits": 16.0}
+"""White in the units of datasets whose bytes are not the usual 0 to 255."""
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class ModelInfo(Strict):
+    """What a trained network was trained as and on.
+
+    Attributes:
+        recipe: The recipe as plain data; its ``network`` alone is needed to build the network.
+        classes: Names of the classes, by logit.
+        channels: Channels of the images.
+        image_size: Side of the (square) images; 1 for the rows of a table, whose features are the channels.
+        mean: Of each channel, in the units of the training data.
+        std: Of each channel, likewise.
+        white: What 255 of an image file is in those units; None where training saw no bytes, and image files mean nothing.
+    """
+
+    recipe: dict[str, Any]
+    classes: Annotated[list[str], Field(min_length=1)]
+    channels: Positive
+    image_size: Positive
+    mean: list[float]
+    std: list[float]
+    white: float | None = 255.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> ModelInfo:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != self.channels:
+                fail("model", (name,), f"needs a value for each of the {self.channels} channels", values)
+        return self
+
+    def normalised(self, raw: Tensor) -> Tensor:
+        """Images (N, C, H, W) in the training data's units, as `rebnn_search.training.data.Data.batches` normalises them."""
+        mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        return (raw.float() - mean) / std
+
+
+def describe(recipe: Recipe | Mapping[str, Any], data: Data) -> ModelInfo:
+    """The info of a network trained by a recipe (or any mapping with its ``network``) on opened data."""
+    plain = recipe.dump() if isinstance(recipe, Recipe) else dict(recipe)
+    dataset = plain.get("data")
+    name = dataset.get("name") if isinstance(dataset, Mapping) else None
+    # What is streamed is read from image files.
+    in_bytes = not isinstance(data, ResidentData) or data.samples("train").images.dtype == torch.uint8
+    return ModelInfo(
+        recipe=plain, classes=data.classes, channels=data.channels, image_size=data.image_size,
+        mean=data.mean.flatten().tolist(), std=data.std.flatten().tolist(),
+        white=WHITE.get(str(name), 255.0) if in_bytes else None,
+    )  # fmt: skip

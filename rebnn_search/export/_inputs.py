@@ -1,0 +1,98 @@
+"""Arrays and image files as images in the units of a model's training data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rebnn_search.config import UserError
+from rebnn_search.export._info import ModelInfo
+from rebnn_search.training.data._images import read_images
+
+ARRAYS = (".npy", ".npz")
+"""Endings of files that hold many images."""
+
+
+def images_of(array: np.ndarray[Any, Any] | Tensor, info: ModelInfo, source: str) -> Tensor:
+    """Check images and shape them (N, C, H, W).
+
+    Raises:
+        UserError: If they are not of the shape that the network was trained on, or hold what is no finite number; the message
+            names the source.
+    """
+    found = array.numpy(force=True) if isinstance(array, Tensor) else np.asarray(array)
+    if found.dtype.kind not in "buif":
+        raise UserError(f"{source}: must hold numbers, not {found.dtype}")
+    size, shape = info.image_size, found.shape
+    if found.ndim == 3 and info.channels == 1:
+        found = found[:, None]
+    elif found.ndim == 2 and size == 1:
+        found = found[:, :, None, None]
+    if found.shape[1:] != (info.channels, size, size):
+        wanted = f"(n, {info.channels}, {size}, {size})"
+        wanted += f" or (n, {info.channels})" if size == 1 else f" or (n, {size}, {size})" if info.channels == 1 else ""
+        raise UserError(f"{source}: has shape {shape}, the model reads {wanted}")
+    images = torch.from_numpy(np.ascontiguousarray(found, dtype=np.float32))
+    bad = ~images.isfinite().flatten(1).all(1)
+    if bad.any():
+        raise UserError(f"{source}: has values that are no finite numbers, first in sample {int(bad.nonzero()[0, 0])}")
+    return images
+
+
+def read_pictures(files: Sequence[Path], info: ModelInfo) -> Tensor:
+    """Decode image files to (N, C, H, W): grey or colour as the network has it, the shorter side scaled, the centre cropped.
+
+    Raises:
+        UserError: If a file is no image, or the network was not trained on what an image file holds; the message names the file.
+    """
+    unfit = None
+    if info.image_size == 1:
+        unfit = f"rows of {info.channels} features"
+    elif info.channels not in (1, 3):
+        unfit = f"arrays of {info.channels} channels"
+    elif info.white is None:
+        unfit = "arrays of real numbers"
+    if unfit is not None:
+        raise UserError(f"{files[0]}: the model was trained on {unfit}, not on image files: give it a .npy or .npz file")
+    images = read_images(files, info.image_size, grayscale=info.channels == 1)
+    white = info.white or 255.0
+    return images if white == 255 else images.float() * (white / 255)
+
+
+def read_array(file: Path, info: ModelInfo) -> Tensor:
+    """Read the images of a ``.npy`` file, or of a ``.npz`` file the array ``X`` or its only one.
+
+    Raises:
+        UserError: If it cannot be read, or as `images_of`.
+    """
+    try:
+        found = np.load(file, allow_pickle=False)
+        if isinstance(found, np.lib.npyio.NpzFile):
+            with found as arrays:
+                if "X" not in arrays.files and len(arrays.files) != 1:
+                    raise UserError(f"{file}: has no array 'X'; it holds {', '.join(arrays.files) or 'none'}")
+                found = arrays["X" if "X" in arrays.files else arrays.files[0]]
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file") from None
+    except Exception as error:  # a damaged archive raises what zipfile, zlib and numpy please
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{file}: is damaged, or no file of plain arrays: {error}") from None
+    return images_of(found, info, str(file))
+
+
+def grouped(files: Iterable[Path], most: int) -> Iterator[list[Path]]:
+    """Split files into runs of at most so many image files, and array files each alone."""
+    group: list[Path] = []
+    for file in files:
+        if group and (len(group) == most or any(path.suffix.lower() in ARRAYS for path in (group[0], file))):
+            yield group
+            group = []
+        group.append(file)
+    if group:
+        yield group

@@ -1,0 +1,103 @@
+"""A model file of any format, ready to classify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rebnn_search.config import UserError
+from rebnn_search.export._files import read_whole
+from rebnn_search.export._info import ModelInfo
+from rebnn_search.export._inputs import ARRAYS, grouped, images_of, read_array, read_pictures
+from rebnn_search.export._onnx import is_onnx, load_onnx
+from rebnn_search.export._packed import is_packed, load_packed
+from rebnn_search.export._torch import is_torch, load_torch
+from rebnn_search.training.checkpoint import MAGIC
+
+Array = np.ndarray[Any, Any]
+BATCH = 256
+
+
+class LoadedModel:
+    """A trained network that classifies images given as its training data was.
+
+    Args:
+        info: What it was trained as and on.
+        compute: From normalised images (N, C, H, W) float32 to logits (N, classes).
+        network: The module behind it, in evaluation mode; None of an ONNX file.
+    """
+
+    def __init__(self, info: ModelInfo, compute: Callable[[Tensor], Tensor], network: nn.Module | None = None) -> None:
+        self.info, self.network = info, network
+        self._compute = compute
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, by column of what `predict_proba` returns."""
+        return self.info.classes
+
+    def logits(self, images: Array | Tensor) -> Tensor:
+        """The logits (n, classes) of images: arguments and errors as `predict_proba`."""
+        return self._logits(images_of(images, self.info, "the images"))
+
+    def predict_proba(self, images: Array | Tensor) -> Array:
+        """The probabilities (n, classes) float32 of images.
+
+        Args:
+            images: (n, channels, height, width), (n, height, width) of one channel or (n, features), in the units of the training
+                data and not normalised.
+
+        Raises:
+            UserError: If they are not of the shape that the network was trained on, or hold what is no finite number.
+        """
+        return self._probabilities(images_of(images, self.info, "the images"))
+
+    def predict_files(self, files: Iterable[Path]) -> Iterator[tuple[str, Array]]:
+        """The name and the probabilities (classes) of each image of the files, in their order.
+
+        Image files are read as those of the validation split, ``.npy`` and ``.npz`` files as `predict_proba`'s arrays, whose images
+        are called ``FILE[index]``.
+
+        Raises:
+            UserError: If a file cannot be read, or holds what the network was not trained on; the message names it.
+        """
+        for group in grouped(files, BATCH):
+            if group[0].suffix.lower() in ARRAYS:
+                raw = read_array(group[0], self.info)
+                names = [f"{group[0]}[{index}]" for index in range(len(raw))]
+            else:
+                raw, names = read_pictures(group, self.info), [str(file) for file in group]
+            yield from zip(names, self._probabilities(raw), strict=True)
+
+    def _probabilities(self, raw: Tensor) -> Array:
+        found: Array = self._logits(raw).softmax(1).numpy()
+        return found
+
+    @torch.no_grad()
+    def _logits(self, raw: Tensor) -> Tensor:
+        parts = [self._compute(self.info.normalised(part)) for part in torch.split(raw, BATCH)]
+        return torch.cat(parts) if parts else torch.empty(0, len(self.classes))
+
+
+def load_model(path: str | Path) -> LoadedModel:
+    """Load a model file of any format: packed, torch or ONNX. Loading runs no code of the file.
+
+    Raises:
+        UserError: If it is missing, cut short, altered, of another version, or no model; the message names it.
+    """
+    path = Path(path)
+    content = read_whole(path)
+    if content.startswith(MAGIC):
+        raise UserError(f"{path}: is a checkpoint of a training, no model: python -m rebnn_search.export makes one of it")
+    if is_packed(content) or is_torch(content):
+        network, info = load_packed(content, path) if is_packed(content) else load_torch(content, path)
+        return LoadedModel(info, network, network)
+    if not is_onnx(content):
+        raise UserError(f"{path}: is damaged, or no model that rebnn_search exported")
+    compute, info = load_onnx(content, path)
+    return LoadedModel(info, compute)

@@ -1,0 +1,91 @@
+"""The ONNX format: a graph from normalised images (batch, C, H, W) to logits (batch, classes), any batch, float32."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rebnn_search.config import UserError
+from rebnn_search.export._files import write_whole
+from rebnn_search.export._header import KEY, Header, read_header
+from rebnn_search.export._info import ModelInfo
+from rebnn_search.export._network import fold, restore
+
+IMAGES, LOGITS = "images", "logits"
+PLACEHOLDER = "0" * 64
+"""Stands where the checksum of the file will: it is that of the file with this in its place."""
+
+
+def export_onnx(network: nn.Module, info: ModelInfo, path: str | Path) -> None:
+    """Write a trained network as an ONNX file.
+
+    Arguments as `rebnn_search.export.export_packed`; its ``metadata_props`` hold the header of a packed file.
+
+    Raises:
+        UserError: If the packages are missing, or as `rebnn_search.export.export_packed`.
+    """
+    _needs("onnx")
+    _needs("onnxscript")
+    state = fold(network)
+    plain = restore(info, state, path)
+    # Of two images: an axis of one would be taken for fixed.
+    example = torch.zeros(2, info.channels, info.image_size, info.image_size)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's, of its own code
+            program = torch.onnx.export(
+                plain, (example,), dynamo=True, dynamic_shapes=({0: torch.export.Dim("batch")},), input_names=[IMAGES],
+                output_names=[LOGITS], external_data=False, verbose=False,
+            )  # fmt: skip
+    except torch.onnx.OnnxExporterError as error:
+        raise UserError(f"{path}: the network cannot be written as ONNX: {str(error).splitlines()[0]}") from None
+    assert program is not None
+    model = program.model_proto
+    model.metadata_props.add(key=KEY, value=Header(info, state.binary).seal(PLACEHOLDER))
+    content = model.SerializeToString()
+    digest = hashlib.sha256(content).hexdigest()
+    write_whole(Path(path), content.replace(PLACEHOLDER.encode(), digest.encode(), 1))
+
+
+def is_onnx(content: bytes) -> bool:
+    """Whether this begins as an ONNX file does, with the version of the format."""
+    return content.startswith(b"\x08")
+
+
+def load_onnx(content: bytes, path: Path) -> tuple[Callable[[Tensor], Tensor], ModelInfo]:
+    """Make a function from normalised images to logits of an ONNX file.
+
+    Raises:
+        UserError: If onnxruntime is missing, or the file cut short, altered, of another version, or no model.
+    """
+    runtime = _needs("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        found = session.get_modelmeta().custom_metadata_map
+    except Exception:  # onnxruntime's errors have no common base
+        raise UserError(f"{path}: is damaged, or no model that rebnn_search exported") from None
+    header, digest = read_header(found, path)
+    if hashlib.sha256(content.replace(digest.encode(), PLACEHOLDER.encode(), 1)).hexdigest() != digest:
+        raise UserError(f"{path}: is damaged: its checksum does not match")
+
+    def logits(images: Tensor) -> Tensor:
+        (found,) = session.run([LOGITS], {IMAGES: images.numpy()})
+        return torch.from_numpy(found)
+
+    return logits, header.info
+
+
+def _needs(package: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ImportError:
+        raise UserError(f"ONNX needs the package {package}: pip install 'rebnn-search[export]'") from None

@@ -1,0 +1,85 @@
+"""The packed format: one safetensors file, one bit for each binary weight.
+
+The tensors are a network's state without its weight binarizers. In place of a binary layer's ``NAME.weight`` stand
+``NAME.weight.bits`` and ``NAME.weight.scale`` (`rebnn_search.export._bits`); the rest is float32. The metadata are one
+`rebnn_search.export._header`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from rebnn_search.config import UserError
+from rebnn_search.export._bits import PARTS, pack, unpack
+from rebnn_search.export._files import write_whole
+from rebnn_search.export._header import KEY, Header, check_digest, read_header
+from rebnn_search.export._info import ModelInfo
+from rebnn_search.export._network import FoldedState, fold, restore
+from rebnn_search.export._sizes import LayerSize, layer_sizes
+
+LENGTH_BYTES = 8
+"""A safetensors file begins with its header's length, little-endian."""
+
+
+def export_packed(network: nn.Module, info: ModelInfo, path: str | Path) -> list[LayerSize]:
+    """Write a trained network as a packed file; the network stays as it is.
+
+    Args:
+        network: Of the class that the info's recipe names, on any device and in any mode.
+        info: From `rebnn_search.export.describe`.
+        path: The file; replaced as a whole if it is there.
+
+    Returns:
+        The sizes of the layers.
+
+    Raises:
+        UserError: If the file cannot be written, or a binary layer's weights are not two numbers a channel.
+    """
+    state = fold(network)
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name in state.binary:
+        try:
+            parts[f"{name}.weight"] = pack(state.tensors[f"{name}.weight"])
+        except ValueError as error:
+            raise UserError(f"layer {name!r} cannot be packed: {error}") from None
+    tensors = {name: tensor for name, tensor in state.tensors.items() if name not in parts}
+    tensors |= {f"{name}.{part}": tensor for name, found in parts.items() for part, tensor in found.items()}
+    header = Header(info, state.binary)
+    write_whole(Path(path), save(tensors, {KEY: header.seal(header.digest(tensors))}))
+    return layer_sizes(state.tensors, parts)
+
+
+def is_packed(content: bytes) -> bool:
+    """Whether this begins as a safetensors file does."""
+    return content[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{"
+
+
+def load_packed(content: bytes, path: Path) -> tuple[nn.Module, ModelInfo]:
+    """Build the network of a packed file, in evaluation mode; its logits are the trained one's to the bit.
+
+    Raises:
+        UserError: If the file is cut short, altered, of another version, or no model; the message names it.
+    """
+    try:
+        tensors, metadata = load(content), _metadata(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: is damaged: {error}") from None
+    header, digest = read_header(metadata, path)
+    check_digest(header, digest, tensors, path)
+    for name, shape in header.binary.items():
+        weight = f"{name}.weight"
+        parts = {part: tensors.pop(f"{weight}.{part}") for part in PARTS if f"{weight}.{part}" in tensors}
+        tensors[weight] = unpack(parts, torch.Size(shape))
+    return restore(header.info, FoldedState(tensors, dict(header.binary)), path), header.info
+
+
+def _metadata(content: bytes) -> Any:
+    end = LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES], "little")
+    return json.loads(content[LENGTH_BYTES:end]).get("__metadata__")
