@@ -15,6 +15,8 @@ from rich.console import Console
 
 from rebnn_search.config import UserError, exit_on_user_error
 from rebnn_search.config.command import python_command
+from rebnn_search.refit import Stopped, finished_search, refit_search
+from rebnn_search.refit._progress import Progress, print_outcome
 from rebnn_search.tracking import check_uri
 
 
@@ -45,10 +47,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         value = getattr(args, option)
         if value is not None and value < 1:
             raise UserError(f"--{option} {value}: must be at least 1")
-    # What is above needs milliseconds, torch seconds.
-    from rebnn_search.refit import Stopped, finished_search, refit_search
-    from rebnn_search.refit._progress import Progress, print_outcome
-
     search = finished_search(args.storage, args.name)
     known = None if "***" in search.tracking_uri else search.tracking_uri
     uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or known or "")

@@ -57,6 +57,10 @@ class Data(ABC):
         """How many samples a split has."""
 
     @abstractmethod
+    def labels(self, split: Split) -> Tensor:
+        """The labels (N,) int64 of a split, in order."""
+
+    @abstractmethod
     def joined(self) -> Data:
         """The same data with the validation samples among those to train on and none left to validate on.
 

@@ -56,6 +56,10 @@ class ResidentData(Data):
         """How many samples a split has; of training, how many an epoch takes."""
         return len(self._splits[split].labels) * (self._repeat if split == "train" else 1)
 
+    def labels(self, split: Split) -> Tensor:
+        """A split's labels."""
+        return self._splits[split].labels
+
     def joined(self) -> Data:
         """Put the validation samples after the training samples."""
         train, validation = self._splits["train"], self._splits["validation"]

@@ -70,6 +70,10 @@ class StreamingData(Data):
         """How many samples a split has."""
         return len(self._splits[split][0])
 
+    def labels(self, split: Split) -> Tensor:
+        """A split's labels."""
+        return self._splits[split][1]
+
     def joined(self) -> Data:
         """Put the validation files after the training files."""
         (files, labels), (more, more_labels) = self._splits["train"], self._splits["validation"]
