@@ -115,7 +115,7 @@ def _run(
     from rebnn_search.terminal.state import SearchState
 
     objective = search.spec.objective
-    state = SearchState(objective.metric, objective.direction == "minimize", float(search.base["epochs"]))
+    state = SearchState(objective.metric, objective.direction == "minimize", float(search.base["epochs"]), budget)
     if args.json or args.quiet:
         progress: Silent | LiveProgress = Silent()
     else:

@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = Path(args.out) if args.out else _free(Path(args.data))
     # What is above needs milliseconds, torch and Ray seconds.
     from rebnn_search.auto._run import NAME, SPACE_FILE, Interrupted, run_auto
+    from rebnn_search.search.budget import Budget
     from rebnn_search.search.spec import Search
     from rebnn_search.terminal import LiveProgress, PlainProgress, Silent
     from rebnn_search.terminal.state import SearchState
@@ -58,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not args.quiet:
             console.print(line, soft_wrap=True, markup=False)
 
-    def observe(search: Search) -> Any:
-        state = SearchState(search.spec.objective.metric, True, float(search.base["epochs"]))
+    def observe(search: Search, budget: Budget) -> Any:
+        state = SearchState(search.spec.objective.metric, True, float(search.base["epochs"]), budget)
         if args.quiet:
             return Silent()
         return LiveProgress(console, state) if console.is_terminal else PlainProgress(console, state)

@@ -23,7 +23,7 @@ SHARING = 1.5
 TRIALS, FEWEST_TRIALS = 10, 3
 """Whole trainings that the search should have room for; pruned trials make many more of them. And that it must have."""
 MOST_TRIALS = 200
-STEPS, FEWEST_STEPS = 2500, 500
+STEPS, FEWEST_STEPS = 1500, 500
 """Optimizer steps that a training should have, and must have."""
 EPOCHS = (6, 60)
 """Of a training, at least and at most: fewer leave a schedule no room, more only overfit."""

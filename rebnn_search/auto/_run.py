@@ -18,7 +18,8 @@ from rebnn_search.config import UserError
 from rebnn_search.export import export_packed, find_trained
 from rebnn_search.export._files import read_whole, write_whole
 from rebnn_search.refit import Outcome, SeedScore, Stopped, finished_search, refit_search
-from rebnn_search.search.budget import CLOSING_SECONDS, Budget
+from rebnn_search.refit._progress import ended
+from rebnn_search.search.budget import Budget
 from rebnn_search.search.conductor import Observer
 from rebnn_search.search.engine import run_search
 from rebnn_search.search.reports import TrackedReport, read_reports
@@ -33,6 +34,8 @@ NAME = "auto-1"
 """Of the search in ``OUT/results``."""
 LAST_SECONDS = 2.0
 """Kept for writing the model and the process's end."""
+SUM_UP_SECONDS = 2.0
+"""Kept for summing up a refit that was ended."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def run_auto(
     tracking_uri: str,
     begun: float,
     say: Callable[[str], None],
-    observe: Callable[[Search], Any],
+    observe: Callable[[Search, Budget], Any],
     on_start: Callable[[Callable[[], None]], None],
 ) -> AutoResult:
     """Train a model on data within a time.
@@ -90,7 +93,7 @@ def run_auto(
         tracking_uri: As `rebnn_search.tracking.check_uri` returned it.
         begun: When the time began, by `time.monotonic`.
         say: Told a line at a time.
-        observe: Makes of the search a context manager that is its observer.
+        observe: Makes of the search and its time a context manager that is its observer.
         on_start: As of `rebnn_search.search.engine.run_search`.
 
     Raises:
@@ -176,13 +179,13 @@ def _search(
     budget: Budget,
     seconds: float,
     tracking_uri: str,
-    observe: Callable[[Search], Any],
+    observe: Callable[[Search, Budget], Any],
     on_start: Callable[[Callable[[], None]], None],
 ) -> int:
     """Search within the budget. Returns the number of trials."""
     search = load_search(out / SPACE_FILE)
     try:
-        with observe(search) as observer:
+        with observe(search, budget) as observer:
             watched: Observer = observer
             result = run_search(
                 search, folder, source=SPACE_FILE, tracking_uri=tracking_uri, observer=watched, budget=budget, on_start=on_start
@@ -205,31 +208,34 @@ def _search(
 
 
 class _Watch:
-    """Ends a refit when the time is over."""
+    """Ends a refit when the time is over, or a further seed would not be done by then."""
 
     def __init__(self, deadline: float, say: Callable[[str], None]) -> None:
         self._deadline, self._say = deadline, say
+        self._began = self._longest = 0.0
         self.done: list[SeedScore] = []
 
     def started(self, seed: int) -> None:
-        """Say so."""
-        self._say(f"last training, seed {seed}, on training and validation split")
+        """Take the time."""
+        self._began = time.monotonic()
 
     def reported(self, seed: int, report: TrackedReport, reports: int) -> bool:
         """End it in time, unless it is all but done."""
-        return time.monotonic() > self._deadline and not report.final
+        return not report.final and max(time.monotonic(), self._began + self._longest) > self._deadline
 
     def finished(self, score: SeedScore) -> None:
-        """Keep it."""
-        self.done.append(score)
+        """Keep it, and say so."""
+        if score not in self.done:
+            self._longest = max(self._longest, time.monotonic() - self._began)
+            self.done.append(score)
+            self._say(f"trained on training and validation split, seed {score.seed}: {ended(score)}")
 
 
 def _refit(out: Path, plan: Plan, seeds: int, deadline: float, tracking_uri: str, say: Callable[[str], None]) -> Outcome | None:
     """Train for as many seeds as there is time for; None if there is none for one."""
     found = finished_search(str(out / "results"), NAME)
-    each = max(plan.refit_seconds, _measured(out, found.number, plan))
-    possible = min(seeds, int((deadline - time.monotonic() - CLOSING_SECONDS / 2) / each))
-    if possible < 1:
+    deadline -= SUM_UP_SECONDS
+    if time.monotonic() + max(plan.refit_seconds, _measured(out, found.number, plan)) > deadline:
         return None
     watch = _Watch(deadline, say)
 
@@ -237,10 +243,9 @@ def _refit(out: Path, plan: Plan, seeds: int, deadline: float, tracking_uri: str
         return refit_search(found, seeds=count, tracking_uri=tracking_uri, observer=watch)
 
     try:
-        return call(possible)
+        return call(seeds)
     except Stopped:
-        done = len(watch.done)
-        return call(done) if done else None
+        return call(len(watch.done)) if watch.done else None
 
 
 def _measured(out: Path, number: int, plan: Plan) -> float:
