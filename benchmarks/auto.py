@@ -2,9 +2,9 @@
 
     python benchmarks/auto.py --time 3m
 
-Writes the digits as PNG files in class folders and the breast-cancer data as a CSV file, runs auto on each as a user would, classifies
-the test split with `rebnn_search.predict` and the exported model, and fits scikit-learn's LogisticRegression (standardised features) on
-the same training and validation samples.
+Writes the digits as PNG files in class folders and the breast-cancer data as a CSV file, runs auto on each as a user would,
+classifies the test split with `rebnn_search.predict` and the exported model, and fits scikit-learn's LogisticRegression
+(standardised features) on the same training and validation samples.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from rebnn_search.training.data import ResidentData
 
 
 def write_digits(folder: Path) -> Path:
+    """Write the digits as grey PNG files in class folders."""
     bunch, root = load_digits(), folder / "digits"
     for index, (image, target) in enumerate(zip(bunch.images, bunch.target, strict=True)):
         (root / str(target)).mkdir(parents=True, exist_ok=True)
@@ -38,6 +39,7 @@ def write_digits(folder: Path) -> Path:
 
 
 def write_breast_cancer(folder: Path) -> Path:
+    """Write the breast-cancer data as a CSV file."""
     bunch, path = load_breast_cancer(), folder / "breast_cancer.csv"
     rows = [[*map(float, row), bunch.target_names[label]] for row, label in zip(bunch.data, bunch.target, strict=True)]
     write_csv(path, [*bunch.feature_names, "diagnosis"], rows)
@@ -45,15 +47,18 @@ def write_breast_cancer(folder: Path) -> Path:
 
 
 def write_csv(path: Path, names: list[str], rows: list[list[Any]]) -> None:
+    """Write a header and rows."""
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([names, *rows])
 
 
 def command(folder: Path, *words: str) -> str:
+    """Run a command of the program; return what it printed."""
     return subprocess.run([sys.executable, "-m", *words], cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def split(data: ResidentData, *names: str) -> tuple[np.ndarray, np.ndarray]:
+    """Features (n, d) and labels (n,) of some splits, one after another."""
     parts = [data.samples(name) for name in names]  # type: ignore[arg-type]
     images = np.concatenate([part.images.flatten(1).numpy() for part in parts])
     return images, np.concatenate([part.labels.numpy() for part in parts])
@@ -69,6 +74,7 @@ def test_files(folder: Path, data: ResidentData, recipe: Any) -> list[str]:
 
 
 def measure(folder: Path, write: Callable[[Path], Path], limit: str, *options: str) -> dict[str, Any]:
+    """Run auto on what a function writes, and compare."""
     source = write(folder)
     begun = time.monotonic()
     print(command(folder, "rebnn_search.auto", str(source), "--time", limit, "--out", f"out-{source.stem}", *options))
@@ -94,6 +100,7 @@ def measure(folder: Path, write: Callable[[Path], Path], limit: str, *options: s
 
 
 def main() -> None:
+    """Measure both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--time", default="3m", help="for each of the two (default: %(default)s)")
     args = parser.parse_args()
