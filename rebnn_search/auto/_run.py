@@ -32,8 +32,8 @@ from rebnn_search.training.data._base import SPLITS
 SPACE_FILE, RECIPE_FILE, MODEL_FILE, RESULT_FILE = "auto.yaml", "recipe.yaml", "model.safetensors", "auto.json"
 NAME = "auto-1"
 """Of the search in ``OUT/results``."""
-LAST_SECONDS = 2.0
-"""Kept for writing the model and the process's end."""
+LAST_SECONDS, LAST_SHARE = 3.0, 0.02
+"""Kept for writing the model and for the process's start and end, and a share of the time in which it may be held up."""
 SUM_UP_SECONDS = 2.0
 """Kept for summing up a refit that was ended."""
 
@@ -112,7 +112,7 @@ def run_auto(
         say(line)
     write_files(out, path, plan)
     say(f"written: {out / RECIPE_FILE}, {out / SPACE_FILE}")
-    deadline = begun + seconds - LAST_SECONDS
+    deadline = begun + (1 - LAST_SHARE) * seconds - LAST_SECONDS
     folder = SearchFolder(out / "results" / NAME)
     folder.path.parent.mkdir(parents=True, exist_ok=True)
     reserved = plan.seeds * plan.refit_seconds + 5.0

@@ -26,13 +26,13 @@ space:
   optimizer.lr: {log_uniform: [5e-3, 5e-2]}
   gamma.strategy: {choice: [flip_ratio, max_gradient]}
 pruner: none
-trials: 4000
+trials: 2
 """
 
 
 @dataclass
 class Finished:
-    """A directory with a search that a time budget ended, and the commands run in it as a user would."""
+    """A directory with a finished search, and the command run in it as a user would."""
 
     path: Path
     name: str = "mine"
@@ -67,18 +67,38 @@ ENV = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
 
 
 @pytest.fixture(scope="session")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The directory of a search that its time budget ended, and what it printed."""
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a finished search."""
     path = tmp_path_factory.mktemp("searched")
+    write_files(path)
+    done = search(path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return path
+
+
+def write_files(path: Path) -> None:
     (path / "tiny.yaml").write_text(RECIPE, encoding="utf-8")
     (path / "tiny_space.yaml").write_text(SPACE, encoding="utf-8")
-    command = [sys.executable, "-m", "rebnn_search.run", "tiny_space.yaml", "--name", "mine", "--time-budget", "30s"]
-    done = subprocess.run(command, cwd=path, capture_output=True, text=True, timeout=200, env=ENV, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return path, done.stdout
+
+
+def search(path: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rebnn_search.run", "tiny_space.yaml", "--name", "mine", *args]
+    return subprocess.run(command, cwd=path, capture_output=True, text=True, timeout=280, env=ENV, check=False)
 
 
 @pytest.fixture
-def finished(searched: tuple[Path, str], tmp_path: Path) -> Finished:
-    shutil.copytree(searched[0], tmp_path / "work", ignore=shutil.ignore_patterns("ray"))
+def run_search() -> Any:
+    """Runs the search command in a directory, which gets its files first."""
+
+    def run(path: Path, *args: str) -> subprocess.CompletedProcess[str]:
+        path.mkdir(exist_ok=True)
+        write_files(path)
+        return search(path, *args)
+
+    return run
+
+
+@pytest.fixture
+def finished(searched: Path, tmp_path: Path) -> Finished:
+    shutil.copytree(searched, tmp_path / "work", ignore=shutil.ignore_patterns("ray"))
     return Finished(tmp_path / "work")
