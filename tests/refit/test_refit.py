@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
+from rich.console import Console
 from scipy import stats
 
 from rebnn_search.config import UserError
@@ -46,6 +47,11 @@ def network(finished: Any, seed: int) -> dict[str, torch.Tensor]:
     assert found is not None
     tensors: dict[str, torch.Tensor] = found[1]["trainer"]["network"]
     return tensors
+
+
+def again(finished: Any, **options: Any) -> Outcome:
+    given = {"tracking_uri": finished.uri, "observer": Progress(Console(), True), **options}
+    return refit_search(finished.search(), **given)
 
 
 def test_a_refit_from_beginning_to_end(finished: Any) -> None:
@@ -90,12 +96,12 @@ def test_a_refit_from_beginning_to_end(finished: Any) -> None:
     assert parent.data.metrics["refit/test_top1"] == pytest.approx(np.mean(scores))
 
     before = {path: path.stat().st_mtime_ns for path in finished.refit.rglob("*.pt")}
-    assert finished.json("--seeds", "3") == result
+    assert again(finished, seeds=3).dump() == result
     assert {path: path.stat().st_mtime_ns for path in finished.refit.rglob("*.pt")} == before
     assert {seed: run.info.run_id for seed, run in children(finished).items()} == {s: r.info.run_id for s, r in runs.items()}
     assert points_once(finished)
-    done = finished.run("--epochs", "3", code=2)
-    assert "holds trainings of another recipe (epochs changed)" in done.stderr
+    with pytest.raises(UserError, match=r"holds trainings of another recipe \(epochs changed\)"):
+        again(finished, seeds=1, epochs=3)
 
 
 def test_killed_again_and_again_it_ends_as_if_never(finished: Any, tmp_path: Path) -> None:
@@ -128,14 +134,8 @@ def test_killed_again_and_again_it_ends_as_if_never(finished: Any, tmp_path: Pat
 
 
 def test_a_registered_model_is_one_version_and_predicts(finished: Any) -> None:
-    def again() -> Outcome:
-        return refit_search(
-            finished.search(), seeds=1, epochs=1, tracking_uri=finished.uri, observer=Progress(None, True),  # type: ignore[arg-type]
-            registered="digits",
-        )  # fmt: skip
-
-    first = again()
-    assert (first.version, again().version) == ("1", "1")
+    first, second = (again(finished, seeds=1, epochs=1, registered="digits") for _ in range(2))
+    assert (first.version, second.version) == ("1", "1")
     assert points_once(finished)
     mlflow.set_tracking_uri(finished.uri)
     model = mlflow.pyfunc.load_model("models:/digits/1")
@@ -151,26 +151,21 @@ def test_stopped_it_leaves_a_checkpoint_and_goes_on(finished: Any) -> None:
             return bool(report.step == 2)
 
     with pytest.raises(Stopped):
-        refit_search(finished.search(), seeds=1, epochs=1, tracking_uri=finished.uri, observer=Impatient(None, True))  # type: ignore[arg-type]
+        again(finished, seeds=1, epochs=1, observer=Impatient(Console(), True))
     assert children(finished)[0].data.tags["state"] == "INTERRUPTED"
     found = CheckpointDirectory(finished.refit / "seed-0" / "checkpoints").latest()
     assert found is not None
     assert found[0] == 2
-    outcome = refit_search(finished.search(), seeds=1, epochs=1, tracking_uri=finished.uri, observer=Progress(None, True))  # type: ignore[arg-type]
+    outcome = again(finished, seeds=1, epochs=1)
     assert outcome.median is not None
     assert children(finished)[0].data.tags["state"] == "COMPLETE"
 
 
 def test_what_cannot_be_refitted_is_said(finished: Any, tmp_path: Path) -> None:
-    def refit(**options: Any) -> None:
-        refit_search(
-            finished.search(), **{"seeds": 1, "tracking_uri": finished.uri, "observer": Progress(None, True), **options}
-        )  # type: ignore[arg-type]
-
     with pytest.raises(UserError, match="does not hold the search's run"):
-        refit(tracking_uri=f"sqlite:///{tmp_path}/other.db")
+        again(finished, seeds=1, tracking_uri=f"sqlite:///{tmp_path}/other.db")
     with DriverLock(finished.search().folder), pytest.raises(UserError, match="is being driven by process"):
-        refit()
+        again(finished, seeds=1)
     (finished.search().folder.result_file).unlink()
     with pytest.raises(UserError, match="is not finished"):
         finished.search()

@@ -125,7 +125,8 @@ def numbers(table: Table, features: Sequence[str], source: str) -> Array:
     out = np.empty((len(table.rows), len(columns)), dtype=np.float32)
     for index, row in enumerate(table.rows):
         try:
-            out[index] = [float(row[column]) for column in columns]
+            with np.errstate(over="ignore"):  # infinite then, which is said below
+                out[index] = [float(row[column]) for column in columns]
         except ValueError:
             raise _not_a_number(table, index, features, source) from None
     bad = np.flatnonzero(~np.isfinite(out).all(1))
