@@ -30,6 +30,8 @@ EPOCHS = (6, 60)
 TABLE_EPOCHS = 30
 """Of a table's training: each is several passes over the rows."""
 PROBE_STEPS = 5
+GPU_TRIALS = 4
+"""Trials that share a GPU: each of these small networks leaves most of one idle."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Plan:
         """The search as a file holds it."""
         resources: dict[str, Any] = {"cpus_per_worker": 1}
         if torch.cuda.is_available():
-            resources["gpus_per_worker"] = 1 / min(4, os.cpu_count() or 1)
+            resources["gpus_per_worker"] = 1 / GPU_TRIALS
         return {
             "recipe": recipe_file,
             "space": self.space,
@@ -91,11 +93,30 @@ class Plan:
         }
 
 
-def plan_for(look: Look, seconds: float, seeds: int, begun: float) -> Plan:
+@dataclass(frozen=True)
+class Opened:
+    """Data opened for images of a size, and the seconds that took."""
+
+    data: Data
+    image_size: int
+    seconds: float
+
+
+def open_smallest(look: Look) -> Opened:
+    """Open the data as the smallest network reads them.
+
+    Raises:
+        UserError: If they cannot be read, or are unfit.
+    """
+    return _open(look, next(_ladder(look))[1])
+
+
+def plan_for(look: Look, opened: Opened, seconds: float, seeds: int, begun: float) -> Plan:
     """Measure networks of rising size and plan with the largest that has time for enough epochs.
 
     Args:
         look: At the data.
+        opened: From `open_smallest`.
         seconds: For everything.
         seeds: Last trainings wanted.
         begun: When the time began, by `time.monotonic`.
@@ -104,14 +125,12 @@ def plan_for(look: Look, seconds: float, seeds: int, begun: float) -> Plan:
         UserError: If the time is too short for the smallest network, saying which would do; or the data are unfit.
     """
     best: tuple[Rung, int, int, int] | None = None
-    first, opened, slots = None, {}, _slots()
+    first, slots = None, _slots()
     for network, size in _ladder(look):
-        if size not in opened:
-            start = time.monotonic()
-            opened = {size: (_open(look, size), time.monotonic() - start)}
-        data, open_seconds = opened[size]
-        steps = _steps(data)
-        rung = _measure(look, network, size, data, open_seconds)
+        if size != opened.image_size:
+            opened = _open(look, size)
+        data, steps = opened.data, _steps(opened.data)
+        rung = _measure(look, network, opened)
         if first is None:
             first = (rung, data)
         left = seconds - (time.monotonic() - begun) - SEARCH_OVERHEAD - REFIT_OVERHEAD
@@ -142,7 +161,9 @@ def plan_for(look: Look, seconds: float, seeds: int, begun: float) -> Plan:
 
 
 def _slots() -> int:
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    """Trials at a time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, GPU_TRIALS) if torch.cuda.is_available() else cores
 
 
 def _cost(rung: Rung, data: Data, epochs: int, trials: int, seeds: int, slots: int) -> float:
@@ -186,11 +207,15 @@ def _repeat(look: Look, count: int) -> int:
     return max(1, min(20, round(STEPS / TABLE_EPOCHS / max(1, count // (32 if count < 1000 else 64)))))
 
 
-def _open(look: Look, size: int) -> Data:
+def _open(look: Look, size: int) -> Opened:
+    start = time.monotonic()
     if look.data["name"] == "image_folder":
-        return look.open(image_size=size, augment=_augment(size))
-    data = look.open()
-    return look.open(repeat=repeat) if (repeat := _repeat(look, len(data.labels("train")))) > 1 else data
+        data = look.open(image_size=size, augment=_augment(size))
+    else:
+        data = look.open()
+        if (repeat := _repeat(look, len(data.labels("train")))) > 1:
+            data = look.open(repeat=repeat)
+    return Opened(data, size, time.monotonic() - start)
 
 
 def _augment(size: int) -> Any:
@@ -214,9 +239,9 @@ def _ladder(look: Look) -> Iterator[tuple[dict[str, Any], int]]:
             yield {"name": "digits_resnet", "width": width, "depth": depth}, size
 
 
-def _measure(look: Look, network: dict[str, Any], size: int, data: Data, open_seconds: float) -> Rung:
+def _measure(look: Look, network: dict[str, Any], opened: Opened) -> Rung:
     """Train a few steps, validate, and say what an epoch costs."""
-    steps = _steps(data)
+    data, size, steps = opened.data, opened.image_size, _steps(opened.data)
     recipe = _recipe(look, network, size, data, epochs=2) | {"reports_per_epoch": max(1, steps // PROBE_STEPS)}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -231,7 +256,7 @@ def _measure(look: Look, network: dict[str, Any], size: int, data: Data, open_se
         torch.set_num_threads(threads)
     training = report.metrics["train/images_per_second"]
     probe = -(-steps // recipe["reports_per_epoch"]) * recipe["batch_size"] / training
-    return Rung(network, size, steps * recipe["batch_size"] / training + max(0.0, wall - probe), open_seconds)
+    return Rung(network, size, steps * recipe["batch_size"] / training + max(0.0, wall - probe), opened.seconds)
 
 
 def _recipe(look: Look, network: dict[str, Any], size: int, data: Data, epochs: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 import yaml
 
 from rebnn_search.auto._look import look_at
-from rebnn_search.auto._plan import Plan, plan_for
+from rebnn_search.auto._plan import Plan, open_smallest, plan_for
 from rebnn_search.config import UserError
 from rebnn_search.export import export_packed, find_trained
 from rebnn_search.export._files import read_whole, write_whole
@@ -103,11 +104,11 @@ def run_auto(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: already holds something: choose another folder")
     look = look_at(path, label)
-    data = look.open(**({"image_size": min(look.side, 16)} if look.data["name"] == "image_folder" else {}))
-    majority = majority_guess(data)
-    for line in [*look.notes, describe_classes(data)]:
+    opened = open_smallest(look)
+    majority = majority_guess(opened.data)
+    for line in [*look.notes, describe_classes(opened.data)]:
         say(f"data: {line}")
-    plan = plan_for(look, seconds, seeds, begun)
+    plan = plan_for(look, opened, seconds, seeds, begun)
     for line in plan.reasons:
         say(line)
     write_files(out, path, plan)
@@ -184,6 +185,7 @@ def _search(
 ) -> int:
     """Search within the budget. Returns the number of trials."""
     search = load_search(out / SPACE_FILE)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with observe(search, budget) as observer:
             watched: Observer = observer
@@ -198,6 +200,9 @@ def _search(
         raise UserError(
             f"--time {seconds:.0f}s: was over before any trial was trained to its end: --time {10 * -(-needed // 10):.0f}s would do"
         ) from error
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)  # those of the search would only stop the search
     if result.interrupted:
         raise Interrupted
     if result.best is None:

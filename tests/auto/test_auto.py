@@ -199,16 +199,17 @@ def test_more_time_never_plans_for_less(tmp_path: Path, monkeypatch: pytest.Monk
 
     measured = {32: 0.1, 64: 0.15, 128: 0.3}
 
-    def measure(look: Any, network: Any, size: int, data: Any, open_seconds: float) -> Any:
-        return _plan.Rung(network, size, measured[network["width"]], 0.1)
+    def measure(look: Any, network: Any, opened: Any) -> Any:
+        return _plan.Rung(network, opened.image_size, measured[network["width"]], 0.1)
 
     monkeypatch.setattr(_plan, "_measure", measure)
     monkeypatch.setattr(_plan.time, "monotonic", lambda: 0.0)
     look = look_at(write_table(tmp_path / "flowers.csv"), "kind")
+    opened = _plan.open_smallest(look)
     with pytest.raises(UserError, match=r"--time (\d+)s would do") as error:
-        plan_for(look, 25.0, 3, 0.0)
+        plan_for(look, opened, 25.0, 3, 0.0)
     enough = float(re.findall(r"--time (\d+)s would do", str(error.value))[0])
-    plans = [plan_for(look, seconds, 3, 0.0) for seconds in (enough, 60.0, 180.0, 1800.0)]
+    plans = [plan_for(look, opened, seconds, 3, 0.0) for seconds in (enough, 60.0, 180.0, 1800.0)]
     assert [plan.recipe["network"]["width"] for plan in plans] == sorted(plan.recipe["network"]["width"] for plan in plans)
     assert plans[-1].recipe["network"]["width"] == 128
     for plan, seconds in zip(plans, (enough, 60.0, 180.0, 1800.0), strict=True):
