@@ -127,7 +127,8 @@ def run_auto(
         assert top1 is not None
         score, half_width, done = top1.mean, top1.half_width, top1.n
     else:
-        say("no time was left for a last training: the model is the search's chosen trial")
+        why = "no time was left for a last training" if outcome is None else "every last training diverged"
+        say(f"{why}: the model is the search's chosen trial")
         trained = find_trained(str(folder.path))
         export_packed(trained.network, trained.info, model)
         chosen = json.loads(folder.result_file.read_text(encoding="utf-8"))["best"]
