@@ -15,7 +15,9 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(prog="python -m rebnn_search.predict", description="Classify images with an exported model.")
     p.add_argument("model", metavar="MODEL", help="a file that rebnn_search.export wrote, of any format")
-    p.add_argument("images", metavar="IMAGES", nargs="+", help="image files; .npy and .npz hold many images or a table's rows")
+    p.add_argument(
+        "images", metavar="IMAGES", nargs="+", help="image files; .npy and .npz hold many images or a table's rows, .csv rows"
+    )
     p.add_argument("--top", type=int, default=1, metavar="K", help="name the K likeliest classes (default: %(default)s)")
     p.add_argument("--json", action="store_true", help="print one JSON list instead of a line for each image")
     return p

@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -17,9 +18,11 @@ from rich.console import Console
 
 from rebnn_search.config import UserError, exit_on_user_error
 from rebnn_search.config.command import python_command
+from rebnn_search.config.duration import parse_duration
 from rebnn_search.tracking import check_uri, default_uri, hide_secrets
 
 if TYPE_CHECKING:
+    from rebnn_search.search.budget import Budget
     from rebnn_search.search.spec import Search
     from rebnn_search.search.storage import SearchFolder
 
@@ -35,6 +38,11 @@ def parser() -> argparse.ArgumentParser:
         help="change a value of the search file (trials=10) or of its recipe (epochs=2); may be repeated",
     )  # fmt: skip
     p.add_argument("--trials", type=int, metavar="N", help="how many trials in all, finished ones included")
+    p.add_argument(
+        "--time-budget",
+        metavar="TIME",
+        help="end after so long (90s, 30m, 2h) with the trials there are; counts anew on --resume",
+    )
     p.add_argument("--name", help="name of the search; by default the file's and the next free number")
     p.add_argument(
         "--storage", metavar="DIR|URI", default="results",
@@ -65,7 +73,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. Returns 0, or 130 if the search was interrupted."""
+    begun = time.monotonic()
     args = parser().parse_args(argv)
+    seconds = None if args.time_budget is None else parse_duration(args.time_budget, "--time-budget")
     if args.trials is not None and args.trials < 1:
         raise UserError(f"--trials {args.trials}: a search needs at least one trial")
     uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
@@ -93,16 +103,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print_preview(console, search, folder.name)
         return 0
-    return _run(args, console, search, folder, source, uri)
+    from rebnn_search.search.budget import Budget
+
+    budget = None if seconds is None else Budget(seconds, begun)
+    return _run(args, console, search, folder, source, uri, budget)
 
 
-def _run(args: argparse.Namespace, console: Console, search: Search, folder: SearchFolder, source: str, uri: str) -> int:
+def _run(
+    args: argparse.Namespace,
+    console: Console,
+    search: Search,
+    folder: SearchFolder,
+    source: str,
+    uri: str,
+    budget: Budget | None,
+) -> int:
     from rebnn_search.search.engine import run_search
     from rebnn_search.terminal import LiveProgress, PlainProgress, Silent, print_result
     from rebnn_search.terminal.state import SearchState
 
     objective = search.spec.objective
-    state = SearchState(objective.metric, objective.direction == "minimize", float(search.base["epochs"]))
+    state = SearchState(objective.metric, objective.direction == "minimize", float(search.base["epochs"]), budget)
     if args.json or args.quiet:
         progress: Silent | LiveProgress = Silent()
     else:
@@ -111,7 +132,7 @@ def _run(args: argparse.Namespace, console: Console, search: Search, folder: Sea
     with progress:
         result = run_search(
             search, folder, source=source, tracking_uri=uri, observer=progress, ledger_url=args.ledger, address=args.address,
-            on_start=_on_signals,
+            budget=budget, on_start=_on_signals,
         )  # fmt: skip
     report = None if result.interrupted or args.no_report else _report(folder, uri, console)
     if args.json:

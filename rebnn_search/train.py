@@ -194,7 +194,9 @@ class _Run:
             raise _Stopped
 
     def _say(self, report: Report, when: str, whole_epoch: bool) -> None:
-        result = f"val loss {report.metrics['val/loss']:.4f}  Top-1 {report.metrics['val/top1']:.2f} %"
+        result = f"train loss {report.metrics['train/loss']:.4f}"
+        if "val/loss" in report.metrics:
+            result = f"val loss {report.metrics['val/loss']:.4f}  Top-1 {report.metrics['val/top1']:.2f} %"
         if self._progress.tasks:
             self._progress.update(self._progress.tasks[0].id, description=f"{when}  {result}")
         if whole_epoch and not self._quiet and not self._console.is_terminal:
@@ -214,12 +216,14 @@ def _signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
 def _table(reports: Sequence[Report]) -> Table:
     """The reports at epochs' ends."""
     table = Table(box=None, padding=(0, 1))
-    for name, _, _ in COLUMNS:
+    # Reports hold nothing of a validation split where all was trained on.
+    columns = [column for column in COLUMNS if column[1] is None or not reports or column[1] in reports[-1].metrics]
+    for name, _, _ in columns:
         table.add_column(name, justify="right")
     epochs = [report for report in reports if report.epoch == int(report.epoch)]
     every = -(-len(epochs) // TABLE_ROWS) or 1
     for report in reversed(epochs[::-1][::every]):
-        table.add_row(*(format(report.metrics[key] if key else report.epoch, form) for _, key, form in COLUMNS))
+        table.add_row(*(format(report.metrics[key] if key else report.epoch, form) for _, key, form in columns))
     return table
 
 

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from rebnn_search.config import UserError
 from rebnn_search.export._info import ModelInfo
+from rebnn_search.training.data._csv import numbers, read_table
 from rebnn_search.training.data._images import read_images
 
-ARRAYS = (".npy", ".npz")
+TABLE = ".csv"
+ARRAYS = (".npy", ".npz", TABLE)
 """Endings of files that hold many images."""
 
 
@@ -65,11 +67,13 @@ def read_pictures(files: Sequence[Path], info: ModelInfo) -> Tensor:
 
 
 def read_array(file: Path, info: ModelInfo) -> Tensor:
-    """Read the images of a ``.npy`` file, or of a ``.npz`` file the array ``X`` or its only one.
+    """Read the images of a ``.npy`` file, of a ``.npz`` file the array ``X`` or its only one, or the rows of a table.
 
     Raises:
         UserError: If it cannot be read, or as `images_of`.
     """
+    if file.suffix.lower() == TABLE:
+        return images_of(_rows(file, info), info, str(file))
     try:
         found = np.load(file, allow_pickle=False)
         if isinstance(found, np.lib.npyio.NpzFile):
@@ -84,6 +88,16 @@ def read_array(file: Path, info: ModelInfo) -> Tensor:
             raise
         raise UserError(f"{file}: is damaged, or no file of plain arrays: {error}") from None
     return images_of(found, info, str(file))
+
+
+def _rows(file: Path, info: ModelInfo) -> np.ndarray[Any, Any]:
+    """A CSV file's columns that the network was trained on, found by name; without names, all but that of the labels."""
+    trained = info.recipe.get("data", {})
+    if trained.get("name") != "csv":
+        raise UserError(f"{file}: the model was not trained on a CSV file, whose columns it would know")
+    table = read_table(file, str(file))
+    features = trained.get("features") or [name for name in table.names if name != trained.get("label")]
+    return numbers(table, features, str(file))
 
 
 def grouped(files: Iterable[Path], most: int) -> Iterator[list[Path]]:

@@ -114,4 +114,4 @@ class StopWhenAsked(_Stateless, Stopper):
 
     def stop_all(self) -> bool:
         """Whether everything shall end."""
-        return self._conductor.stopping
+        return self._conductor.ending

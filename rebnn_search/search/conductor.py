@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from optuna.trial import TrialState
 
+from rebnn_search.search.budget import Budget
 from rebnn_search.search.ledger import SUMMARY, Ledger, prune_reason
 from rebnn_search.search.reconcile import end_metrics, end_tags, log_latent_weights, start_tags
 from rebnn_search.search.reports import TrackedReport
@@ -58,10 +59,18 @@ class Conductor:
         tracker: Its tracking.
         observer: Who watches.
         target: How many trials the search shall have in all.
+        budget: The time this run may take; None for any.
     """
 
     def __init__(
-        self, search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tracker, observer: Observer, target: int
+        self,
+        search: Search,
+        folder: SearchFolder,
+        ledger: Ledger,
+        tracker: Tracker,
+        observer: Observer,
+        target: int,
+        budget: Budget | None = None,
     ) -> None:
         self._search = search
         self._folder = folder
@@ -69,6 +78,7 @@ class Conductor:
         self._tracker = tracker
         self._observer = observer
         self._target = target
+        self._budget = budget
         self._todo = deque(ledger.unfinished())
         self._live: dict[int, Params] = {}
         self._failures: Counter[int] = Counter()
@@ -86,12 +96,19 @@ class Conductor:
     @property
     def exhausted(self) -> bool:
         """Whether no trial is left to hand out now; one that Tune holds may yet come back."""
-        return self.stopping or (not self._todo and self._ledger.asked >= self._target)
+        return self.ending or (not self._todo and self._ledger.asked >= self._target)
+
+    @property
+    def ending(self) -> bool:
+        """Whether running trials shall end at their next report: the user wants it, or the time is over."""
+        return self.stopping or (self._budget is not None and self._budget.over)
 
     def next_trial(self) -> dict[str, Any]:
         """Hand out a trial: the configuration for its trainable. Not to be asked for once exhausted."""
         number, params = self._todo.popleft() if self._todo else self._ledger.ask()
         self._live[number] = params
+        if self._budget is not None:
+            self._budget.started(number)
         name = self._search.name_of(number, params)
         self._tracker.start(number, name, params, start_tags(self._search, number))
         self._observer.started(number, name, self._ledger.reports(number).last_step)
@@ -128,6 +145,8 @@ class Conductor:
         if self._ledger.report(number, kept):
             self._tracker.log(number, Point(kept.step, kept.timestamp, kept.metrics))
             self._observer.reported(number, kept)
+            if self._budget is not None:
+                self._budget.reported(number, kept.epoch)
         elif not kept.final:
             return False  # told again by a worker that was started again
         if kept.final:

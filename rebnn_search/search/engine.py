@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from optuna.trial import TrialState
 from ray import tune
 
 from rebnn_search.config import UserError
 from rebnn_search.search.adapters import MAX_LOOKAHEAD, ErrorCallback, LedgerScheduler, LedgerSearcher, StopWhenAsked
+from rebnn_search.search.budget import Budget
 from rebnn_search.search.conductor import Conductor, Observer
 from rebnn_search.search.finish import RUNS, choose, outcome, publish
 from rebnn_search.search.head import watched_head
@@ -61,6 +63,7 @@ def run_search(
     observer: Observer,
     ledger_url: str | None = None,
     address: str = "local",
+    budget: Budget | None = None,
     on_start: Callable[[Callable[[], None]], None] = lambda stop: None,
 ) -> Result:
     """Run a search, new or begun, until it has all its trials or is asked to stop.
@@ -73,10 +76,12 @@ def run_search(
         observer: Told of every event.
         ledger_url: Database of the ledger; None keeps it in a journal in the folder.
         address: ``local`` starts a Ray of its own, ``auto`` or ``HOST:PORT`` joins a cluster.
+        budget: The time it may take: when that is used up it ends as finished over the trials it has.
         on_start: Given a function that asks the search to stop cleanly, before the first trial.
 
     Raises:
-        UserError: If another driver holds the search, its journal is damaged, or Ray or tracking cannot be had.
+        UserError: If another driver holds the search, its journal is damaged, Ray or tracking cannot be had, or the time was over
+            before any trial was trained to its end.
     """
     experiment = Path(source).stem
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -92,7 +97,7 @@ def run_search(
         with _environment(ENVIRONMENT), _ray(address):
             runs = _connected(tracker, tracking_uri)
             tracker.do(lambda runs: runs.ensure_parent(folder.name, parent_params(search)))
-            conductor = Conductor(search, folder, ledger, tracker, observer, search.trials)
+            conductor = Conductor(search, folder, ledger, tracker, observer, search.trials, budget)
             reconcile(search, folder, ledger, tracker)
             on_start(conductor.stop)
             if not conductor.exhausted:
@@ -100,13 +105,19 @@ def run_search(
                 _tune(search, folder, conductor)
             interrupted = conductor.stopping
             best = None if interrupted else choose(search, folder, ledger)
+            unfinished = ledger.asked < search.trials or any(t.state == TrialState.RUNNING for t in ledger.trials)
+        out_of_time = budget is not None and unfinished and not interrupted
+        interrupted = interrupted or (out_of_time and best is None)
         result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
         publish(search, folder, ledger, tracker, tracking_uri, result)
         tracked = tracker.close(FLUSH_SECONDS)
         if conductor.hopeless is not None:
             raise UserError(f"{folder.name}: {conductor.hopeless}")
+        if budget is not None and out_of_time and best is None:
+            raise UserError(f"{folder.name}: {budget.too_small(int(search.base['epochs']))}")
         # Again, for the runs that tracking has made meanwhile.
         result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
+        result = replace(result, out_of_time=out_of_time)
         return result if tracked else replace(result, untracked=tracker.trouble or "it is slow")
 
 

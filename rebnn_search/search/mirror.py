@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 JOURNAL = "study.journal.d"
 LEASE = "driver.json"
 WHOLE = ("search.yaml", "result.json", "best.yaml", "model.safetensors", "trials/*/reports.jsonl", "trials/*/error.txt",
-         "trials/*/model.safetensors")  # fmt: skip
+         "trials/*/model.safetensors", "refit/*.json", "refit/*.safetensors", "refit/*/*.json", "refit/*/*.safetensors",
+         "refit/*/reports.jsonl", "refit/*/recipe.yaml")  # fmt: skip
 """Files sent whole, each time they have changed."""
 POLL_SECONDS = 1.0
 BEAT_SECONDS = 15.0

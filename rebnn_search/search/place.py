@@ -20,19 +20,20 @@ def folder_here(path: str, remote: str | None) -> SearchFolder:
 
 def checkpoints_of(folder: SearchFolder, number: int) -> CheckpointDirectory:
     """A trial's checkpoints, wherever they are kept."""
-    return _directory(folder, folder.checkpoints(number))
+    return directory_of(folder, folder.checkpoints(number))
 
 
 def stage_one_of(folder: SearchFolder, recipe: Recipe) -> StoredCheckpoints | None:
     """The shared stage one of a recipe in the object store, None where there is no stage or no store."""
     if folder.remote is None or recipe.stage_one is None:
         return None
-    directory = _directory(folder, folder.path / "stage_one" / recipe.stage_one_key())
+    directory = directory_of(folder, folder.path / "stage_one" / recipe.stage_one_key())
     assert isinstance(directory, StoredCheckpoints)
     return directory
 
 
-def _directory(folder: SearchFolder, path: Path) -> CheckpointDirectory:
+def directory_of(folder: SearchFolder, path: Path) -> CheckpointDirectory:
+    """The checkpoints in a directory of a search's folder, wherever they are kept."""
     if folder.remote is None:
         return CheckpointDirectory(path)
     return StoredCheckpoints(path, ObjectStore(folder.remote), path.relative_to(folder.path).as_posix())

@@ -64,6 +64,7 @@ class Result:
     Attributes:
         rows: The leaderboard, best first.
         untracked: Why tracking lacks some of it, if it does.
+        out_of_time: Whether a time budget ended it before it had all its trials.
         best: None while no trial has been trained to its end, or the search was interrupted.
     """
 
@@ -78,6 +79,7 @@ class Result:
     best: Best | None = None
     interrupted: bool = False
     untracked: str | None = None
+    out_of_time: bool = False
 
     def dump(self) -> dict[str, Any]:
         """The object that ``--json`` prints; trials by number."""

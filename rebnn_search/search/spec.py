@@ -202,6 +202,11 @@ def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
         if override not in mine:
             apply_override(recipe_document, override)
     base = validate(Recipe, recipe_document)
+    if base.train_on != "train" or "train_on" in spec.space:
+        raise UserError(
+            f"{document.source}: train_on: a search judges its trials by the validation split, so none may train on it; "
+            "python -m rebnn_search.refit trains the best of a search on both"
+        )
     search = Search(spec, recipe_document.data, [])
     check_against_recipe(search, document)
     search.fixed = [_complete(search, base, index, document) for index in range(len(spec.fixed))]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rebnn_search.search.budget import Budget
 from rebnn_search.search.reports import TrackedReport
 
 UNREPORTED = ("COMPLETE", "PRUNED", "FAIL")
@@ -29,12 +30,14 @@ class SearchState:
         metric: The objective's name.
         minimize: Its direction.
         epochs: Epochs of a trial trained to its end.
+        budget: The time the search may take; None for any.
     """
 
-    def __init__(self, metric: str, minimize: bool, epochs: float) -> None:
+    def __init__(self, metric: str, minimize: bool, epochs: float, budget: Budget | None = None) -> None:
         self.metric = metric
         self.minimize = minimize
         self.epochs = epochs
+        self._budget = budget
         self.target = 0
         self.counts: Counter[str] = Counter()
         self.running: dict[int, RunningTrial] = {}
@@ -92,7 +95,8 @@ class SearchState:
         """Estimated from the trials that ended in this run; None before the second has."""
         if self._ended_here < 2:
             return None
-        return (time.monotonic() - self._begun) / self._ended_here * (self.target - self.ended)
+        left = (time.monotonic() - self._begun) / self._ended_here * (self.target - self.ended)
+        return left if self._budget is None else max(0.0, min(left, self._budget.seconds - self._budget.spent))
 
 
 def duration(seconds: float) -> str:

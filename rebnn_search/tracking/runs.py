@@ -93,15 +93,17 @@ class Runs:
     def ensure_child(self, number: int, name: str, params: Mapping[str, Any], tags: Mapping[str, str] | None = None) -> str:
         """Return the run of a trial, made if it is not there; it is RUNNING again from now."""
         if number not in self.children:
-            own = {
-                SEARCH_TAG: self.search_id, TRIAL_TAG: str(number), STATE_TAG: "RUNNING", PARENT_TAG: self.parent_id,
-            }  # fmt: skip
-            run = self.client.create_run(self.experiment_id, start_time=_now(), tags={**(tags or {}), **own}, run_name=name)
+            own = {**(tags or {}), **self.own_tags(number)}
+            run = self.client.create_run(self.experiment_id, start_time=_now(), tags=own, run_name=name)
             self.children[number] = run.info.run_id
         else:
             self._reopen(self.children[number])
         self._params(self.children[number], params)
         return self.children[number]
+
+    def own_tags(self, number: int) -> dict[str, str]:
+        """The tags by which the run of a trial is found again, and its first state."""
+        return {SEARCH_TAG: self.search_id, TRIAL_TAG: str(number), STATE_TAG: "RUNNING", PARENT_TAG: self.parent_id}
 
     def _reopen(self, run_id: str) -> None:
         if self.client.get_run(run_id).info.status != "RUNNING":

@@ -18,7 +18,12 @@ def evaluate(network: nn.Module, data: Data, split: Split, computing: Computing,
     """Return ``loss`` (mean cross-entropy), ``top1`` and ``top5`` (percent; Top-5 of fewer classes is of all) of a split.
 
     Every sample counts once, or by its weight, over all ranks; all ranks return the same. The network is left in the mode it was in.
+
+    Raises:
+        ValueError: If the split is empty.
     """
+    if data.size(split) == 0:
+        raise ValueError(f"the {split} split is empty")
     training = network.training
     network.eval()
     k = min(5, data.num_classes)

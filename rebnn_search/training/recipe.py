@@ -101,6 +101,8 @@ class Recipe(Strict):
         precision: How it is computed.
         sync_batch_norm: Batch statistics over all workers instead of each worker's own; several workers must then be on GPUs.
         seed: Of initial weights, order of the data and augmentation.
+        train_on: ``train``, or ``train+validation``: then nothing is validated on and reports hold no ``val/`` metrics. The test
+            split is never trained on.
     """
 
     data: component(DATASETS, "dataset", construct=True)  # type: ignore[valid-type]
@@ -127,6 +129,7 @@ class Recipe(Strict):
     precision: Precision = Precision()
     sync_batch_norm: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
+    train_on: Literal["train", "train+validation"] = "train"
 
     @field_validator("weights")
     @classmethod
@@ -152,7 +155,8 @@ class Recipe(Strict):
         data = self.dump()
         shared = ("data", "network", "schedule", "batch_size", "accumulate", "loss", "precision", "sync_batch_norm", "seed")
         optimizer = {**data["optimizer"], "lr": self.stage_one.lr, "weight_decay": self.stage_one.weight_decay}
-        return {name: data[name] for name in shared} | {"optimizer": optimizer, "epochs": self.stage_one.epochs}
+        more = {} if self.train_on == "train" else {"train_on": self.train_on}
+        return {name: data[name] for name in shared} | {"optimizer": optimizer, "epochs": self.stage_one.epochs} | more
 
     def stage_one_key(self) -> str:
         """A hash of `stage_one_recipe`: trials with the same key share one stage one."""

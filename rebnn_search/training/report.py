@@ -18,7 +18,7 @@ class Report:
         epoch: Epochs trained, with fraction.
         iteration: Optimizer steps taken.
         metrics: ``train/loss`` (mean since the last report), ``train/lr``, ``train/images_per_second``, ``val/loss`` (mean
-            cross-entropy), ``val/top1`` and ``val/top5`` (percent), ``oscillation/...`` since the last report
+            cross-entropy), ``val/top1`` and ``val/top5`` (percent) unless all was trained on, ``oscillation/...`` since the last one
             (`rebnn_search.method.OscillationTracker.collect`).
         latent: Histogram of one channel's latent weights at each epoch's end, and at the start with the first report.
     """

@@ -41,7 +41,7 @@ class Trainer:
         recipe: What to train.
         device: As torch names it; by default the first GPU, else the CPU.
         workspace: Folder where trainers with the same stage one share it; None trains it for this trainer alone.
-        data: The opened dataset, if it is open already.
+        data: The opened dataset, if it is open already, joined or not.
         listener: Told of each epoch of stage one, which is trained inside the first `next_report`. What it raises ends that; with
             a workspace another trainer goes on from there.
 
@@ -61,6 +61,8 @@ class Trainer:
     ) -> None:
         self.recipe = recipe
         self.data = data or recipe.data.build().open()
+        if recipe.train_on == "train+validation" and self.data.size("validation"):
+            self.data = self.data.joined()
         self._workspace, self._listener = workspace, listener
         self._world = World.current()
         self._iterations = self.data.size("train") // recipe.batch_size
@@ -111,7 +113,8 @@ class Trainer:
         return self.reports_done >= self.total_reports
 
     def next_report(self) -> Report:
-        """Train up to the next report boundary and validate. The first call trains stage one, if there is one.
+        """Train up to the next report boundary and validate, if anything was left for that. The first call trains stage one, if
+        there is one.
 
         Raises:
             Diverged: If a loss is no finite number.
@@ -123,8 +126,8 @@ class Trainer:
             if self.method is None:
                 self._begin()
             loss, speed = self._train_to(self._boundaries[self.reports_done % len(self._boundaries)])
-            validation = self.evaluate("validation")
-        if not math.isfinite(validation["loss"]):
+            validation = self.evaluate("validation") if self.data.size("validation") else {}
+        if not math.isfinite(validation.get("loss", 0.0)):
             raise Diverged(f"validation loss is {validation['loss']} after iteration {self._iteration}")
         self.reports_done += 1
         epoch = self._epoch + self._step / self._iterations

@@ -28,7 +28,11 @@ class Arrays(Dataset):
         validation: Share of the samples for validation.
         test: Share of the samples for the test, where the file has none.
         split_seed: Of the stratified splits.
+        repeat: Passes over the training samples that make an epoch: few samples' epochs are too short to report on each.
         augment: Augmentation of training batches.
+
+    Raises:
+        ValueError: If a share is out of range or repeat below 1.
     """
 
     def __init__(
@@ -38,9 +42,13 @@ class Arrays(Dataset):
         validation: float = 0.2,
         test: float = 0.2,
         split_seed: int = 0,
+        repeat: int = 1,
         augment: AugmentationOption = Component("name", "none", {}, AUGMENTATIONS["none"]),  # noqa: B008 - frozen
     ) -> None:
         check_fractions(validation=validation, test=test)
+        if repeat < 1:
+            raise ValueError(f"repeat must be at least 1, not {repeat}")
+        self.repeat = repeat
         self.path, self.validation, self.test = Path(path), validation, test
         self.split_seed, self.augment = split_seed, augment
 
@@ -62,7 +70,7 @@ class Arrays(Dataset):
         given_test = (arrays["X_test"], arrays["y_test"]) if {"X_test", "y_test"} <= arrays.keys() else None
         return from_arrays(
             arrays["X"], arrays["y"], test=given_test or self.test, validation=self.validation, split_seed=self.split_seed,
-            source=str(self.path), augment=self.augment,
+            source=str(self.path), augment=self.augment, repeat=self.repeat,
         )  # fmt: skip
 
 
@@ -75,6 +83,7 @@ def from_arrays(
     split_seed: int = 0,
     source: str = "the arrays",
     augment: Component[Any] | None = None,
+    repeat: int = 1,
 ) -> Data:
     """Open arrays as data.
 
@@ -87,6 +96,7 @@ def from_arrays(
         split_seed: Of the stratified splits.
         source: Where they come from, for messages.
         augment: Augmentation of training batches.
+        repeat: Passes over the training samples that make an epoch.
 
     Raises:
         UserError: If shapes disagree, a value is no finite number, there is only one class, or a class is too small to split.
@@ -106,7 +116,8 @@ def from_arrays(
             rest, taken = rest[left], taken + share
     parts["train"] = Samples(images[rest], targets[rest])
     mean, std = channel_statistics(parts["train"].images)
-    return ResidentData(parts, classes, mean, std, None if augment is None else augment.build())  # type: ignore[arg-type]
+    augmentation = None if augment is None else augment.build()
+    return ResidentData(parts, classes, mean, std, augmentation, repeat)  # type: ignore[arg-type]
 
 
 def _images(features: Array | Tensor, source: str, name: str) -> Tensor:

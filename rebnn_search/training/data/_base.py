@@ -57,6 +57,17 @@ class Data(ABC):
         """How many samples a split has."""
 
     @abstractmethod
+    def labels(self, split: Split) -> Tensor:
+        """The labels (N,) int64 of a split, in order."""
+
+    @abstractmethod
+    def joined(self) -> Data:
+        """The same data with the validation samples among those to train on and none left to validate on.
+
+        Normalisation stays that of the training split alone, so that what is known of a trained network does not depend on it.
+        """
+
+    @abstractmethod
     def read(self, split: Split, parts: Sequence[Tensor], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield, for each part, the images (N, C, H, W) and labels (N,) int64 of its sample indices, on the device."""
 

@@ -30,6 +30,10 @@ class ResidentData(Data):
         mean: Of each channel, in the images' own units.
         std: Of each channel, likewise.
         augmentation: Applied to normalised training batches; None for none.
+        repeat: Passes over the training samples that make an epoch.
+
+    Raises:
+        ValueError: If repeat is below 1.
     """
 
     def __init__(
@@ -39,15 +43,31 @@ class ResidentData(Data):
         mean: Tensor,
         std: Tensor,
         augmentation: Augmentation | None = None,
+        repeat: int = 1,
     ) -> None:
+        if repeat < 1:
+            raise ValueError(f"repeat must be at least 1, not {repeat}")
         channels, image_size = splits["train"].images.shape[1:3]
         super().__init__(classes, channels, image_size, mean, std, augmentation)
         self._splits = dict(splits)
+        self._repeat = repeat
         self._resident: dict[tuple[Split, torch.device], Samples] = {}
 
     def size(self, split: Split) -> int:
-        """How many samples a split has."""
-        return len(self._splits[split].labels)
+        """How many samples a split has; of training, how many an epoch takes."""
+        return len(self._splits[split].labels) * (self._repeat if split == "train" else 1)
+
+    def labels(self, split: Split) -> Tensor:
+        """A split's labels."""
+        return self._splits[split].labels
+
+    def joined(self) -> Data:
+        """Put the validation samples after the training samples."""
+        train, validation = self._splits["train"], self._splits["validation"]
+        whole = Samples(torch.cat([train.images, validation.images]), torch.cat([train.labels, validation.labels]))
+        none = Samples(validation.images[:0], validation.labels[:0])
+        splits = {**self._splits, "train": whole, "validation": none}
+        return ResidentData(splits, self.classes, self.mean.flatten(), self.std.flatten(), self._augmentation, self._repeat)
 
     def samples(self, split: Split) -> Samples:
         """A split's samples, as they are kept."""
@@ -61,7 +81,7 @@ class ResidentData(Data):
         """Yield the samples from the device's memory."""
         samples = self._on(split, device)
         for part in parts:
-            chosen = part.to(device)
+            chosen = part.to(device) % len(samples.labels)
             yield samples.images[chosen], samples.labels[chosen]
 
     def _on(self, split: Split, device: torch.device) -> Samples:

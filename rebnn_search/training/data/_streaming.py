@@ -70,6 +70,19 @@ class StreamingData(Data):
         """How many samples a split has."""
         return len(self._splits[split][0])
 
+    def labels(self, split: Split) -> Tensor:
+        """A split's labels."""
+        return self._splits[split][1]
+
+    def joined(self) -> Data:
+        """Put the validation files after the training files."""
+        (files, labels), (more, more_labels) = self._splits["train"], self._splits["validation"]
+        splits = {**self._splits, "train": ([*files, *more], torch.cat([labels, more_labels])), "validation": ([], labels[:0])}
+        return StreamingData(
+            splits, self.classes, self.image_size, self._grayscale, self.mean.flatten(), self.std.flatten(), self._augmentation,
+            self._workers,
+        )  # fmt: skip
+
     def read(self, split: Split, parts: Sequence[Tensor], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the samples as the workers have read them.
 

@@ -1,0 +1,168 @@
+"""What kind of data there are, before anything is trained on them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rebnn_search.config import UserError
+from rebnn_search.training.data import DATASETS, Data
+from rebnn_search.training.data._csv import read_table
+from rebnn_search.training.data._folder import EXTENSIONS, class_names
+
+SHARE = 0.2
+"""Of the samples for validation, and for the test, where the data do not say."""
+FEWEST = 3
+"""Samples a class must have: one to train on, one to validate on, one to test."""
+GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "F"})
+LOOKED_AT = 64
+"""Colour images that are decoded to see whether they are grey."""
+TINIEST, LARGEST = 8, 64
+"""Sides of images that are trained on."""
+LABEL_NAMES = ("label", "class", "target", "y")
+"""What a column of labels may be called where none is named."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen.
+
+    Attributes:
+        data: The recipe's ``data``; of images without ``image_size``.
+        images: Whether they are images; otherwise rows of a table.
+        side: Of the images, as they will be read at most.
+        notes: Lines for the user.
+        example: A file that a model of these data can classify.
+    """
+
+    data: dict[str, Any]
+    images: bool
+    side: int
+    notes: list[str] = field(default_factory=list)
+    example: str = ""
+
+    def open(self, **options: Any) -> Data:
+        """Open the data, with further options."""
+        given = {**self.data, **options}
+        return DATASETS[given.pop("name")](**given).open()
+
+
+def look_at(path: Path, label: str | None = None) -> Look:
+    """Look at data.
+
+    Args:
+        path: A folder of class folders, also below ``train/``, an ``.npz`` file or a CSV file.
+        label: The CSV file's column of labels; by default one called label, class, target or y.
+
+    Raises:
+        UserError: If there is nothing of the kind, or it cannot be trained on; the message names file, class or column.
+    """
+    path = path.absolute()
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
+    kind = "" if path.is_dir() else path.suffix.lower()
+    if label is not None and kind not in (".csv", ".tsv"):
+        raise UserError(f"--label {label}: is for CSV files; the classes of {path} are {'its folders' if not kind else 'in y'}")
+    if path.is_dir():
+        return _folder(path)
+    if kind == ".npz":
+        return _arrays(path)
+    if kind in (".csv", ".tsv"):
+        return _table(path, label)
+    raise UserError(f"{path}: expected a folder of class folders with images, an .npz file (X, y) or a .csv file")
+
+
+def _folder(root: Path) -> Look:
+    base = root / "train" if (root / "train").is_dir() else root
+    classes = class_names(base)
+    images: list[Path] = []
+    others: list[Path] = []
+    for name in classes:
+        files = sorted(path for path in (base / name).rglob("*") if path.is_file() and not path.name.startswith("."))
+        found = [path for path in files if path.suffix.lower() in EXTENSIONS]
+        others += [path for path in files if path.suffix.lower() not in EXTENSIONS]
+        if base == root:
+            _enough(name, len(found), root)
+        images += found
+    if not images:
+        raise UserError(f"{base}: its class folders hold no images ({', '.join(sorted(EXTENSIONS))})")
+    sides, grey = _headers(images)
+    side = int(np.median(sides))
+    options = {} if base != root else {"validation": SHARE, "test": SHARE}
+    data = {"name": "image_folder", "root": str(root), "grayscale": grey, **options}
+    notes = [f"{len(images):,} {'grey' if grey else 'colour'} images, the shorter side {min(sides)} to {max(sides)} pixels"]
+    if others:
+        more = ", ..." if len(others) > 3 else ""
+        named = ", ".join(str(path.relative_to(root)) for path in others[:3])
+        notes.append(f"passed over {len(others)} file{'s' if len(others) > 1 else ''} not named as images: {named}{more}")
+    return Look(data, True, min(max(side, TINIEST), LARGEST), notes, str(images[0]))
+
+
+def _headers(images: Sequence[Path]) -> tuple[list[int], bool]:
+    """The shorter sides, and whether all are grey. Only headers are read, but of a few coloured ones."""
+    from PIL import Image
+
+    sides, coloured, decoded = [], False, 0
+    for path in images:
+        try:
+            with Image.open(path) as image:
+                sides.append(min(image.size))
+                if image.mode not in GREY_MODES and not coloured and decoded < LOOKED_AT:
+                    decoded += 1
+                    pixels = np.asarray(image.convert("RGB"))
+                    coloured = bool((pixels != pixels[:, :, :1]).any())
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UserError(f"{path}: is damaged or no image: {error}; mend it or take it away") from None
+    return sides, not coloured
+
+
+def _arrays(path: Path) -> Look:
+    from rebnn_search.training.data import Arrays, ResidentData
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            labels = file["y"] if "y" in file.files else None
+    except Exception:  # the dataset says what is wrong with it
+        labels = None
+    if labels is not None and labels.ndim == 1:
+        for name, count in zip(*np.unique(labels, return_counts=True), strict=True):
+            _enough(str(name), int(count), path)
+    opened = Arrays(path=str(path), validation=SHARE, test=SHARE).open()
+    assert isinstance(opened, ResidentData)
+    images = opened.image_size > 1
+    data = {"name": "arrays", "path": str(path), "validation": SHARE, "test": SHARE}
+    size = f"{opened.channels}×{opened.image_size}×{opened.image_size}" if images else f"{opened.channels} features"
+    return Look(data, images, opened.image_size, [f"arrays of {size}"], str(path))
+
+
+def _table(path: Path, label: str | None) -> Look:
+    table = read_table(path, str(path))
+    if label is None:
+        fitting = [name for name in table.names if name.lower() in LABEL_NAMES]
+        if len(fitting) != 1:
+            raise UserError(f"{path}: which column holds the labels? Say --label COLUMN; there are {', '.join(table.names)}")
+        label = fitting[0]
+    if label not in table.names:
+        raise UserError(f"--label {label}: {path} has no such column; there are {', '.join(table.names)}")
+    column = table.names.index(label)
+    for name, count in Counter(row[column].strip() for row in table.rows).items():
+        if name:
+            _enough(name, count, path)
+    features = [name for name in table.names if name != label]
+    data = {"name": "csv", "path": str(path), "label": label, "features": features, "validation": SHARE, "test": SHARE}
+    return Look(
+        data, False, 1, [f"a table of {len(table.rows):,} rows and {len(features)} features, labels in {label!r}"], str(path)
+    )
+
+
+def _enough(name: str, count: int, source: Path) -> None:
+    if count < FEWEST:
+        raise UserError(
+            f"{source}: class {name!r} has {count} sample{'' if count == 1 else 's'}: each needs at least {FEWEST}, to train on, to "
+            "validate on and to test; add some or take the class away"
+        )

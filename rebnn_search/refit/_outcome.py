@@ -1,0 +1,70 @@
+"""What a refit came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rebnn_search.search.estimate import Estimate, estimate
+
+
+@dataclass(frozen=True)
+class SeedScore:
+    """How the training of one seed ended.
+
+    Attributes:
+        seed: The recipe's.
+        train_loss: Mean over what was trained on since the report before the last; None if training diverged.
+        test: ``loss``, ``top1`` and ``top5`` (percent) on the test split; None likewise.
+        diverged: Why, if it did.
+    """
+
+    seed: int
+    train_loss: float | None
+    test: Mapping[str, float] | None
+    diverged: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a refit came to.
+
+    Attributes:
+        name: Of the search.
+        trial: Number of the trial whose recipe was trained.
+        epochs: Of each training.
+        seeds: In the order they were trained.
+        model: Path of the median seed's packed model; None if all diverged.
+        untracked: Why tracking lacks some of it, if it does.
+        version: Of the registered model, if one was asked for.
+    """
+
+    name: str
+    trial: int
+    epochs: int
+    seeds: list[SeedScore]
+    model: str | None = None
+    untracked: str | None = None
+    version: str | None = None
+
+    @property
+    def median(self) -> SeedScore | None:
+        """The seed of median training loss, the lower of two: the test split chooses nothing. None if all diverged."""
+        ranked = sorted((score for score in self.seeds if score.test is not None), key=lambda s: (s.train_loss or 0.0, s.seed))
+        return ranked[(len(ranked) - 1) // 2] if ranked else None
+
+    def test(self, metric: str) -> Estimate | None:
+        """Mean and interval of a metric of the test split over the seeds that did not diverge."""
+        return estimate([score.test[metric] for score in self.seeds if score.test is not None])
+
+    def dump(self) -> dict[str, Any]:
+        """What ``refit.json`` holds and ``--json`` prints."""
+        top1, top5, median = self.test("top1"), self.test("top5"), self.median
+        return {
+            "name": self.name, "trial": self.trial, "epochs": self.epochs, "trained_on": "train+validation",
+            "seeds": [vars(score).copy() for score in self.seeds],
+            "test_top1": top1 and top1.mean, "test_top1_interval": top1 and top1.half_width,
+            "test_top5": top5 and top5.mean, "test_top5_interval": top5 and top5.half_width,
+            "median_seed": median and median.seed,
+        }  # fmt: skip

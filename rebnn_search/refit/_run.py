@@ -1,0 +1,169 @@
+"""A refit from beginning to end: seeds one after another in this process, which need no Ray."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+
+from rebnn_search.config import UserError
+from rebnn_search.export._files import read_whole, write_whole
+from rebnn_search.refit._folder import SeedFolder, recipe_key
+from rebnn_search.refit._outcome import Outcome, SeedScore
+from rebnn_search.refit._registry import register
+from rebnn_search.refit._seed import Stopped, train_seed
+from rebnn_search.search.engine import FLUSH_SECONDS
+from rebnn_search.search.finished import FinishedSearch
+from rebnn_search.search.mirror import Mirror
+from rebnn_search.search.names import run_name
+from rebnn_search.search.reports import TrackedReport, read_reports
+from rebnn_search.search.storage import DriverLock, write_atomically
+from rebnn_search.tracking import Point, RefitRuns, Runs, Tracker, hide_secrets
+from rebnn_search.training import Recipe
+
+__all__ = ["Observer", "Stopped", "refit_search"]
+
+MODEL_FOLDER = "model"
+"""Of a run's artifacts, where ``python -m rebnn_search.export RUN`` looks."""
+
+
+class Observer(Protocol):
+    """Someone who watches a refit, and may end it."""
+
+    def started(self, seed: int) -> None:
+        """Hear that a seed is taken up."""
+
+    def reported(self, seed: int, report: TrackedReport, reports: int) -> bool:
+        """Hear of a report of a seed that will make so many. True ends the refit there, with a checkpoint."""
+
+    def finished(self, score: SeedScore) -> None:
+        """Hear how a seed ended, now or in an earlier run."""
+
+
+def refit_search(
+    search: FinishedSearch,
+    *,
+    seeds: int,
+    tracking_uri: str,
+    observer: Observer,
+    epochs: int | None = None,
+    registered: str | None = None,
+) -> Outcome:
+    """Train a search's best recipe on training and validation split, go on with what an earlier call left, and sum it up.
+
+    Args:
+        search: The search.
+        seeds: How many: the recipe's seed and those that follow it.
+        tracking_uri: As `rebnn_search.tracking.check_uri` returned it.
+        observer: Told of every event.
+        epochs: Instead of the recipe's.
+        registered: Name of the model in MLflow's registry that the median seed's becomes a version of.
+
+    Raises:
+        Stopped: If the observer ended it.
+        UserError: If another process drives the search, tracking or registry cannot be used, or what was trained before was
+            of another recipe.
+    """
+    update = {"train_on": "train+validation", "epochs": epochs or search.recipe.epochs}
+    base = search.recipe.model_copy(update=update)
+    recipes = [base.model_copy(update={"seed": base.seed + index}) for index in range(seeds)]
+    folder = search.folder
+    mirror = nullcontext() if folder.remote is None else Mirror(folder, FLUSH_SECONDS)
+    threads = torch.get_num_threads()
+    with DriverLock(folder), mirror:
+        tracker = Tracker(lambda: RefitRuns(tracking_uri, search.parent_run_id, recipe_key(base)))
+        try:
+            torch.set_num_threads(search.threads)
+            for recipe in recipes:
+                SeedFolder(folder, recipe.seed).begin(recipe)
+            runs = _connected(tracker, tracking_uri)
+            scores = [_one(search, recipe, tracker, observer) for recipe in recipes]
+            outcome = _concluded(search, Outcome(folder.name, search.number, base.epochs, scores))
+            tracker.do(lambda runs: _sum_up(runs, outcome))
+        finally:
+            torch.set_num_threads(threads)
+            tracked = tracker.close(FLUSH_SECONDS)
+        if not tracked:
+            outcome = replace(outcome, untracked=tracker.trouble or "it is slow")
+        elif registered is not None and outcome.median is not None:
+            version = register(runs, outcome.median.seed, registered, SeedFolder(folder, outcome.median.seed).model)
+            outcome = replace(outcome, version=version)
+        return outcome
+
+
+def _connected(tracker: Tracker, uri: str) -> Runs:
+    try:
+        return tracker.wait_ready()
+    except UserError:
+        raise
+    except Exception as error:
+        reason = hide_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
+        raise UserError(f"--tracking-uri {hide_secrets(uri)}: cannot be used: {reason}") from error
+
+
+def _one(search: FinishedSearch, recipe: Recipe, tracker: Tracker, observer: Observer) -> SeedScore:
+    folder, seed = SeedFolder(search.folder, recipe.seed), recipe.seed
+    params = {**search.params, "epochs": recipe.epochs, "seed": seed}
+    name = f"refit {run_name(search.number, search.params, seed)}"
+    observer.started(seed)
+    tracker.do(lambda runs: _bring_up(runs, seed, name, params, folder))
+
+    def heard(report: TrackedReport, reports: int, new: bool) -> bool:
+        if new:
+            tracker.log(seed, Point(report.step, report.timestamp, report.metrics))
+        return observer.reported(seed, report, reports)
+
+    try:
+        score = train_seed(recipe, folder, heard)
+    except Stopped:
+        tracker.do(lambda runs: runs.end(runs.children[seed], "INTERRUPTED", {}, {}))
+        raise
+    tracker.do(lambda runs: _end(runs, score, folder))
+    observer.finished(score)
+    return score
+
+
+def _bring_up(runs: Runs, seed: int, name: str, params: Mapping[str, object], folder: SeedFolder) -> None:
+    """Make the seed's run, or find it and send what it lacks; one that was ended stays as it is."""
+    if runs.is_ended(seed, "COMPLETE") or runs.is_ended(seed, "FAIL"):
+        return
+    run_id = runs.ensure_child(seed, name, params)
+    last = runs.last_step(run_id, "train/loss")
+    # The last step known is sent again: a crash may have cut its batch in two.
+    reports = [report for report in read_reports(folder.reports) if report.step >= last]
+    runs.log(run_id, [Point(report.step, report.timestamp, report.metrics) for report in reports])
+
+
+def _end(runs: Runs, score: SeedScore, folder: SeedFolder) -> None:
+    state = "FAIL" if score.test is None else "COMPLETE"
+    if runs.is_ended(score.seed, state):
+        return
+    run_id = runs.children[score.seed]
+    if score.test is None:
+        runs.end(run_id, state, {"reason": str(score.diverged)}, {})
+        return
+    runs.client.log_artifact(run_id, str(folder.model), MODEL_FOLDER)
+    runs.end(run_id, state, {}, {f"test/{name}": value for name, value in score.test.items()})
+
+
+def _sum_up(runs: Runs, outcome: Outcome) -> None:
+    assert isinstance(runs, RefitRuns)
+    top1, top5 = outcome.test("top1"), outcome.test("top5")
+    if top1 is not None and top5 is not None:
+        metrics = {"refit/test_top1": top1.mean, "refit/test_top5": top5.mean}
+        runs.sum_up(top1.n, metrics | ({} if top1.half_width is None else {"refit/test_top1_interval": top1.half_width}))
+
+
+def _concluded(search: FinishedSearch, outcome: Outcome) -> Outcome:
+    """Write ``refit.json`` and, unless all seeds diverged, the median seed's model."""
+    folder = search.folder.path / "refit"
+    if outcome.median is not None:
+        model = folder / "model.safetensors"
+        write_whole(model, read_whole(SeedFolder(search.folder, outcome.median.seed).model))
+        outcome = replace(outcome, model=str(model))
+    write_atomically(folder / "refit.json", json.dumps(outcome.dump(), indent=1))
+    return outcome

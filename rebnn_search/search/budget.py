@@ -1,0 +1,68 @@
+"""The time that one run of a search may take."""
+
+from __future__ import annotations
+
+import math
+import time
+
+CLOSING_SECONDS = 4.0
+"""Kept for a search's end: the chosen trial's test accuracy, tracking's last points, Ray's leaving."""
+CLOSING_SHARE = 0.1
+"""Most of a budget that is kept for that."""
+
+
+class Budget:
+    """A time limit, and what the trials say about the least that would do.
+
+    Args:
+        seconds: In all, the start and the end of the search included.
+        begun: When it began, by `time.monotonic`; by default now.
+    """
+
+    def __init__(self, seconds: float, begun: float | None = None) -> None:
+        self.seconds = seconds
+        self._begun = time.monotonic() if begun is None else begun
+        self._starts: dict[int, tuple[float, float]] = {}
+        self._rates: dict[int, float] = {}
+
+    @property
+    def spent(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._begun
+
+    @property
+    def over(self) -> bool:
+        """Whether what is left is needed for the end."""
+        return self.spent >= self.seconds - min(CLOSING_SECONDS, CLOSING_SHARE * self.seconds)
+
+    def started(self, number: int) -> None:
+        """Hear that a trial was handed out."""
+        self._starts[number] = (self.spent, math.nan)
+
+    def reported(self, number: int, epoch: float) -> None:
+        """Hear how far a trial is."""
+        when, first = self._starts[number]
+        if math.isnan(first):
+            self._starts[number] = (self.spent, epoch)  # what came before was also the worker's start
+        elif epoch > first:
+            self._rates[number] = (self.spent - when) / (epoch - first)
+
+    def smallest(self, epochs: int) -> float | None:
+        """Seconds in which a trial of so many epochs could have been trained to its end, by the fastest seen; None if that is
+        unknown.
+        """
+        if not self._rates:
+            return None
+        number = min(self._rates, key=lambda number: self._rates[number])
+        when, first = self._starts[number]
+        needed = when + max(0.0, epochs - first) * self._rates[number] + CLOSING_SECONDS
+        return max(1.2 * needed, self.seconds + 1)
+
+    def too_small(self, epochs: int) -> str:
+        """Say that no trial came to its end, and what would do."""
+        smallest = self.smallest(epochs)
+        enough = "some times as much" if smallest is None else f"{math.ceil(smallest)}s"
+        return (
+            f"the time budget, {self.seconds:.0f} s, was over before any trial was trained to its end: --time-budget {enough} would "
+            "do for one, or --resume to go on with those begun"
+        )

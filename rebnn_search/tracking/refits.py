@@ -1,0 +1,57 @@
+"""The runs of a search's last trainings in MLflow: children of its parent run, found again by seed and recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rebnn_search.config import UserError
+from rebnn_search.tracking.client import hide_secrets, make_client
+from rebnn_search.tracking.runs import PARENT_TAG, STATE_TAG, Runs
+
+REFIT_TAG = "rebnn_search.refit"
+"""Tag with the seed of a last training."""
+RECIPE_TAG = "rebnn_search.refit_recipe"
+"""Tag with the hash of its recipe, seed apart: a search enlarged since may have another best one."""
+
+
+class RefitRuns(Runs):
+    """Runs by seed, below a search's parent run.
+
+    They do not carry the search's own tag, by which its trials are found.
+
+    Args:
+        uri: Tracking URI.
+        parent_id: The search's parent run.
+        recipe_key: Hash of the recipe.
+
+    Raises:
+        UserError: If there is no such run.
+    """
+
+    def __init__(self, uri: str, parent_id: str, recipe_key: str) -> None:
+        self.client = make_client(uri)
+        from mlflow.exceptions import MlflowException  # as make_client: seconds to import
+
+        try:
+            self.experiment_id = self.client.get_run(parent_id).info.experiment_id
+        except MlflowException as error:
+            raise UserError(
+                f"--tracking-uri {hide_secrets(uri)}: does not hold the search's run {parent_id} ({error.error_code}); "
+                "name the tracking that the search used"
+            ) from None
+        self.parent_id, self._recipe_key = parent_id, recipe_key
+        self.children: dict[int, str] = {}
+        wanted = f"tags.`{PARENT_TAG}` = '{parent_id}' and tags.`{RECIPE_TAG}` = '{recipe_key}'"
+        for run in self.client.search_runs([self.experiment_id], wanted, max_results=1000):
+            self.children[int(run.data.tags[REFIT_TAG])] = run.info.run_id
+
+    def own_tags(self, number: int) -> dict[str, str]:
+        """The tags by which the run of a seed is found again."""
+        return {REFIT_TAG: str(number), RECIPE_TAG: self._recipe_key, STATE_TAG: "RUNNING", PARENT_TAG: self.parent_id}
+
+    def sum_up(self, seeds: int, metrics: Mapping[str, float]) -> None:
+        """Give the parent run what so many seeds came to, at step ``seeds``. Saying it twice changes nothing."""
+        from mlflow.entities import Metric
+
+        begun = self.client.get_run(self.parent_id).info.start_time
+        self.client.log_batch(self.parent_id, [Metric(key, value, begun, seeds) for key, value in metrics.items()])

@@ -1,0 +1,219 @@
+"""The command as a user runs it, and what it sees in data before it trains anything."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from rebnn_search.auto._look import look_at
+from rebnn_search.auto._plan import plan_for
+from rebnn_search.auto._run import describe_classes, majority_guess
+from rebnn_search.config import UserError
+from rebnn_search.search.spec import load_search
+from rebnn_search.training import load_recipe
+
+RNG = np.random.default_rng(0)
+
+
+def command(folder: Path, module: str, *args: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", f"rebnn_search.{module}", *args], cwd=folder, capture_output=True, text=True, timeout=280,
+        env={**os.environ, "COLUMNS": "200"}, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def write_table(path: Path, count: int = 200, **changes: str) -> Path:
+    """Two kinds of flower that their first number tells apart."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["length", "width", "kind"])
+        for index in range(count):
+            kind = index % 4 == 0
+            row = [f"{RNG.normal(3 if kind else 0):.3f}", f"{RNG.normal():.3f}", "rose" if kind else "lily"]
+            if index == 7:
+                row = [changes.get("length", row[0]), changes.get("width", row[1]), changes.get("kind", row[2])]
+            writer.writerow(row)
+    return path
+
+
+def write_images(root: Path, counts: dict[str, int], side: int = 12, colour: bool = False) -> Path:
+    for label, (name, count) in enumerate(counts.items()):
+        (root / name).mkdir(parents=True)
+        for index in range(count):
+            pixels = RNG.integers(0, 60, (side, side + 3, 3) if colour else (side, side + 3), dtype=np.uint8)
+            Image.fromarray(pixels + np.uint8(80 * label)).save(root / name / f"{index}.png")
+    return root
+
+
+def test_from_a_table_to_predictions(tmp_path: Path) -> None:
+    write_table(tmp_path / "flowers.csv")
+    done = command(tmp_path, "auto", "flowers.csv", "--label", "kind", "--time", "45s", "--seeds", "1", "--out", "made")
+    assert "a table of 200 rows and 2 features" in done.stdout
+    assert "guessing the largest class: 75.00 %" in done.stdout
+    result = json.loads((tmp_path / "made" / "auto.json").read_text(encoding="utf-8"))
+    assert result["test_top1"] > result["majority"] == 75.0
+    assert result["trials"] >= 1
+    # The files that it made are a recipe and a search that can be run by hand.
+    search = load_search(tmp_path / "made" / "auto.yaml")
+    assert search.base["data"] == load_recipe(tmp_path / "made" / "recipe.yaml").dump()["data"]
+    # The command that it printed classifies; columns are found by name and labels passed over.
+    printed = re.search(r"classify with it: \S+ -m rebnn_search\.predict (\S+) \S+", done.stdout)
+    assert printed is not None
+    assert printed[1] == "made/model.safetensors"
+    (tmp_path / "new.csv").write_text("kind,width,length\n?,0.1,4.5\n?,0.1,-1.5\n", encoding="utf-8")
+    found = json.loads(command(tmp_path, "predict", "--json", "made/model.safetensors", "new.csv").stdout)
+    assert [row["class"] for row in found] == ["rose", "lily"]
+    assert "has no column 'length'" in (command_on_another_table(tmp_path).stderr)
+    done = command(tmp_path, "auto", "flowers.csv", "--label", "kind", "--out", "made", code=2)
+    assert done.stderr == "error: --out made: already holds something: choose another folder\n"
+
+
+def command_on_another_table(folder: Path) -> subprocess.CompletedProcess[str]:
+    (folder / "other.csv").write_text("width,height\n1,2\n", encoding="utf-8")
+    return command(folder, "predict", "made/model.safetensors", "other.csv", code=2)
+
+
+def test_too_little_time_is_said_with_the_smallest_that_would_do(tmp_path: Path) -> None:
+    write_images(tmp_path / "pictures", {"dark": 40, "bright": 20})
+    done = command(tmp_path, "auto", "pictures", "--time", "5s", code=2)
+    assert re.search(r"error: --time 5s: is too short even for the smallest network .*: --time \d+s would do", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "auto-pictures").exists()
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ({"length": ""}, r":9: column 'length': the value is missing"),
+        ({"width": "nan"}, r":9: column 'width': 'nan' is no finite number"),
+        ({"width": "1e39"}, r":9: column 'width': '1e39' is no finite number"),
+        ({"length": "tall"}, r":9: column 'length': 'tall' is no finite number"),
+        ({"kind": ""}, r":9: column 'kind': the label is missing"),
+        ({"kind": "tulip"}, r"class 'tulip' has 1 sample: each needs at least 3"),
+    ],
+)
+def test_a_table_s_faults_name_line_and_column(tmp_path: Path, cell: dict[str, str], message: str) -> None:
+    path = write_table(tmp_path / "flowers.csv", **cell)
+    with pytest.raises(UserError, match=re.escape(str(path)) + ".*" + message):
+        look_at(path, "kind").open()
+
+
+def test_the_label_must_be_known(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "flowers.csv")
+    with pytest.raises(UserError, match=r"which column holds the labels\? Say --label COLUMN; there are length, width, kind"):
+        look_at(path)
+    with pytest.raises(UserError, match=r"--label sort: .* has no such column; there are length, width, kind"):
+        look_at(path, "sort")
+    path.write_text(path.read_text(encoding="utf-8").replace("kind", "Class", 1).replace(",", ";"), encoding="utf-8-sig")
+    look = look_at(path)
+    assert look.data["label"] == "Class"
+    assert look.open().classes == ["lily", "rose"]
+    for text, message in (
+        ("", "needs a header"),
+        ("a,b\n", "and rows below it"),
+        ("a,b\n1,2\n1,2,3\n", ":3: has 3 cells, the header has 2"),
+        ("a,a\n1,2\n", "two columns are called 'a'"),
+        ("a,y\n1,x\n2,x\n3,x\n4,x\n", "one class"),
+    ):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(UserError, match=message):
+            look_at(path, text[2:3] if text.startswith("a,y") else "a").open()
+
+
+def test_a_table_is_standardised_from_its_training_split_alone(tmp_path: Path) -> None:
+    data: Any = look_at(write_table(tmp_path / "flowers.csv"), "kind").open(repeat=3)
+    rows = data.samples("train").images
+    assert data.size("train") == 3 * len(rows) == 3 * 120
+    assert data.mean.flatten().tolist() == pytest.approx(rows.mean((0, 2, 3)).tolist())
+    taken = np.concatenate([y for _, y in data.batches("train", batch_size=32, shuffle=True)])
+    assert np.bincount(taken).tolist() == (3 * np.bincount(data.labels("train"))).tolist()
+
+
+def test_what_is_seen_in_a_folder(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "pictures", {"bright": 10, "dark": 40})
+    (root / "dark" / "notes.txt").write_text("no image", encoding="utf-8")
+    look = look_at(root)
+    assert look.notes[0] == "50 grey images, the shorter side 12 to 12 pixels"
+    assert "passed over 1 file not named as images: dark/notes.txt" in look.notes[1]
+    data = look.open(image_size=8)
+    assert (data.channels, data.image_size) == (1, 8)
+    assert majority_guess(data) == 80.0
+    assert describe_classes(data).endswith("largest 'dark' 80.0 %, smallest 'bright' 20.0 %: uneven")
+    assert look_at(write_images(tmp_path / "coloured", {"a": 4, "b": 4}, colour=True)).notes[0].startswith("8 colour images")
+    split = tmp_path / "split"
+    for name in ("train", "val", "test"):
+        write_images(split / name, {"a": 6, "b": 6})
+    assert look_at(split).open(image_size=8).size("test") == 12
+
+
+def test_a_folder_s_faults_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file or folder"):
+        look_at(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="needs at least two class folders, has none"):
+        look_at(tmp_path / "empty")
+    with pytest.raises(UserError, match="needs at least two class folders, has only 'a'"):
+        look_at(write_images(tmp_path / "one", {"a": 5}))
+    with pytest.raises(UserError, match="class 'b' has 1 sample: each needs at least 3"):
+        look_at(write_images(tmp_path / "single", {"a": 5, "b": 1}))
+    root = write_images(tmp_path / "torn", {"a": 5, "b": 5})
+    (root / "b" / "torn.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"torn.png: is damaged or no image"):
+        look_at(root)
+    (tmp_path / "data.txt").write_text("x", encoding="utf-8")
+    with pytest.raises(
+        UserError, match=r"expected a folder of class folders with images, an .npz file \(X, y\) or a .csv file"
+    ):
+        look_at(tmp_path / "data.txt")
+    with pytest.raises(UserError, match="--label kind: is for CSV files"):
+        look_at(root, "kind")
+
+
+def test_arrays_are_seen_as_images_or_a_table(tmp_path: Path) -> None:
+    path, labels = tmp_path / "arrays.npz", np.arange(60) % 3
+    np.savez(path, X=RNG.normal(size=(60, 1, 8, 8)), y=labels)
+    assert look_at(path).images
+    np.savez(path, X=RNG.normal(size=(60, 5)), y=labels)
+    assert not look_at(path).images
+    np.savez(path, X=np.where(np.arange(300).reshape(60, 5) == 36, np.nan, 1.0), y=labels)
+    with pytest.raises(UserError, match="no finite numbers, first in sample 7"):
+        look_at(path)
+    np.savez(path, X=RNG.normal(size=(60, 5)), y=np.append(labels[:-1], 9))
+    with pytest.raises(UserError, match="class '9' has 1 sample"):
+        look_at(path)
+
+
+def test_more_time_never_plans_for_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rebnn_search.auto import _plan
+
+    measured = {32: 0.1, 64: 0.15, 128: 0.3}
+
+    def measure(look: Any, network: Any, opened: Any) -> Any:
+        return _plan.Rung(network, opened.image_size, measured[network["width"]], 0.1)
+
+    monkeypatch.setattr(_plan, "_measure", measure)
+    monkeypatch.setattr(_plan.time, "monotonic", lambda: 0.0)
+    look = look_at(write_table(tmp_path / "flowers.csv"), "kind")
+    opened = _plan.open_smallest(look)
+    with pytest.raises(UserError, match=r"--time (\d+)s would do") as error:
+        plan_for(look, opened, 25.0, 3, 0.0)
+    enough = float(re.findall(r"--time (\d+)s would do", str(error.value))[0])
+    plans = [plan_for(look, opened, seconds, 3, 0.0) for seconds in (enough, 60.0, 180.0, 1800.0)]
+    assert [plan.recipe["network"]["width"] for plan in plans] == sorted(plan.recipe["network"]["width"] for plan in plans)
+    assert plans[-1].recipe["network"]["width"] == 128
+    for plan, seconds in zip(plans, (enough, 60.0, 180.0, 1800.0), strict=True):
+        assert 3 * plan.trial_seconds / 2 + plan.seeds * plan.refit_seconds < seconds
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(plan.recipe), encoding="utf-8")
+        (tmp_path / "space.yaml").write_text(yaml.safe_dump(plan.search("recipe.yaml")), encoding="utf-8")
+        assert load_search(tmp_path / "space.yaml").spec.trials == 200
