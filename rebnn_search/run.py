@@ -145,24 +145,17 @@ def _run(
 
 def _report(folder: SearchFolder, uri: str, console: Console) -> str | None:
     """Draw the report and log it to the parent run. Returns its path, None where it could not be made: the search is done anyway."""
-    from rebnn_search.report import PAGE, TrackedSearch, log_report, write_report
-    from rebnn_search.search.object_store import send_files
+    from rebnn_search.report import report_search
     from rebnn_search.search.quiet import chatter_to
 
-    out = folder.path / "report"
     try:
         with chatter_to(folder.log):
-            search = TrackedSearch(uri, folder.name)
-            write_report(search, out)
-            log_report(search, out)
-            if folder.remote is not None:
-                send_files(folder.remote, out, "report")
+            return str(report_search(uri, folder))
     except Exception as error:  # a picture is worth no search
         console.print(
             f"no report: {hide_secrets(str(error))}; python -m rebnn_search.report {folder.name} tries again", markup=False
         )
         return None
-    return str((out / PAGE).absolute())
 
 
 def _on_signals(stop: Callable[[], None]) -> None:

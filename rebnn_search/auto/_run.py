@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -16,16 +17,20 @@ import yaml
 from rebnn_search.auto._look import look_at
 from rebnn_search.auto._plan import Plan, open_smallest, plan_for
 from rebnn_search.config import UserError
+from rebnn_search.config.command import python_command
 from rebnn_search.export import export_packed, find_trained
 from rebnn_search.export._files import read_whole, write_whole
 from rebnn_search.refit import Outcome, SeedScore, Stopped, finished_search, refit_search
 from rebnn_search.refit._progress import ended
+from rebnn_search.report import report_search
 from rebnn_search.search.budget import Budget
 from rebnn_search.search.conductor import Observer
 from rebnn_search.search.engine import run_search
+from rebnn_search.search.quiet import chatter_to
 from rebnn_search.search.reports import TrackedReport, read_reports
 from rebnn_search.search.spec import Search, load_search
 from rebnn_search.search.storage import SearchFolder, write_atomically
+from rebnn_search.tracking import hide_secrets
 from rebnn_search.training import Recipe
 from rebnn_search.training.data import Data
 from rebnn_search.training.data._base import SPLITS
@@ -35,6 +40,9 @@ NAME = "auto-1"
 """Of the search in ``OUT/results``."""
 LAST_SECONDS, LAST_SHARE = 3.0, 0.02
 """Kept for writing the model and for the process's start and end, and a share of the time in which it may be held up."""
+REPORT_SECONDS = 15.0
+"""Kept for drawing the report, of a time of `LONG_SECONDS` or more."""
+LONG_SECONDS = 120.0
 SUM_UP_SECONDS = 2.0
 """Kept for summing up a refit that was ended."""
 
@@ -113,7 +121,7 @@ def run_auto(
         say(line)
     write_files(out, path, plan)
     say(f"written: {out / RECIPE_FILE}, {out / SPACE_FILE}")
-    deadline = begun + (1 - LAST_SHARE) * seconds - LAST_SECONDS
+    deadline = begun + (1 - LAST_SHARE) * seconds - LAST_SECONDS - (REPORT_SECONDS if seconds >= LONG_SECONDS else 0.0)
     folder = SearchFolder(out / "results" / NAME)
     folder.path.parent.mkdir(parents=True, exist_ok=True)
     reserved = plan.seeds * plan.refit_seconds + 5.0
@@ -133,6 +141,13 @@ def run_auto(
         export_packed(trained.network, trained.info, model)
         chosen = json.loads(folder.result_file.read_text(encoding="utf-8"))["best"]
         score, half_width, done = chosen["test_top1"], None, 0
+    if begun + seconds - time.monotonic() > REPORT_SECONDS:
+        with chatter_to(folder.log):
+            page = str(report_search(tracking_uri, folder))
+        say(f"report: {page}")
+    else:
+        words = ["-m", "rebnn_search.report", NAME, "--tracking-uri", hide_secrets(tracking_uri), "--out", str(out / "report")]
+        say(f"no time was left to draw the report: {shlex.join([*python_command(), *words])}")
     result = AutoResult(str(out), str(model), look.example, score, half_width, done, majority, trials, time.monotonic() - begun)
     write_atomically(out / RESULT_FILE, json.dumps(vars(result), indent=1))
     return result

@@ -10,6 +10,8 @@ from rebnn_search.report import table as paper_table
 from rebnn_search.report.figures import FIGURES, style
 from rebnn_search.report.page import render
 from rebnn_search.report.tracked import TrackedSearch
+from rebnn_search.search.object_store import send_files
+from rebnn_search.search.storage import SearchFolder
 from rebnn_search.search.story import with_figures
 from rebnn_search.tracking import NOTE_TAG
 
@@ -53,6 +55,21 @@ def write_report(search: TrackedSearch, out: Path, formats: Sequence[str] = ("pn
         (out / name).write_text(text, encoding="utf-8")
         written.append(out / name)
     return written
+
+
+def report_search(uri: str, folder: SearchFolder) -> Path:
+    """Write a search's report into its folder, log it to its parent run, and send it to its object store if it has one.
+
+    Returns:
+        The page.
+    """
+    search = TrackedSearch(uri, folder.name)
+    out = folder.path / "report"
+    write_report(search, out)
+    log_report(search, out)
+    if folder.remote is not None:
+        send_files(folder.remote, out, "report")
+    return (out / PAGE).absolute()
 
 
 def log_report(search: TrackedSearch, out: Path) -> None:

@@ -35,6 +35,7 @@ from rebnn_search.search.spec import Resources, Search
 from rebnn_search.search.storage import DriverLock, SearchFolder
 from rebnn_search.search.trainable import RecipeTrial
 from rebnn_search.tracking import Runs, Tracker, hide_secrets
+from rebnn_search.tracking.system import SystemMetrics
 from rebnn_search.training.own import ALLOWED
 
 SEARCH_ID = "search_id"
@@ -102,7 +103,12 @@ def run_search(
             on_start(conductor.stop)
             if not conductor.exhausted:
                 folder.result_file.unlink(missing_ok=True)
-                _tune(search, folder, conductor)
+                system = SystemMetrics(tracking_uri)
+                tracker.do(system.start)
+                try:
+                    _tune(search, folder, conductor)
+                finally:
+                    system.stop()
             interrupted = conductor.stopping
             best = None if interrupted else choose(search, folder, ledger)
             unfinished = ledger.asked < search.trials or any(t.state == TrialState.RUNNING for t in ledger.trials)
