@@ -58,7 +58,7 @@ def write_images(root: Path, counts: dict[str, int], side: int = 12, colour: boo
 
 def test_from_a_table_to_predictions(tmp_path: Path) -> None:
     write_table(tmp_path / "flowers.csv")
-    done = command(tmp_path, "auto", "flowers.csv", "--label", "kind", "--time", "45s", "--seeds", "1", "--out", "made")
+    done = command(tmp_path, "auto", "flowers.csv", "--label", "kind", "--time", "100s", "--seeds", "1", "--out", "made")
     assert "a table of 200 rows and 2 features" in done.stdout
     assert "guessing the largest class: 75.00 %" in done.stdout
     result = json.loads((tmp_path / "made" / "auto.json").read_text(encoding="utf-8"))

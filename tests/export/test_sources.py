@@ -14,6 +14,7 @@ from torch import nn
 
 from rebnn_search.config import UserError
 from rebnn_search.export import ModelInfo, Trained, export_onnx, export_packed, export_torch, find_trained
+from rebnn_search.search.ranks import dump_trial
 from rebnn_search.search.spec import load_search
 from rebnn_search.search.storage import SearchFolder
 from rebnn_search.training import CheckpointDirectory, Recipe, Trainer, dump_recipe, load_recipe
@@ -129,7 +130,7 @@ def search(run: Path, tmp_path: Path) -> tuple[SearchFolder, list[Trainer]]:
         study._storage.set_trial_user_attr(number, "params", params)
         trainer = Trainer(search.recipe(params), device="cpu")
         report = trainer.next_report()
-        state = {"trainer": trainer.state_dict(), "report": vars(report)}
+        state = dump_trial(trainer, [report])
         CheckpointDirectory(folder.checkpoints(number)).save(1, state)
         trainer.network.eval()
         trainers.append(trainer)
