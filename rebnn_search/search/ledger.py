@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.config import UserError
 from rebnn_search.search.pruners import build_pruner
 from rebnn_search.search.reports import ReportLog, TrackedReport
-from rebnn_search.search.samplers import sampler_factory
+from rebnn_search.search.samplers import COMPLETE_HISTORY, sampler_factory
 from rebnn_search.search.spec import Params, Search
 from rebnn_search.search.storage import SearchFolder
+from rebnn_search.search.window import WindowStorage
 from rebnn_search.tracking import hide_secrets
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -57,28 +58,35 @@ class Ledger:
         self._make_sampler = sampler_factory(search.spec.sampler, search.spec.sampler_seed)
         self._live: dict[int, optuna.Trial] = {}
         self._reports: dict[int, ReportLog] = {}
-        storage = _storage(folder, url)
+        self._storage = get_storage(_storage(folder, url))
+        objective = search.spec.objective
         with _quiet():
             self.study = optuna.create_study(
                 study_name=folder.name,
-                storage=storage,
-                direction=search.spec.objective.direction,
+                storage=self._storage,
+                direction=objective.direction,
                 pruner=build_pruner(search.spec.pruner),
                 load_if_exists=True,
             )
+            self._study_id = self.study._study_id
+            if search.spec.sampler.name not in COMPLETE_HISTORY:
+                seen: Any = WindowStorage(self._storage, self._study_id, objective.direction == "minimize")
+                self.study = optuna.load_study(study_name=folder.name, storage=seen, pruner=self.study.pruner)
 
-        self.asked = sum(PARAMS in trial.user_attrs for trial in self.trials)
+        everything = self.trials
+        self._made = len(everything)
+        self.asked = sum(PARAMS in trial.user_attrs for trial in everything)
         """How many trials have been asked for in full."""
-        self._half_asked = [t for t in self.trials if t.state == TrialState.RUNNING and PARAMS not in t.user_attrs]
+        self._half_asked = [t for t in everything if t.state == TrialState.RUNNING and PARAMS not in t.user_attrs]
 
     @property
     def trials(self) -> list[FrozenTrial]:
         """Every trial, by number."""
-        return self.study.get_trials(deepcopy=False)
+        return self._storage.get_all_trials(self._study_id, deepcopy=False)
 
     def trial(self, number: int) -> FrozenTrial:
         """The trial of a number."""
-        return self.trials[number]
+        return self._storage.get_trial(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number))
 
     def reports(self, number: int) -> ReportLog:
         """The reports of a trial."""
@@ -94,15 +102,15 @@ class Ledger:
                 self.study.sampler = self._make_sampler(half.number)
                 trial = optuna.Trial(self.study, half._trial_id)
             else:
-                trials = self.trials
-                queued = bool(trials) and trials[-1].state == TrialState.WAITING
-                number = len(trials) - queued
+                queued = self._made > 0 and self.trial(self._made - 1).state == TrialState.WAITING
+                number = self._made - queued
                 self.study.sampler = self._make_sampler(number)
                 if not queued and (params := self._given(number)) is not None:
                     self.study.enqueue_trial(params)
                 trial = self.study.ask()
             params = self._search.space.suggest(trial)
             trial.set_user_attr(PARAMS, params)
+        self._made = max(self._made, trial.number + 1)
         self.asked += 1
         self._live[trial.number] = trial
         return trial.number, params

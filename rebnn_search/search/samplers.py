@@ -17,7 +17,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.config import Component
 from rebnn_search.method.registry import Registry
-from rebnn_search.search.window import WindowSampler
 
 SAMPLERS: Registry[Any] = Registry("sampler")
 """Options are the arguments of Optuna's class of that name, less the seed."""
@@ -70,7 +69,7 @@ def sampler_factory(sampler: Component[Any], seed: int) -> Callable[[int], BaseS
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             built: BaseSampler = sampler.build(seed=trial_seed)
-        return built if sampler.name in COMPLETE_HISTORY else WindowSampler(built)
+        return built
 
     return make
 

@@ -1,87 +1,93 @@
-"""Bounds what a sampler conditions on, so that asking for the ten-thousandth trial costs what asking for the five-hundredth did."""
+"""Bounds what sampler and pruner condition on, so that the ten-thousandth trial costs what the five-hundredth did.
+
+Optuna asks its storage for all trials at every question; the storage here answers with a window of them, kept up to date as trials
+end. One process writes the study, so nothing changes behind its back.
+"""
 
 from __future__ import annotations
 
-import heapq
+import copy
+from bisect import insort
 from collections.abc import Container
 from typing import Any
 
-import optuna
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
-from optuna.study import Study, StudyDirection
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 BEST, RECENT = 100, 400
-"""How many finished trials a sampler sees at most: the best, and the most recent of the others."""
+"""How many finished trials sampler and pruner see at most: the best complete ones, and the most recent of the others."""
 
 
-def window(trials: list[FrozenTrial], minimize: bool) -> list[FrozenTrial]:
-    """The trials a sampler sees, by number: all unfinished ones, and of the finished ones the best and the most recent."""
-    if len(trials) <= BEST + RECENT:
-        return trials
-    sign = 1.0 if minimize else -1.0
-    ranked = [(sign * t.value, t.number) for t in trials if t.state == TrialState.COMPLETE and t.value is not None]
-    kept = {number for _, number in heapq.nsmallest(BEST, ranked)}
-    recent = RECENT
-    for trial in reversed(trials):
-        if trial.number not in kept and (not trial.state.is_finished() or recent > 0):
-            recent -= trial.state.is_finished()
-            kept.add(trial.number)
-    return [trial for trial in trials if trial.number in kept]
+class Window:
+    """The finished trials that are seen, updated one at a time.
 
+    Args:
+        minimize: Whether less is better.
+    """
 
-class _Window:
-    """A study that shows a sampler fewer trials; everything else is the study's. Optuna's Hyperband does the same."""
+    def __init__(self, minimize: bool) -> None:
+        self._sign = 1.0 if minimize else -1.0
+        self._best: list[tuple[float, int, FrozenTrial]] = []
+        self._recent: list[tuple[int, FrozenTrial]] = []
 
-    def __init__(self, study: Study) -> None:
-        self._study = study
-        self._shown = window(study.get_trials(deepcopy=False), study.direction == StudyDirection.MINIMIZE)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._study, name)
+    def add(self, trial: FrozenTrial) -> None:
+        """Take in a finished trial."""
+        if trial.state == TrialState.COMPLETE and trial.value is not None:
+            insort(self._best, (self._sign * trial.value, trial.number, trial), key=lambda entry: entry[:2])
+            if len(self._best) <= BEST:
+                return
+            trial = self._best.pop()[2]
+        insort(self._recent, (trial.number, trial), key=lambda entry: entry[0])
+        if len(self._recent) > RECENT:
+            del self._recent[0]
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        return self._shown
+        """The trials, by number."""
+        return sorted([*(entry[2] for entry in self._best), *(entry[1] for entry in self._recent)], key=lambda t: t.number)
 
-    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        return [trial for trial in self._shown if states is None or trial.state in states]
 
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+class WindowStorage:
+    """A storage that shows the unfinished trials and a window of the finished ones; everything else is the storage's behind it.
+
+    Args:
+        inner: The storage.
+        study_id: Of the study that is asked of.
+        minimize: Its direction.
+    """
+
+    def __init__(self, inner: BaseStorage, study_id: int, minimize: bool) -> None:
+        self._inner, self._study_id = inner, study_id
+        self._window = Window(minimize)
+        self._open: dict[int, None] = {}
+        """Ids of unfinished trials, in the order of their numbers."""
+        for trial in inner.get_all_trials(study_id, deepcopy=False):
+            if trial.state.is_finished():
+                self._window.add(trial)
+            else:
+                self._open[trial._trial_id] = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Make a trial, and see it."""
+        trial_id = self._inner.create_new_trial(study_id, template_trial)
+        self._open[trial_id] = None
+        return trial_id
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        return self.get_trials(deepcopy, states)
-
-
-class WindowSampler(BaseSampler):
-    """A sampler shown the window alone. Made for one trial: the window is that of its first question."""
-
-    def __init__(self, inner: BaseSampler) -> None:
-        self._inner = inner
-        self._window: Any = None
-
-    def _seen(self, study: Study) -> Any:
-        if self._window is None:
-            self._window = _Window(study)
-        return self._window
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Ask the inner sampler."""
-        return self._inner.infer_relative_search_space(self._seen(study), trial)
-
-    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        """Ask the inner sampler."""
-        return self._inner.sample_relative(self._seen(study), trial, search_space)
-
-    def sample_independent(self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
-        """Ask the inner sampler."""
-        return self._inner.sample_independent(self._seen(study), trial, name, distribution)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Tell the inner sampler."""
-        self._inner.before_trial(study, trial)
-
-    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
-        """Tell the inner sampler."""
-        self._inner.after_trial(study, trial, state, values)
+        """The trials that are seen, by number."""
+        opened = []
+        for trial_id in list(self._open):
+            trial = self._inner.get_trial(trial_id)
+            if trial.state.is_finished():
+                del self._open[trial_id]
+                self._window.add(trial)
+            else:
+                opened.append(trial)
+        seen = sorted([*self._window.trials, *opened], key=lambda trial: trial.number)
+        found = [trial for trial in seen if states is None or trial.state in states]
+        return copy.deepcopy(found) if deepcopy else found

@@ -39,9 +39,11 @@ class Workplace:
 
     path: Path
     variables: dict[str, str] = field(default_factory=dict)
+    report: bool = False  # drawing takes as long as such a search
 
     def command(self, *args: str) -> list[str]:
-        return [sys.executable, "-m", "rebnn_search.run", "tiny_space.yaml", *args]
+        quick = [] if self.report else ["--no-report"]
+        return [sys.executable, "-m", "rebnn_search.run", "tiny_space.yaml", *quick, *args]
 
     def run(self, *args: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

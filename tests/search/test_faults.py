@@ -153,13 +153,13 @@ def test_a_full_disk_is_told_and_nothing_is_lost(workplace, tmp_path: Path) -> N
             "--storage",
             str(small),
         )
-        done = workplace.run("--name", "mine", *one, "--trials", "8", "--no-report", code=2)
+        done = workplace.run("--name", "mine", *one, "--trials", "8", code=2)
         assert done.stderr.startswith("error: mine: No space left on device; free some and continue with --resume"), done.stderr
         subprocess.run(["mount", "-o", "remount,size=100m", str(small)], check=True)
-        resumed = workplace.json("--name", "mine", "--resume", *one, "--trials", "8", "--no-report")
+        resumed = workplace.json("--name", "mine", "--resume", *one, "--trials", "8")
     finally:
         subprocess.run(["umount", "--lazy", str(small)], check=True)
-    whole = workplace.json("--name", "whole", *one[:-2], "--trials", "8", "--no-report")
+    whole = workplace.json("--name", "whole", *one[:-2], "--trials", "8")
     assert [(t["state"], t["params"], t["val_loss"]) for t in resumed["trials"]] == [
         (t["state"], t["params"], t["val_loss"]) for t in whole["trials"]
     ]
@@ -176,9 +176,7 @@ def test_killed_at_random_a_search_loses_nothing() -> None:
 
 
 def test_a_trial_in_a_used_actor_is_one_in_a_fresh_process(workplace) -> None:  # type: ignore[no-untyped-def]
-    result = workplace.json(
-        "--set", "resources={max_concurrent: 1}", "--set", "pruner.name=none", "--trials", "3", "--no-report"
-    )
+    result = workplace.json("--set", "resources={max_concurrent: 1}", "--set", "pruner.name=none", "--trials", "3")
     folder = SearchFolder(Path(result["storage"]))
     search = restore_search(folder.read_search()[1])
     for trial in result["trials"]:

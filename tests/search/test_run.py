@@ -53,6 +53,7 @@ def points_once(tracking_uri: str) -> bool:
 
 
 def test_a_search_from_beginning_to_end(workplace) -> None:  # type: ignore[no-untyped-def]
+    workplace.report = True
     result = workplace.json("--set", "trials=8")
     assert set(result) == {
         "name", "storage", "tracking_uri", "experiment", "parent_run_id", "objective", "direction", "trials", "best",
@@ -106,6 +107,7 @@ def test_a_search_from_beginning_to_end(workplace) -> None:  # type: ignore[no-u
 
 
 def test_the_text_output_names_everything_a_user_needs_next(workplace) -> None:  # type: ignore[no-untyped-def]
+    workplace.report = True
     out = workplace.run("--trials", "3", "--name", "mine").stdout
     assert re.search(r"\[3/3\] \w+", out)
     for heading in (
