@@ -1,6 +1,7 @@
 """What a trial costs beyond its training: the libraries' own wiring beside this project's, on the same trials in one run.
 
     python benchmarks/overhead.py [--rounds 3] [--json]
+    python benchmarks/overhead.py --busy 8
 
 Each measurement is a process of its own, the two wirings in turn. A trial trains a tiny network for five reports, one trial at a
 time on one core. Overhead per trial = (wall time from the first trial's start to the last trial's end, less the time the trials
@@ -43,6 +44,15 @@ trials: %d
 resources: {max_concurrent: 1}
 """
 REPORTS = 5
+LONG_RECIPE = """
+data: {name: digits}
+network: {name: digits_resnet, width: 16}
+optimizer: {name: adam, lr: 1e-2}
+epochs: 110
+batch_size: 64
+reports_per_epoch: 1
+"""
+"""About a minute on one core."""
 
 
 def ours(trials: int) -> dict[str, float]:
@@ -76,6 +86,63 @@ def ours(trials: int) -> dict[str, float]:
     end = time.perf_counter() - clock.ended
     assert sum(row.state == "COMPLETE" for row in result.rows) == trials
     return {"wall": clock.ended - clock.begun, "end": end}
+
+
+def busy(trials: int) -> dict[str, float]:
+    """Run trials of about a minute each, one a core, and measure which share of the cores' time their workers had.
+
+    From the first report to the end of the last trial but those that ran when no other was left: then a core idles in any search.
+    """
+    import psutil
+    import ray
+
+    from rebnn_search.search.engine import run_search
+    from rebnn_search.search.spec import load_search
+    from rebnn_search.search.storage import SearchFolder
+    from rebnn_search.terminal import Silent
+    from rebnn_search.tracking import check_uri
+
+    cores = os.cpu_count() or 1
+    Path("recipe.yaml").write_text(LONG_RECIPE, encoding="utf-8")
+    space = (SPACE % trials).replace("{max_concurrent: 1}", f"{{max_concurrent: {cores}}}")
+    Path("space.yaml").write_text(space, encoding="utf-8")
+
+    def workers() -> float:
+        found = 0.0
+        for process in psutil.Process().children(recursive=True):
+            try:
+                if "RecipeTrial" in " ".join(process.cmdline()):
+                    times = process.cpu_times()
+                    found += times.user + times.system
+            except psutil.Error:
+                continue
+        return found
+
+    class Clock(Silent):
+        begun = spent = wall = share = 0.0
+        left = trials
+
+        def __init__(self) -> None:
+            self.reporting: set[int] = set()
+
+        def reported(self, number: int, report: Any) -> None:
+            self.reporting.add(number)
+            if not self.begun and len(self.reporting) == cores:
+                self.begun, self.spent = time.perf_counter(), workers()
+
+        def finished(self, number: int, state: str, reason: str | None, summary: Any) -> None:
+            self.left -= 1
+            if self.left == cores - 1:
+                self.wall = time.perf_counter() - self.begun
+                self.share = (workers() - self.spent) / (cores * self.wall)
+
+    clock = Clock()
+    ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
+    run_search(
+        load_search("space.yaml"), SearchFolder(Path("results/s-1")), source="space.yaml",
+        tracking_uri=check_uri("sqlite:///mlflow.db"), observer=clock,
+    )  # fmt: skip
+    return {"wall": clock.share, "seconds": clock.wall}
 
 
 def theirs(trials: int) -> dict[str, float]:
@@ -200,12 +267,17 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--trials", type=int, nargs="+", default=[16, 64])
+    p.add_argument("--busy", type=int, metavar="N", help="measure instead the cores' use over N trials of about a minute each")
     p.add_argument("--json", action="store_true")
-    p.add_argument("--measure", choices=["ours", "theirs", "training", "ledger"], help=argparse.SUPPRESS)
+    p.add_argument("--measure", choices=["ours", "theirs", "training", "ledger", "busy"], help=argparse.SUPPRESS)
     p.add_argument("--count", type=int, help=argparse.SUPPRESS)
     args = p.parse_args()
     if args.measure:
         print(json.dumps(globals()[args.measure](args.count)))
+        return
+    if args.busy:
+        measured = measure("busy", args.busy)
+        print(f"share of the cores' time that trials had: {measured['wall']:.4f}, over {measured['seconds']:.0f} s")
         return
     found: dict[str, Any] = {"hardware": f"{platform.machine()}, {os.cpu_count()} cores", "python": platform.python_version()}
     found["versions"] = {name: version(name) for name in ("ray", "optuna", "mlflow", "torch")}
