@@ -1,27 +1,26 @@
 # docker build -t rebnn_search .
-# docker run --rm -v "$PWD/results:/work/results" -v "$PWD/tracking:/work/tracking" rebnn_search
+# docker run --rm -v "$PWD/results:/searches/results" -v "$PWD/tracking:/searches/tracking" rebnn_search
 # On a machine with NVIDIA GPUs and their container toolkit add `--gpus all`; the wheels below carry their own CUDA. For a smaller,
-# CPU-only image build with `--build-arg TORCH_INDEX=<the CPU wheel index of PyTorch>`.
+# CPU-only image build with `--build-arg PIP_EXTRA_INDEX_URL=<the CPU wheel index of PyTorch>`.
 FROM python:3.11-slim AS build
-ARG TORCH_INDEX=
+ARG PIP_EXTRA_INDEX_URL
 WORKDIR /src
 COPY constraints.txt pyproject.toml README.md ./
 COPY rebnn_search/__init__.py rebnn_search/__init__.py
 RUN python -m venv /venv \
- && if [ -n "$TORCH_INDEX" ]; then /venv/bin/pip install --no-cache-dir --constraint constraints.txt --extra-index-url "$TORCH_INDEX" torch; fi \
  && /venv/bin/pip install --no-cache-dir --constraint constraints.txt ".[cluster]"
 # The dependencies above are a layer of their own: a change of the code below rebuilds only this.
 COPY rebnn_search rebnn_search
 RUN /venv/bin/pip install --no-cache-dir --no-deps --force-reinstall .
 
 FROM python:3.11-slim
-RUN useradd --create-home --uid 1000 researcher && install --directory --owner researcher /work /work/results /work/tracking
+RUN useradd --create-home --uid 1000 researcher && install --directory --owner researcher /searches /searches/results /searches/tracking
 COPY --from=build /venv /venv
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 RAY_USAGE_STATS_ENABLED=0 MLFLOW_TRACKING_URI=sqlite:////work/tracking/mlflow.db
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 RAY_USAGE_STATS_ENABLED=0 MLFLOW_TRACKING_URI=sqlite:////searches/tracking/mlflow.db
 USER researcher
-WORKDIR /work
+WORKDIR /searches
 COPY --chown=researcher search_spaces search_spaces
 COPY --chown=researcher trials trials
-VOLUME ["/work/results", "/work/tracking"]
+VOLUME ["/searches/results", "/searches/tracking"]
 ENTRYPOINT ["python", "-m", "rebnn_search.run"]
 CMD ["search_spaces/gamma.yaml"]

@@ -6,12 +6,9 @@ import argparse
 import json
 import os
 import shlex
-import signal
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -119,7 +116,7 @@ def _run(
     budget: Budget | None,
 ) -> int:
     from rebnn_search.search.engine import run_search
-    from rebnn_search.terminal import LiveProgress, PlainProgress, Silent, print_result
+    from rebnn_search.terminal import LiveProgress, PlainProgress, Silent, print_result, stop_on_signals
     from rebnn_search.terminal.state import SearchState
 
     objective = search.spec.objective
@@ -132,7 +129,7 @@ def _run(
     with progress:
         result = run_search(
             search, folder, source=source, tracking_uri=uri, observer=progress, ledger_url=args.ledger, address=args.address,
-            budget=budget, on_start=_on_signals,
+            budget=budget, on_start=stop_on_signals,
         )  # fmt: skip
     report = None if result.interrupted or args.no_report else _report(folder, uri, console)
     if args.json:
@@ -156,19 +153,6 @@ def _report(folder: SearchFolder, uri: str, console: Console) -> str | None:
             f"no report: {hide_secrets(str(error))}; python -m rebnn_search.report {folder.name} tries again", markup=False
         )
         return None
-
-
-def _on_signals(stop: Callable[[], None]) -> None:
-    """Let the first SIGINT or SIGTERM stop the search cleanly and the second one at once."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        print("\nstopping at the next reports; once more to stop at once", file=sys.stderr)
-        stop()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-    signal.signal(signal.SIGINT, handle)
-    signal.signal(signal.SIGTERM, handle)
 
 
 def resume_command(args: argparse.Namespace, name: str) -> str:

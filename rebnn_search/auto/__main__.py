@@ -6,12 +6,9 @@ import argparse
 import os
 import re
 import shlex
-import signal
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -50,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rebnn_search.auto._run import NAME, SPACE_FILE, Interrupted, run_auto
     from rebnn_search.search.budget import Budget
     from rebnn_search.search.spec import Search
-    from rebnn_search.terminal import LiveProgress, PlainProgress, Silent
+    from rebnn_search.terminal import LiveProgress, PlainProgress, Silent, stop_on_signals
     from rebnn_search.terminal.state import SearchState
 
     console = Console(highlight=False)
@@ -68,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = run_auto(
             Path(args.data), out, label=args.label, seconds=seconds, seeds=args.seeds, tracking_uri=uri, begun=begun, say=say,
-            observe=observe, on_start=_on_signals,
+            observe=observe, on_start=stop_on_signals,
         )  # fmt: skip
     except Interrupted:
         words = [*python_command(), "-m", "rebnn_search.run", str(out / SPACE_FILE), "--storage", str(out / "results")]
@@ -96,19 +93,6 @@ def _free(data: Path) -> Path:
     while (path := Path(stem if number == 1 else f"{stem}-{number}")).exists():
         number += 1
     return path
-
-
-def _on_signals(stop: Callable[[], None]) -> None:
-    """Let the first SIGINT or SIGTERM stop the search cleanly and the second one at once."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        print("\nstopping at the next reports; once more to stop at once", file=sys.stderr)
-        stop()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-    signal.signal(signal.SIGINT, handle)
-    signal.signal(signal.SIGTERM, handle)
 
 
 if __name__ == "__main__":
