@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,7 +132,7 @@ def _run(
             search, folder, source=source, tracking_uri=uri, observer=progress, ledger_url=args.ledger, address=args.address,
             budget=budget, on_start=stop_on_signals,
         )  # fmt: skip
-    report = None if result.interrupted or args.no_report else _report(folder, uri, console)
+    report = None if result.interrupted or args.no_report else _report(folder, uri)
     if args.json:
         print(json.dumps(result.dump()))
     else:
@@ -140,7 +141,7 @@ def _run(
     return 130 if result.interrupted else 0
 
 
-def _report(folder: SearchFolder, uri: str, console: Console) -> str | None:
+def _report(folder: SearchFolder, uri: str) -> str | None:
     """Draw the report and log it to the parent run. Returns its path, None where it could not be made: the search is done anyway."""
     from rebnn_search.report import report_search
     from rebnn_search.search.quiet import chatter_to
@@ -149,9 +150,8 @@ def _report(folder: SearchFolder, uri: str, console: Console) -> str | None:
         with chatter_to(folder.log):
             return str(report_search(uri, folder))
     except Exception as error:  # a picture is worth no search
-        console.print(
-            f"no report: {hide_secrets(str(error))}; python -m rebnn_search.report {folder.name} tries again", markup=False
-        )
+        again = f"python -m rebnn_search.report {folder.name} tries again"
+        print(f"no report: {hide_secrets(str(error))}; {again}", file=sys.stderr)
         return None
 
 
