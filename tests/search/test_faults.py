@@ -106,6 +106,7 @@ def test_a_tracking_server_that_goes_away_delays_the_points_and_nothing_else(wor
         server = serve(workplace.path, port)
         rest = process.communicate(timeout=200)[0]
         assert process.returncode == 0, rest
+        assert "tracking is behind" not in rest and "View run" not in rest, rest
     finally:
         process.kill()
         stop(server)
