@@ -96,11 +96,13 @@ def leaderboard(search: TrackedSearch) -> list[list[tuple[str, Any]]]:
     for trial in search.complete:
         means.setdefault(trial.configuration, []).append(search.value(trial) or 0.0)
 
-    def rank(trial: TrackedTrial) -> tuple[int, float, int]:
+    def rank(trial: TrackedTrial) -> tuple[int, bool, float, int]:
         group = estimate(means.get(trial.configuration, [])) if trial.state == "COMPLETE" else None
         own = search.value(trial)
         value = group.mean if group else (own if own is not None else float("inf") * sign)
-        return ORDER.index(trial.state) if trial.state in ORDER else len(ORDER), sign * value, trial.number
+        place = ORDER.index(trial.state) if trial.state in ORDER else len(ORDER)
+        lost = group is not None and group.n < search.search.spec.seeds  # a seed: after those that did not
+        return place, lost, sign * value, trial.number
 
     return [_row(search, trial) for trial in sorted(search.trials, key=rank)]
 
