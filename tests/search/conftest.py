@@ -1,5 +1,6 @@
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,7 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 RECIPE = """
 data: {name: digits}
@@ -60,6 +66,42 @@ class Workplace:
         return subprocess.Popen(
             self.command(*args), cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.env
         )
+
+    def study(self, name: str) -> optuna.Study:
+        journal = self.path / "results" / name / "study.journal"
+        return optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(journal))))
+
+    def sequence(self, name: str) -> list[tuple[Any, ...]]:
+        """What must be the same, to the bit, of two searches with one trial at a time."""
+        return [(t.number, t.state.name, t.params, t.value, t.intermediate_values) for t in self.study(name).trials]
+
+    def agree(self, result: dict[str, Any]) -> list[Run]:
+        """Check that JSON, journal and MLflow say the same of every trial, each point once; return MLflow's child runs."""
+        trials = self.study(result["name"]).trials
+        client = MlflowClient(result["tracking_uri"])
+        experiment = client.get_experiment_by_name(result["experiment"])
+        runs = client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{result['parent_run_id']}'")
+        assert len(runs) == len(trials) == len(result["trials"])
+        by_number = {int(run.data.tags["rebnn_search.trial"]): run for run in runs}
+        for row, trial in zip(result["trials"], trials, strict=True):
+            run = by_number[row["number"]]
+            assert row["number"] == trial.number
+            assert row["state"] == trial.state.name == run.data.tags["state"]
+            assert run.info.status == {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}[row["state"]]
+            assert row["run_id"] == run.info.run_id
+            assert row["params"] == trial.params
+            assert {k: str(v) for k, v in trial.params.items()} == run.data.params
+            points = client.get_metric_history(run.info.run_id, "val/loss")
+            history = sorted((point.step, point.value) for point in points)
+            assert history == sorted(trial.intermediate_values.items())
+            if trial.state.name == "COMPLETE":
+                assert row["val_loss"] == trial.value == history[-1][1] == run.data.metrics["final/val/loss"]
+            if history:
+                assert row["epochs"] == run.data.metrics["final/epochs"] == history[-1][0] / 4
+        with sqlite3.connect(result["tracking_uri"].removeprefix("sqlite:///")) as database:
+            twice = database.execute("select 1 from metrics group by run_uuid, key, step having count(*) > 1").fetchone()
+        assert twice is None
+        return list(runs)
 
     @property
     def env(self) -> dict[str, str]:

@@ -8,48 +8,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 import yaml
 from mlflow import MlflowClient
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 
 from rebnn_search.training import Trainer, load_recipe
-
-
-def study(storage: Path) -> optuna.Study:
-    return optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(storage / "study.journal"))))
-
-
-def agree(result: dict[str, Any]) -> list[Any]:
-    """Check that JSON, journal and MLflow say the same of every trial; return MLflow's child runs."""
-    trials = study(Path(result["storage"])).trials
-    client = MlflowClient(result["tracking_uri"])
-    experiment = client.get_experiment_by_name(result["experiment"])
-    runs = client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{result['parent_run_id']}'")
-    assert len(runs) == len(trials) == len(result["trials"])
-    by_number = {int(run.data.tags["rebnn_search.trial"]): run for run in runs}
-    for row, trial in zip(result["trials"], trials, strict=True):
-        run = by_number[row["number"]]
-        assert row["number"] == trial.number
-        assert row["state"] == trial.state.name == run.data.tags["state"]
-        assert row["run_id"] == run.info.run_id
-        assert row["params"] == trial.params
-        assert {k: str(v) for k, v in trial.params.items()} == run.data.params
-        history = sorted((m.step, m.value) for m in client.get_metric_history(run.info.run_id, "val/loss"))
-        assert history == sorted(trial.intermediate_values.items())
-        if trial.state.name == "COMPLETE":
-            assert row["val_loss"] == trial.value == history[-1][1] == run.data.metrics["final/val/loss"]
-        if history:
-            assert row["epochs"] == run.data.metrics["final/epochs"] == history[-1][0] / 4
-    return runs
-
-
-def points_once(tracking_uri: str) -> bool:
-    with sqlite3.connect(tracking_uri.removeprefix("sqlite:///")) as database:
-        twice = database.execute("select 1 from metrics group by run_uuid, key, step having count(*) > 1").fetchone()
-        return twice is None
 
 
 def test_a_search_from_beginning_to_end(workplace) -> None:  # type: ignore[no-untyped-def]
@@ -59,7 +22,7 @@ def test_a_search_from_beginning_to_end(workplace) -> None:  # type: ignore[no-u
         "name", "storage", "tracking_uri", "experiment", "parent_run_id", "objective", "direction", "trials", "best",
     }  # fmt: skip
     assert result["name"] == "tiny_space-1"
-    runs = agree(result)
+    runs = workplace.agree(result)
     states = [trial["state"] for trial in result["trials"]]
     assert states.count("PRUNED") >= 1
     assert all(trial["epochs"] < 2 for trial in result["trials"] if trial["state"] == "PRUNED")
@@ -81,7 +44,6 @@ def test_a_search_from_beginning_to_end(workplace) -> None:  # type: ignore[no-u
         "runs.json",
         "search.yaml",
     }
-    assert points_once(result["tracking_uri"])
 
     # The written recipe is the chosen trial: trained again, alone and without Ray, it comes out the same.
     import torch
@@ -103,7 +65,7 @@ def test_a_search_from_beginning_to_end(workplace) -> None:  # type: ignore[no-u
     grown = workplace.json("--resume", "--trials", "9")
     assert grown["trials"][:8] == result["trials"]
     assert len(grown["trials"]) == 9
-    agree(grown)
+    workplace.agree(grown)
 
 
 def test_the_text_output_names_everything_a_user_needs_next(workplace) -> None:  # type: ignore[no-untyped-def]
@@ -132,11 +94,6 @@ def test_the_text_output_names_everything_a_user_needs_next(workplace) -> None: 
                 and "rebnn_search.run" not in line]  # fmt: skip
 
 
-def sequence(storage: Path) -> list[tuple[Any, ...]]:
-    trials = study(storage).trials
-    return [(t.number, t.state.name, t.params, t.value, t.intermediate_values) for t in trials]
-
-
 def test_killed_driver_and_interrupt_then_resume_equals_uninterrupted(workplace) -> None:  # type: ignore[no-untyped-def]
     one = ("--set", "resources={max_concurrent: 1}")
     whole = workplace.json(*one, "--name", "whole")
@@ -147,7 +104,7 @@ def test_killed_driver_and_interrupt_then_resume_equals_uninterrupted(workplace)
             break
     process.send_signal(signal.SIGKILL)
     process.wait()
-    before = sequence(workplace.path / "results" / "broken")
+    before = workplace.sequence("broken")
     assert sum(state in ("COMPLETE", "PRUNED") for _, state, *_ in before) >= 2
 
     process = workplace.start(*one, "--name", "broken", "--resume")
@@ -162,9 +119,8 @@ def test_killed_driver_and_interrupt_then_resume_equals_uninterrupted(workplace)
     assert database.execute("select count(*) from runs where status = 'RUNNING'").fetchone() == (0,)
 
     resumed = workplace.json(*one, "--name", "broken", "--resume")
-    agree(resumed)
-    assert points_once(resumed["tracking_uri"])
-    assert sequence(Path(resumed["storage"])) == sequence(Path(whole["storage"]))
+    workplace.agree(resumed)
+    assert workplace.sequence("broken") == workplace.sequence("whole")
     paths = {"recipe": "", "model": ""}
     assert resumed["best"] | paths == whole["best"] | paths
 
@@ -181,11 +137,11 @@ def test_a_trial_that_diverges_fails_with_its_reason_and_the_others_go_on(workpl
     result = workplace.json()
     assert [trial["state"] for trial in result["trials"]] == ["FAIL", "COMPLETE"]
     assert result["best"]["number"] == 1
-    runs = agree(result)
+    runs = workplace.agree(result)
     failed = next(run for run in runs if run.data.tags["state"] == "FAIL")
     assert re.match(r"diverged: .* iteration \d+", failed.data.tags["reason"])
     assert failed.info.status == "FAILED"
-    assert study(Path(result["storage"])).trials[0].user_attrs["reason"] == failed.data.tags["reason"]
+    assert workplace.study(result["name"]).trials[0].user_attrs["reason"] == failed.data.tags["reason"]
 
 
 BAD = [
