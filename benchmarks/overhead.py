@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import random
@@ -22,6 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,9 +49,9 @@ resources: {max_concurrent: 1}
 REPORTS = 5
 LONG_RECIPE = """
 data: {name: digits}
-network: {name: digits_resnet, width: 16}
+network: {name: digits_resnet, width: 128}
 optimizer: {name: adam, lr: 1e-2}
-epochs: 110
+epochs: 20
 batch_size: 64
 reports_per_epoch: 1
 """
@@ -88,12 +91,62 @@ def ours(trials: int) -> dict[str, float]:
     return {"wall": clock.ended - clock.begun, "end": end}
 
 
+def spent(is_trial: Callable[[Any], bool]) -> dict[str, float]:
+    """Seconds of CPU so far, by who had them; ``taken``: what the host gave to other machines."""
+    import psutil
+
+    whole = psutil.cpu_times()
+    found = {"trials": 0.0, "driver": sum(psutil.Process().cpu_times()[:2]), "Ray": 0.0}
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            found["trials" if is_trial(process) else "Ray"] += sum(process.cpu_times()[:2])
+    return {**found, "idle": whole.idle + whole.iowait, "taken": whole.steal}
+
+
+def share_of_each(before: dict[str, float], after: dict[str, float], wall: float) -> dict[str, float]:
+    """What share of all cores' time each had between two calls of `spent`, ``wall`` seconds apart."""
+    return {"seconds": wall, **{name: (after[name] - before[name]) / ((os.cpu_count() or 1) * wall) for name in after}}
+
+
+def train_long(told: Any) -> None:
+    """Train one long trial on one core, and tell of its first report and its end."""
+    import torch
+
+    from rebnn_search.config import parse, validate
+    from rebnn_search.training import Recipe, Trainer
+
+    torch.set_num_threads(1)
+    trainer = Trainer(validate(Recipe, parse(LONG_RECIPE, "recipe.yaml")))
+    trainer.next_report()
+    told.put("first")
+    while not trainer.finished:
+        trainer.next_report()
+    told.put("end")
+
+
+def bare(cores: int) -> dict[str, float]:
+    """Train long trials in plain processes, one a core, without any search: the most of the cores' time there is to have."""
+    context = multiprocessing.get_context("spawn")
+    told = context.Queue()
+    processes = [context.Process(target=train_long, args=(told,)) for _ in range(cores)]
+    for process in processes:
+        process.start()
+    for _ in range(cores):
+        assert told.get() == "first"
+    begun, before = time.perf_counter(), spent(lambda process: True)
+    assert told.get() == "end"
+    found = share_of_each(before, spent(lambda process: True), time.perf_counter() - begun)
+    for process in processes:
+        process.join()
+    return found
+
+
 def busy(trials: int) -> dict[str, float]:
     """Run trials of about a minute each, one a core, and measure which share of the cores' time their workers had.
 
-    From the first report to the end of the last trial but those that ran when no other was left: then a core idles in any search.
+    From the moment when every core's first trial has reported to the end of the last trial but those that ran when no other was
+    left: then a core idles in any search.
     """
-    import psutil
     import ray
 
     from rebnn_search.search.engine import run_search
@@ -107,19 +160,13 @@ def busy(trials: int) -> dict[str, float]:
     space = (SPACE % trials).replace("{max_concurrent: 1}", f"{{max_concurrent: {cores}}}")
     Path("space.yaml").write_text(space, encoding="utf-8")
 
-    def workers() -> float:
-        found = 0.0
-        for process in psutil.Process().children(recursive=True):
-            try:
-                if "RecipeTrial" in " ".join(process.cmdline()):
-                    times = process.cpu_times()
-                    found += times.user + times.system
-            except psutil.Error:
-                continue
-        return found
+    def is_trial(process: Any) -> bool:
+        return "RecipeTrial" in " ".join(process.cmdline())
 
     class Clock(Silent):
-        begun = spent = wall = share = 0.0
+        begun = 0.0
+        before: dict[str, float]
+        found: dict[str, float]
         left = trials
 
         def __init__(self) -> None:
@@ -128,13 +175,12 @@ def busy(trials: int) -> dict[str, float]:
         def reported(self, number: int, report: Any) -> None:
             self.reporting.add(number)
             if not self.begun and len(self.reporting) == cores:
-                self.begun, self.spent = time.perf_counter(), workers()
+                self.begun, self.before = time.perf_counter(), spent(is_trial)
 
         def finished(self, number: int, state: str, reason: str | None, summary: Any) -> None:
             self.left -= 1
             if self.left == cores - 1:
-                self.wall = time.perf_counter() - self.begun
-                self.share = (workers() - self.spent) / (cores * self.wall)
+                self.found = share_of_each(self.before, spent(is_trial), time.perf_counter() - self.begun)
 
     clock = Clock()
     ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
@@ -142,7 +188,7 @@ def busy(trials: int) -> dict[str, float]:
         load_search("space.yaml"), SearchFolder(Path("results/s-1")), source="space.yaml",
         tracking_uri=check_uri("sqlite:///mlflow.db"), observer=clock,
     )  # fmt: skip
-    return {"wall": clock.share, "seconds": clock.wall}
+    return clock.found
 
 
 def theirs(trials: int) -> dict[str, float]:
@@ -269,15 +315,15 @@ def main() -> None:
     p.add_argument("--trials", type=int, nargs="+", default=[16, 64])
     p.add_argument("--busy", type=int, metavar="N", help="measure instead the cores' use over N trials of about a minute each")
     p.add_argument("--json", action="store_true")
-    p.add_argument("--measure", choices=["ours", "theirs", "training", "ledger", "busy"], help=argparse.SUPPRESS)
+    p.add_argument("--measure", choices=["ours", "theirs", "training", "ledger", "busy", "bare"], help=argparse.SUPPRESS)
     p.add_argument("--count", type=int, help=argparse.SUPPRESS)
     args = p.parse_args()
     if args.measure:
         print(json.dumps(globals()[args.measure](args.count)))
         return
     if args.busy:
-        measured = measure("busy", args.busy)
-        print(f"share of the cores' time that trials had: {measured['wall']:.4f}, over {measured['seconds']:.0f} s")
+        found_by = {"search": measure("busy", args.busy), "bare": measure("bare", os.cpu_count() or 1)}
+        print(json.dumps(found_by)) if args.json else print_busy(found_by)
         return
     found: dict[str, Any] = {"hardware": f"{platform.machine()}, {os.cpu_count()} cores", "python": platform.python_version()}
     found["versions"] = {name: version(name) for name in ("ray", "optuna", "mlflow", "torch")}
@@ -305,6 +351,14 @@ def main() -> None:
         if isinstance(row, dict) and name != "versions":
             for what, (middle, low, high) in row.items():
                 print(f"{name:10} {what:18} {middle:.4f} [{low:.4f}, {high:.4f}]")
+
+
+def print_busy(found: dict[str, dict[str, float]]) -> None:
+    """Who had the cores' time, with the search and without."""
+    for name, measured in found.items():
+        parts = [f"{who} {100 * share:.1f} %" for who, share in measured.items() if who != "seconds"]
+        print(f"{name:7} of the cores' time over {measured['seconds']:.0f} s: {', '.join(parts)}")
+    print(f"search / bare, trials' share: {found['search']['trials'] / found['bare']['trials']:.4f}")
 
 
 def spread(values: list[float]) -> tuple[float, float, float]:

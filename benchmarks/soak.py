@@ -179,6 +179,7 @@ def soak(search: Search, kills: int, rng: random.Random, tally: Counter[str]) ->
             return
         if process.returncode > 0 and "Ray's head" not in output:
             tally["ended with an error"] += 1
+            print(f"a run ended with exit code {process.returncode}: {output[-500:].strip()}", file=sys.stderr, flush=True)
         harm = damage(search, rng)
         if harm is not None:
             tally[f"{harm} damaged"] += 1

@@ -3,7 +3,7 @@
 from rebnn_search.config.component import Component, component
 from rebnn_search.config.document import Document, apply_override, get_value, load, parse, with_value
 from rebnn_search.config.errors import UserError, exit_on_user_error
-from rebnn_search.config.model import Strict, explain, fail, validate
+from rebnn_search.config.model import Strict, explain, fail, nearest, validate
 
 __all__ = [
     "Component",
@@ -17,6 +17,7 @@ __all__ = [
     "fail",
     "get_value",
     "load",
+    "nearest",
     "parse",
     "validate",
     "with_value",

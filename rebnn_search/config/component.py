@@ -8,13 +8,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Generic, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel, PlainSerializer, PlainValidator, create_model
 
-from rebnn_search.config.model import Strict, fail
+from rebnn_search.config.model import Strict, fail, nearest
 
 T = TypeVar("T")
 
@@ -108,6 +107,4 @@ def component(
 
 
 def _unknown(kind: str, name: Any, registry: Mapping[str, Any]) -> str:
-    near = get_close_matches(str(name), registry, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"no such {kind}; {hint}valid are {', '.join(sorted(registry))}"
+    return f"no such {kind}; {nearest(name, registry)}valid are {', '.join(sorted(registry))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, NoReturn, TypeVar
 
@@ -25,9 +26,13 @@ def check_keys(title: str, data: dict[Any, Any], allowed: list[str]) -> None:
     """Fail on the first key that is not allowed, naming the nearest one that is."""
     for key, value in data.items():
         if key not in allowed:
-            near = get_close_matches(str(key), allowed, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            fail(title, (key,), f"unknown key; {hint}allowed here: {', '.join(allowed) or 'nothing'}", value)
+            fail(title, (key,), f"unknown key; {nearest(key, allowed)}allowed here: {', '.join(allowed) or 'nothing'}", value)
+
+
+def nearest(name: Any, allowed: Iterable[str]) -> str:
+    """``did you mean 'trials'?`` and a space, for a name that is not among those allowed; empty where none is near."""
+    near = get_close_matches(str(name), list(allowed), n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}? " if near else ""
 
 
 class Strict(BaseModel):

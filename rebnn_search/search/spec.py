@@ -19,6 +19,7 @@ from rebnn_search.config import (
     fail,
     get_value,
     load,
+    nearest,
     validate,
     with_value,
 )
@@ -181,9 +182,11 @@ def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
         UserError: For anything that would make a trial impossible: see `rebnn_search.config.validate`, and the checks of
             conditions, ranges, fixed configurations and of every choice against the recipe.
     """
-    own = {field.alias or name for name, field in SearchSpec.model_fields.items()}
+    own = [field.alias or name for name, field in SearchSpec.model_fields.items()]
     overrides = list(overrides)
-    mine = [o for o in overrides if o.split("=")[0].split(".")[0].strip() in own]
+    mine = [o for o in overrides if _first_key(o) in own]
+    for override in overrides:
+        _check_first_key(override, [*own, *Recipe.model_fields])
     document = load(path)
     for override in mine:
         _override(document, override)
@@ -218,6 +221,18 @@ def restore_search(data: Mapping[str, Any]) -> Search:
     rest = {key: value for key, value in data.items() if key != "recipe"}
     spec = SearchSpec.model_validate({"recipe": "", **rest})
     return Search(spec, data["recipe"], [dict(params) for params in data["fixed"]])
+
+
+def _first_key(override: str) -> str:
+    return override.split("=")[0].split(".")[0].strip()
+
+
+def _check_first_key(override: str, keys: list[str]) -> None:
+    # An unknown one could be meant for either file: the recipe alone would not know of the search's.
+    key = _first_key(override)
+    if "=" in override and key not in keys:
+        allowed = f"allowed in search file and recipe: {', '.join(keys)}"
+        raise UserError(f"--set {override}: {key}: unknown key; {nearest(key, keys)}{allowed}")
 
 
 def _override(document: Document, override: str) -> None:

@@ -1,4 +1,4 @@
-"""Tracking off the scheduling loop: what is to be logged waits in a queue and one thread sends it.
+"""Tracking off the scheduling loop: what is to be logged waits in a queue and one thread sends it, reports several at once.
 
 The server may be away for a while: the thread tries again and the queue grows. What never arrived is sent on the next resume,
 from the reports that the driver keeps.
@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 """Pauses between tries; the last one repeats."""
 
+BATCH_SECONDS = 5.0
+"""How long a report may wait for others to be sent with: a call costs the database, and the core it shares with a trial, 20 ms."""
+
 Job = Callable[[Runs], object]
 
 
@@ -33,7 +36,7 @@ class Tracker:
     """
 
     def __init__(self, connect: Callable[[], Runs]) -> None:
-        self._queue: queue.Queue[Job | None] = queue.Queue()
+        self._queue: queue.Queue[Job | tuple[int, Point] | None] = queue.Queue()
         self._runs: Runs | None = None
         self._error: BaseException | None = None
         self._ready = threading.Event()
@@ -62,10 +65,27 @@ class Tracker:
             return
         finally:
             self._ready.set()
-        while (job := self._queue.get()) is not None:
+        points: dict[int, list[Point]] = {}
+        due = 0.0
+        while True:
+            try:
+                job = self._queue.get(timeout=max(0.0, due - time.monotonic()) if points else None)
+            except queue.Empty:
+                self._send_points(points, self._runs)
+                continue
+            if isinstance(job, tuple):
+                due = due if points else time.monotonic() + BATCH_SECONDS
+                points.setdefault(job[0], []).append(job[1])
+                continue
+            self._send_points(points, self._runs)
+            if job is None:
+                return
             self._send(job, self._runs)
-            self._queue.task_done()
-        self._queue.task_done()
+
+    def _send_points(self, points: dict[int, list[Point]], runs: Runs) -> None:
+        for number, some in points.items():
+            self._send(lambda runs, number=number, some=some: runs.log(runs.children[number], some), runs)  # type: ignore[misc]
+        points.clear()
 
     def _send(self, job: Job, runs: Runs) -> None:
         attempt = 0
@@ -86,8 +106,8 @@ class Tracker:
         self._queue.put(lambda runs: runs.ensure_child(number, name, params, tags))
 
     def log(self, number: int, point: Point) -> None:
-        """Log one report of a trial that was started."""
-        self._queue.put(lambda runs: runs.log(runs.children[number], [point]))
+        """Log one report of a trial that was started: within `BATCH_SECONDS`, or before whatever else is sent."""
+        self._queue.put((number, point))
 
     def end(self, number: int, state: str, tags: Mapping[str, str], summary: Mapping[str, float]) -> None:
         """End the run of a trial."""
@@ -96,11 +116,6 @@ class Tracker:
     def do(self, job: Job) -> None:
         """Do anything else in its turn. The job must be fit to be done twice."""
         self._queue.put(job)
-
-    @property
-    def waiting(self) -> int:
-        """How many jobs have not been done."""
-        return self._queue.unfinished_tasks
 
     def close(self, timeout: float) -> bool:
         """Do what is left and stop. False if it could not all be done in ``timeout`` seconds."""

@@ -166,14 +166,16 @@ def test_a_full_disk_is_told_and_nothing_is_lost(workplace, tmp_path: Path) -> N
     ]
 
 
-def test_killed_at_random_a_search_loses_nothing() -> None:
-    """The soak in short; `benchmarks/soak.py --kills 100` is the long one."""
+@pytest.mark.parametrize(
+    ("kills", "trials", "seed"), [(4, 12, 3), pytest.param(100, 40, 0, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+)
+def test_killed_at_random_a_search_loses_nothing(kills: int, trials: int, seed: int) -> None:
     soak = Path(__file__).parents[2] / "benchmarks" / "soak.py"
-    words = [sys.executable, str(soak), "--kills", "4", "--trials", "12", "--seed", "3", "--json"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=280, check=False)
+    words = [sys.executable, str(soak), "--kills", str(kills), "--trials", str(trials), "--seed", str(seed), "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
-    assert found["kills"] == 4 and set(found["lost"].values()) == {0}
+    assert found["kills"] == kills and set(found["lost"].values()) == {0}
 
 
 def test_a_trial_in_a_used_actor_is_one_in_a_fresh_process(workplace) -> None:  # type: ignore[no-untyped-def]

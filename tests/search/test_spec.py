@@ -107,3 +107,7 @@ def test_an_override_s_mistake_names_the_override(folder: Path) -> None:
         load(folder, GAMMA, "epochs=none")
     with pytest.raises(UserError, match=r"--set trials=-1: trials = -1"):
         load(folder, GAMMA, "trials=-1")
+    with pytest.raises(UserError, match=r"--set tirals=3: tirals: unknown key; did you mean 'trials'\?"):
+        load(folder, GAMMA, "tirals=3")
+    with pytest.raises(UserError, match=r"--set epoch=3: epoch: unknown key; did you mean 'epochs'\?"):
+        load(folder, GAMMA, "epoch=3")

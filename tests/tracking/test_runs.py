@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,32 @@ def test_the_tracker_keeps_the_order_and_tries_again(uri: str) -> None:
     assert tracker.trouble is None
     assert history(runs, runs.children[0], "x") == [(1, 1.0), (2, 2.0)]
     assert runs.is_ended(0, "COMPLETE")
+
+
+def test_the_tracker_sends_the_reports_of_some_seconds_at_once(uri: str) -> None:
+    class Counting(Runs):
+        calls = 0
+        sent = threading.Event()
+
+        def log(self, run_id: str, points: Iterable[Point]) -> None:
+            super().log(run_id, points)
+            self.calls += 1
+            self.sent.set()
+
+    tracker = Tracker(lambda: Counting(uri, "gamma", "id-batch"))
+    runs = tracker.wait_ready()
+    assert isinstance(runs, Counting)
+    for number in (0, 1):
+        tracker.start(number, "c", {})
+        for step in range(1, 21):
+            tracker.log(number, Point(step, step, {"x": float(step)}))
+    # The start of the second sends the first one's; the second one's go when their time has come, with nothing else to do.
+    assert runs.sent.wait(60)
+    runs.sent.clear()
+    assert runs.sent.wait(60)
+    assert runs.calls == 2
+    assert all(history(runs, runs.children[number], "x") == [(step, float(step)) for step in range(1, 21)] for number in (0, 1))
+    assert tracker.close(60)
 
 
 def test_the_tracker_gives_up_when_told_to(uri: str) -> None:

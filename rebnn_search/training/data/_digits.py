@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from sklearn.datasets import load_digits
 
 from rebnn_search.config import Component
 from rebnn_search.training.data._augment import AUGMENTATIONS, AugmentationOption
@@ -39,6 +38,8 @@ class Digits(Dataset):
 
     def open(self) -> Data:
         """Load and split."""
+        from sklearn.datasets import load_digits  # as in `_split`
+
         bunch = load_digits()
         # Grey levels are 0 to 16; as bytes they are kept exactly.
         images = torch.tensor(bunch.images, dtype=torch.uint8).unsqueeze(1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 from torch import Tensor, from_numpy
 
 from rebnn_search.config import UserError
@@ -54,5 +53,7 @@ def stratified(
             f"{source}: {what} = {fraction} of {len(labels)} samples is {size}: both sides need at least one of each of the "
             f"{len(classes)} classes"
         )
+    from sklearn.model_selection import train_test_split  # takes a second to import, which checking a recipe need not
+
     left, off = train_test_split(np.arange(len(labels)), test_size=size, random_state=seed, stratify=labels.numpy())
     return from_numpy(np.sort(left)), from_numpy(np.sort(off))
