@@ -18,7 +18,7 @@ from rebnn_search.search.ledger import SUMMARY, Ledger, prune_reason
 from rebnn_search.search.reconcile import end_metrics, end_tags, log_latent_weights, start_tags
 from rebnn_search.search.reports import TrackedReport
 from rebnn_search.search.spec import Params, Search
-from rebnn_search.search.storage import SearchFolder, write_atomically
+from rebnn_search.search.storage import DISK_FULL, SearchFolder, write_atomically
 from rebnn_search.tracking import Point, Tracker
 from rebnn_search.training import Report
 
@@ -165,9 +165,7 @@ class Conductor:
         trace = self._trace(number, message)
         if os.strerror(errno.ENOSPC) in trace:
             self.put_back(config)
-            self.hopeless = (
-                f"{os.strerror(errno.ENOSPC)}; free some and continue with --resume: nothing that was reported is lost"
-            )
+            self.hopeless = DISK_FULL
             self.stop()
             return
         self._failures[number] += 1

@@ -32,7 +32,7 @@ from rebnn_search.search.quiet import chatter_to
 from rebnn_search.search.reconcile import reconcile
 from rebnn_search.search.result import Result
 from rebnn_search.search.spec import Resources, Search
-from rebnn_search.search.storage import DriverLock, SearchFolder
+from rebnn_search.search.storage import DriverLock, SearchFolder, full_disk_is_told
 from rebnn_search.search.trainable import RecipeTrial
 from rebnn_search.tracking import Runs, Tracker, hide_secrets
 from rebnn_search.tracking.system import SystemMetrics
@@ -87,7 +87,7 @@ def run_search(
     experiment = Path(source).stem
     folder.path.mkdir(parents=True, exist_ok=True)
     mirror = nullcontext() if folder.remote is None else Mirror(folder, FLUSH_SECONDS)
-    with DriverLock(folder), chatter_to(folder.log), mirror:
+    with full_disk_is_told(folder.name), DriverLock(folder), chatter_to(folder.log), mirror:
         ledger = Ledger(folder, search, ledger_url)
         folder.write_search(source, search.dump(), ledger_url and hide_secrets(ledger_url))
         if ledger.noted(SEARCH_ID) is None:

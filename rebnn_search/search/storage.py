@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,6 +114,24 @@ class SearchFolder:
     def finished(self) -> bool:
         """Whether the search ran to its end the last time."""
         return self.result_file.exists()
+
+
+DISK_FULL = f"{os.strerror(errno.ENOSPC)}; free some and continue with --resume: nothing that was reported is lost"
+
+
+@contextmanager
+def full_disk_is_told(name: str) -> Iterator[None]:
+    """Turn a write of the driver's that found no space left into the message that a worker's such write gets.
+
+    Raises:
+        UserError: Names the search and what to do.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise UserError(f"{name}: {DISK_FULL}") from error
 
 
 def write_atomically(path: Path, text: str) -> None:
