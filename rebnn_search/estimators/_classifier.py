@@ -17,16 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from rebnn_search.config import UserError
 from rebnn_search.estimators._parameters import OURS, fitting_batch, make_recipe, recipe_data
-from rebnn_search.estimators._samples import (
-    CHUNK,
-    Array,
-    Standardisation,
-    WeightedSet,
-    as_data,
-    check_shape,
-    merge,
-    standardisation,
-)
+from rebnn_search.estimators._samples import CHUNK, Array, Opened, WeightedSet, check_shape, merge, open_samples
 from rebnn_search.training import Recipe, Report, Trainer, load_recipe
 from rebnn_search.training.data import ResidentData
 from rebnn_search.training.distributed import pick_device
@@ -44,29 +35,27 @@ class Given:
     Attributes:
         samples: The weighted set.
         classes: Names of the classes, by label.
-        scaling: Of the features.
         seed: Drawn from ``random_state``.
         recipe: Data of the recipe of the parameters.
     """
 
     samples: WeightedSet
     classes: list[str]
-    scaling: Standardisation
     seed: int
     recipe: dict[str, Any]
 
-    def data(self, validation: float) -> ResidentData:
-        """The samples with a share of them split off to validate on."""
-        return as_data(self.samples, self.classes, self.scaling, validation, self.seed)
+    def open(self, validation: float, train_on: str) -> Opened:
+        """The samples with a share of them split off to validate on, unless a recipe trains on all there are."""
+        return open_samples(self.samples, self.classes, validation if train_on == "train" else None, self.seed)
 
 
 class ReBNNClassifier(ClassifierMixin, BaseEstimator):
     """A binary neural network, trained in this process with one recipe's values.
 
     ``X`` is (n, features), for a multilayer perceptron of `rebnn_search.method.BinaryLinear`, or (n, channels, height, width) of
-    square images from 4×4, for a convolutional network. Features, or channels, are standardised by the training data's
-    statistics. Equal samples are trained on as one with the sum of their weights, so that weights are repetitions, and on the CPU
-    the same ``random_state`` gives the same predictions to the bit, whatever the order of the rows.
+    square images from 4×4, for a convolutional network. Features, or channels, are standardised by the statistics of the samples
+    that are trained on. Equal samples are trained on as one with the sum of their weights, so that weights are repetitions, and on
+    the CPU the same ``random_state`` gives the same predictions to the bit, whatever the order of the rows and their type.
 
     Args:
         gamma: γ-strategy, by name or as a mapping, ``{"strategy": "constant", "value": 1e-4}``.
@@ -82,9 +71,10 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):
         schedule: Learning-rate schedule, by name or as a mapping.
         epochs: Passes over the data.
         batch_size: Most samples a step, at least 2; less where that leaves fewer samples out of an epoch.
-        validation_fraction: Share of the different samples held out for ``history_``, with every class in proportion. The held-out
-            samples decide nothing: the last state is kept. At 0, and where a class is too small to be on both sides, ``val_``
-            columns are of the training samples.
+        validation_fraction: Share of the different samples held out for ``history_``, with every class in proportion and no two
+            equal samples on different sides. The held-out samples decide nothing: the last state is kept. At 0, and where a class
+            is too small to be on both sides, ``val_`` columns are of the training samples. Where ``overrides`` set ``train_on`` to
+            ``train+validation`` all samples are trained on and there are no ``val_`` columns.
         class_weight: ``{label: weight}``, ``"balanced"`` or None; multiplies the samples' weights.
         overrides: Any other value of a recipe by its dotted name, ``{"loss.label_smoothing": 0.1}``, laid over the rest.
         device: As torch names it; None is the first GPU, else the CPU.
@@ -171,12 +161,14 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):
             Diverged: If a loss is no finite number.
         """
         given = self._check(X, y, sample_weight)
-        data = given.data(self.validation_fraction)
-        trainer = self._trainer(make_recipe(given.recipe), data)
+        recipe = make_recipe(given.recipe)
+        opened = given.open(self.validation_fraction, recipe.train_on)
+        trainer = self._trainer(recipe, opened.data)
         reports = []
         while not trainer.finished:
             reports.append(trainer.next_report())
         self._keep(trainer, reports)
+        self._scaling = opened.scaling
         return self
 
     def _check(self, X: Any, y: Any, sample_weight: Any) -> Given:
@@ -204,11 +196,10 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"fit needs two different samples of weight above 0, not {len(samples)}")
         if samples.weights.max() > np.finfo(np.float64).max / len(samples):
             raise ValueError("sample_weight: the sum of the weights overflows")
-        self._scaling = standardisation(samples)
         self._shape = X.shape[1:]
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         recipe = recipe_data(self.get_params(deep=False), X.ndim == 4, seed)
-        return Given(samples, [str(name) for name in self.classes_], self._scaling, seed, recipe)
+        return Given(samples, [str(name) for name in self.classes_], seed, recipe)
 
     def _trainer(self, recipe: Recipe, data: ResidentData) -> Trainer:
         try:

@@ -1,8 +1,8 @@
 """Samples as a training sees them: a weighted set, standardised.
 
-Equal samples are merged into one with the sum of their weights, and the set is put in an order of its own. Training is then a
-function of the weighted set: a weight of 2 is a repetition, a weight of 0 an absence, and no order of the rows matters, all to
-the bit.
+Equal samples are merged into one with the sum of their weights, and the set is put in an order of its own: by their values, which
+are the same in every type that can hold them. Training is then a function of the weighted set: a weight of 2 is a repetition, a
+weight of 0 an absence, and neither the order of the rows nor their type matters, all to the bit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rebnn_search.config import UserError
 from rebnn_search.training.data import ResidentData, Samples, Split
-from rebnn_search.training.data._split import stratified
+from rebnn_search.training.data._split import stratified_groups
 
 Array = np.ndarray[Any, Any]
 
@@ -37,14 +37,20 @@ class WeightedSet:
         samples: (n, features) or (n, channels, height, width).
         labels: (n,) int64, from 0.
         weights: (n,) float64, above 0.
+        groups: (n,) int64, from 0: samples that differ in their label alone have one number.
     """
 
     samples: Array
     labels: Array
     weights: Array
+    groups: Array
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def part(self, indices: Array) -> WeightedSet:
+        """Some of them."""
+        return WeightedSet(self.samples[indices], self.labels[indices], self.weights[indices], self.groups[indices])
 
 
 def check_shape(shape: tuple[int, ...]) -> None:
@@ -66,15 +72,34 @@ def check_shape(shape: tuple[int, ...]) -> None:
 
 
 def merge(samples: Array, labels: Array, weights: Array) -> WeightedSet:
-    """Merge equal samples with equal labels, add up their weights, drop those of weight 0 and sort the rest by their bytes."""
+    """Merge equal samples with equal labels, add up their weights, drop those of weight 0 and sort the rest by their values."""
     kept = weights > 0
     samples, labels, weights = samples[kept], labels[kept].astype(np.int64), weights[kept]
-    rows = np.ascontiguousarray(samples).reshape(len(samples), math.prod(samples.shape[1:]))
-    if rows.dtype.kind == "f":
-        rows = rows + rows.dtype.type(0)  # -0.0 is 0.0 in other bytes
-    keys = np.concatenate([rows.view(np.uint8), labels[:, None].view(np.uint8)], axis=1)
-    _, first, group = np.unique(keys.view(f"V{keys.shape[1]}").ravel(), return_index=True, return_inverse=True)
-    return WeightedSet(samples[first], labels[first], np.bincount(group, weights=weights))
+    values = _ordered_bytes(samples.reshape(len(samples), math.prod(samples.shape[1:])))
+    keys = np.concatenate([values, labels.astype(">i8")[:, None].view(np.uint8)], axis=1)
+    _, first, number = np.unique(keys.view(f"V{keys.shape[1]}").ravel(), return_index=True, return_inverse=True)
+    # Summed in an order of their own too: the sum of the same weights is then the same.
+    order = np.lexsort((weights, number))
+    total = np.bincount(number[order], weights=weights[order])
+    different = (values[first[1:]] != values[first[:-1]]).any(1)
+    return WeightedSet(samples[first], labels[first], total, np.concatenate([[0], np.cumsum(different)])[: len(first)])
+
+
+def _ordered_bytes(rows: Array) -> Array:
+    """Rows (n, m) as bytes (n, bytes) that compare as the rows' values do, first column first, whatever the type."""
+    if rows.dtype.kind in "iu" and rows.dtype.itemsize > 4:
+        rows = rows.astype(np.float64)  # as they are computed with: larger ones are equal where float64 has them so
+    rows = np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("="))
+    if rows.dtype.kind in "bu":
+        bits = rows
+    else:
+        if rows.dtype.kind == "f":
+            rows = rows + rows.dtype.type(0)  # -0.0 is 0.0 in other bits
+        bits = rows.view(f"u{rows.dtype.itemsize}")
+        sign = bits.dtype.type(1 << (8 * rows.dtype.itemsize - 1))
+        # A float's bits below the sign are in the order of its magnitude; of negative ones that is reversed.
+        bits = np.where(bits & sign, ~bits, bits | sign) if rows.dtype.kind == "f" else bits ^ sign
+    return np.ascontiguousarray(bits.astype(bits.dtype.newbyteorder(">"))).view(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -86,7 +111,7 @@ class Standardisation:
 
     def __call__(self, samples: Array) -> Array:
         """Return samples in units of the training data's deviation from its mean, float64."""
-        standardised: Array = (samples.astype(np.float64) - self.mean) / self.std
+        standardised: Array = (_as_float64(samples) - self.mean) / self.std
         return standardised
 
 
@@ -98,11 +123,10 @@ def standardisation(given: WeightedSet) -> Standardisation:
     """
     inner = tuple(range(2, given.samples.ndim))
     share = (given.weights / given.weights.sum())[:, None]
-    chunks = [given.samples[part] for part in _chunks(len(given))]
     # Of each sample by itself first: images as bytes never become float64 all at once.
-    means = np.concatenate([chunk.mean(inner, dtype=np.float64) for chunk in chunks])
+    means = np.concatenate([_as_float64(given.samples[part]).mean(inner) for part in _chunks(len(given))])
     with np.errstate(over="ignore", invalid="ignore"):
-        variances = np.concatenate([chunk.var(inner, dtype=np.float64) for chunk in chunks])
+        variances = np.concatenate([_as_float64(given.samples[part]).var(inner) for part in _chunks(len(given))])
         mean = (share * means).sum(0)
         std = np.sqrt((share * (variances + (means - mean) ** 2)).sum(0))
     if not (np.isfinite(mean).all() and np.isfinite(std).all()):
@@ -112,29 +136,53 @@ def standardisation(given: WeightedSet) -> Standardisation:
     return Standardisation(mean.reshape(shape), np.where(std > rounding, std, 1.0).reshape(shape))
 
 
+def _as_float64(samples: Array) -> Array:
+    # In one layout: sums over it add up in one order, whatever type and layout the samples came in.
+    return np.ascontiguousarray(samples, dtype=np.float64)
+
+
 def _chunks(count: int) -> list[slice]:
     return [slice(begin, begin + CHUNK) for begin in range(0, count, CHUNK)]
 
 
-def as_data(given: WeightedSet, classes: list[str], scaling: Standardisation, validation: float, seed: int) -> ResidentData:
-    """Open a weighted set as data with the splits ``train`` and ``validation``.
+@dataclass(frozen=True)
+class Opened:
+    """A weighted set, split and standardised.
+
+    Attributes:
+        data: Its splits ``train`` and ``validation``.
+        scaling: What standardised both: of the training part.
+    """
+
+    data: ResidentData
+    scaling: Standardisation
+
+
+def open_samples(given: WeightedSet, classes: list[str], validation: float | None, seed: int) -> Opened:
+    """Open a weighted set as data, standardised by its training part.
 
     Args:
         given: The samples.
         classes: Names of the classes, by label.
-        scaling: Applied to the samples.
-        validation: Share of the samples to validate on. At 0, or where a class is too small to be on both sides, validation is
-            on the training samples.
+        validation: Share of the samples to validate on; equal ones are on one side, whatever their labels. At 0, or where a class is
+            too small to be on both sides, validation is on the training samples; None leaves nothing to validate on.
         seed: Of the split.
+
+    Raises:
+        ValueError: If values are too large to standardise.
     """
+    labels, weights = torch.from_numpy(given.labels), torch.from_numpy(given.weights)
+    train = held_out = torch.arange(len(given))
+    if validation is None:
+        held_out = held_out[:0]
+    elif validation > 0:
+        with suppress(UserError):  # a class is too small
+            groups = torch.from_numpy(given.groups)
+            train, held_out = stratified_groups(labels, groups, validation, seed, classes, "validation_fraction", "fit")
+    scaling = standardisation(given.part(train.numpy()))
     scaled = torch.from_numpy(np.concatenate([scaling(given.samples[p]).astype(np.float32) for p in _chunks(len(given))]))
     if scaled.dim() == 2:
         scaled = scaled[:, :, None, None]
-    labels, weights = torch.from_numpy(given.labels), torch.from_numpy(given.weights)
-    train = held_out = torch.arange(len(given))
-    if validation > 0:
-        with suppress(UserError):  # a class is too small
-            train, held_out = stratified(labels, validation, seed, classes, "validation_fraction", "fit")
     # A mean of 1 makes the learning rate's meaning independent of the weights' unit.
     relative = (weights / weights[train].mean()).float()
     alike = bool((relative == relative[0]).all())
@@ -143,4 +191,4 @@ def as_data(given: WeightedSet, classes: list[str], scaling: Standardisation, va
         "validation": Samples(scaled[held_out], labels[held_out], None if alike else relative[held_out]),
     }
     ones: Tensor = torch.ones(scaled.shape[1])
-    return ResidentData(splits, classes, 0 * ones, ones)
+    return Opened(ResidentData(splits, classes, 0 * ones, ones), scaling)

@@ -103,7 +103,7 @@ class ReBNNSearchClassifier(ReBNNClassifier):
             "objective": {"metric": self.metric, "direction": "minimize" if self.metric == "val/loss" else "maximize"},
         }
         search = _study.build_search(given.recipe, plain(values))
-        data = given.data(self.validation_fraction)
+        data = given.open(self.validation_fraction, "train").data
         outcomes = _study.run_study(search, lambda recipe: self._trainer(recipe, data), self.timeout)
         found = _study.best(search, outcomes)
         self.search_results_: pd.DataFrame = _table(list(search.space), outcomes)
@@ -112,7 +112,7 @@ class ReBNNSearchClassifier(ReBNNClassifier):
         self.best_params_ = dict(found.params)
         self.best_score_ = found.report.metrics[self.metric]
         self.best_estimator_ = self._base(given.seed).fit(X, y, sample_weight)
-        for name in ("network_", "recipe_", "history_"):
+        for name in ("network_", "recipe_", "history_", "_scaling"):
             setattr(self, name, getattr(self.best_estimator_, name))
         return self
 

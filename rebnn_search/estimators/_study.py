@@ -50,6 +50,11 @@ def build_search(base: Mapping[str, Any], values: Mapping[str, Any]) -> Search:
     Raises:
         ValueError: Naming for each mistake the key, its value and what is allowed.
     """
+    if base.get("train_on", "train") != "train" or "train_on" in values["space"]:
+        raise ValueError(
+            "train_on: a search judges its trials by held-out samples, so none may train on them; the best configuration is trained "
+            "on all samples in the end"
+        )
     document = Document("parameters", {"recipe": "", **values})
     try:
         search = Search(validate(SearchSpec, document), base, [])

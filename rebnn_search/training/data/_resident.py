@@ -62,9 +62,13 @@ class ResidentData(Data):
         return self._splits[split].labels
 
     def joined(self) -> Data:
-        """Put the validation samples after the training samples."""
+        """Put the validation samples after the training samples, with their weights."""
         train, validation = self._splits["train"], self._splits["validation"]
-        whole = Samples(torch.cat([train.images, validation.images]), torch.cat([train.labels, validation.labels]))
+        whole = Samples(
+            torch.cat([train.images, validation.images]),
+            torch.cat([train.labels, validation.labels]),
+            _joined_weights(train, validation),
+        )
         none = Samples(validation.images[:0], validation.labels[:0])
         splits = {**self._splits, "train": whole, "validation": none}
         return ResidentData(splits, self.classes, self.mean.flatten(), self.std.flatten(), self._augmentation, self._repeat)
@@ -90,6 +94,15 @@ class ResidentData(Data):
             samples = self._splits[split]
             self._resident[key] = Samples(samples.images.to(device), samples.labels.to(device))
         return self._resident[key]
+
+
+def _joined_weights(first: Samples, second: Samples) -> Tensor | None:
+    """The weights of both, of mean 1; None where neither has any."""
+    if first.weights is None and second.weights is None:
+        return None
+    both = [torch.ones(len(part.labels)) if part.weights is None else part.weights for part in (first, second)]
+    weights = torch.cat(both).double()
+    return (weights / weights.mean()).float()
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from torch import Tensor, from_numpy
@@ -41,6 +42,64 @@ def stratified(
     Raises:
         UserError: If a class is too small to be on both sides.
     """
+    size = _split_size(labels, fraction, classes, what, source)
+    from sklearn.model_selection import train_test_split  # takes a second to import, which checking a recipe need not
+
+    left, off = train_test_split(np.arange(len(labels)), test_size=size, random_state=seed, stratify=labels.numpy())
+    return from_numpy(np.sort(left)), from_numpy(np.sort(off))
+
+
+def stratified_groups(
+    labels: Tensor, groups: Tensor, fraction: float, seed: int, classes: Sequence[str], what: str, source: str
+) -> tuple[Tensor, Tensor]:
+    """Split as `stratified`, with no group on both sides.
+
+    Groups of several samples are dealt out first, in a random order, each to the side that brings the classes' numbers among them
+    nearer to the fraction; single samples then fill each class up to its number, drawn at random.
+
+    Args:
+        labels: (N,) int64.
+        groups: (N,) int64, from 0: samples of one number stay together.
+        fraction: Share of the samples to split off.
+        seed: Of the choice.
+        classes: Names, for messages.
+        what: What is split off, for messages.
+        source: Where the data came from, for messages.
+
+    Raises:
+        UserError: If a class is too small to be on both sides, or its groups leave it on one.
+    """
+    size = _split_size(labels, fraction, classes, what, source)
+    y, group = labels.numpy(), groups.numpy()
+    random = np.random.RandomState(seed)
+    counts = np.bincount(y, minlength=len(classes))
+    wanted = _allocated(counts, fraction, size, random)
+    off = np.zeros(len(y), dtype=bool)
+    members, by_group = np.bincount(group), np.argsort(group, kind="stable")
+    ends = np.cumsum(members)
+    share = fraction * np.bincount(y[members[group] > 1], minlength=len(classes))
+    held = np.zeros(len(classes))
+    for number in random.permutation(np.flatnonzero(members > 1)):
+        together = by_group[ends[number] - members[number] : ends[number]]
+        more = np.bincount(y[together], minlength=len(classes))
+        if ((held + more - share) ** 2).sum() < ((held - share) ** 2).sum():
+            off[together] = True
+            held += more
+    single = random.permutation(np.flatnonzero(members[group] == 1))
+    for label in range(len(classes)):
+        off[single[y[single] == label][: max(0, round(wanted[label] - held[label]))]] = True
+    for side in (off, ~off):
+        present = np.bincount(y[side], minlength=len(classes))
+        if not present.all():
+            name = classes[int(present.argmin())]
+            raise UserError(
+                f"{source}: class {name!r}: its samples are too alike to split off {what} without one on both sides"
+            )
+    return from_numpy(np.flatnonzero(~off)), from_numpy(np.flatnonzero(off))
+
+
+def _split_size(labels: Tensor, fraction: float, classes: Sequence[str], what: str, source: str) -> int:
+    """How many samples are split off; checks that every class can be on both sides."""
     counts = np.bincount(labels.numpy(), minlength=len(classes))
     for name, count in zip(classes, counts, strict=True):
         if count < 2:
@@ -53,7 +112,13 @@ def stratified(
             f"{source}: {what} = {fraction} of {len(labels)} samples is {size}: both sides need at least one of each of the "
             f"{len(classes)} classes"
         )
-    from sklearn.model_selection import train_test_split  # takes a second to import, which checking a recipe need not
+    return size
 
-    left, off = train_test_split(np.arange(len(labels)), test_size=size, random_state=seed, stratify=labels.numpy())
-    return from_numpy(np.sort(left)), from_numpy(np.sort(off))
+
+def _allocated(counts: np.ndarray[Any, Any], fraction: float, size: int, random: np.random.RandomState) -> np.ndarray[Any, Any]:
+    """How many of each class are split off: its share rounded down, what is then missing by largest remainder, ties at random."""
+    share = counts * fraction
+    wanted = np.floor(share)
+    order = np.lexsort((random.permutation(len(counts)), wanted - share))
+    wanted[order[: max(0, size - int(wanted.sum()))]] += 1
+    return np.clip(wanted, 1, counts - 1)
