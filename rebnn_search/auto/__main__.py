@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("data", metavar="DATA", help="folder of class folders with images, an .npz file (X, y), or a CSV file")
     p.add_argument("--label", metavar="COLUMN", help="column of a CSV file's labels (default: label, class, target or y)")
+    p.add_argument("--skip-damaged", action="store_true", help="leave pictures out that cannot be decoded, and say which")
     p.add_argument("--time", metavar="TIME", default="30m", help="for everything: 90s, 30m, 2h (default: %(default)s)")
     p.add_argument("--out", metavar="DIR", help="where everything goes (default: auto-DATA, with a number if that is taken)")
     p.add_argument("--seeds", type=int, default=3, metavar="K", help="last trainings, time permitting (default: %(default)s)")
@@ -64,8 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         result = run_auto(
-            Path(args.data), out, label=args.label, seconds=seconds, seeds=args.seeds, tracking_uri=uri, begun=begun, say=say,
-            observe=observe, on_start=stop_on_signals,
+            Path(args.data), out, label=args.label, skip_damaged=args.skip_damaged, seconds=seconds, seeds=args.seeds,
+            tracking_uri=uri, begun=begun, say=say, observe=observe, on_start=stop_on_signals,
         )  # fmt: skip
     except Interrupted:
         words = [*python_command(), "-m", "rebnn_search.run", str(out / SPACE_FILE), "--storage", str(out / "results")]

@@ -13,7 +13,8 @@ import numpy as np
 from rebnn_search.config import UserError
 from rebnn_search.training.data import DATASETS, Data
 from rebnn_search.training.data._csv import read_table
-from rebnn_search.training.data._folder import EXTENSIONS, class_names
+from rebnn_search.training.data._folder import EXTENSIONS, class_names, visible_files
+from rebnn_search.training.data._images import DamagedImageError, advice, open_picture
 
 SHARE = 0.2
 """Of the samples for validation, and for the test, where the data do not say."""
@@ -52,12 +53,13 @@ class Look:
         return DATASETS[given.pop("name")](**given).open()
 
 
-def look_at(path: Path, label: str | None = None) -> Look:
+def look_at(path: Path, label: str | None = None, skip_damaged: bool = False) -> Look:
     """Look at data.
 
     Args:
         path: A folder of class folders, also below ``train/``, an ``.npz`` file or a CSV file.
         label: The CSV file's column of labels; by default one called label, class, target or y.
+        skip_damaged: Whether pictures that cannot be decoded are left out; for folders.
 
     Raises:
         UserError: If there is nothing of the kind, or it cannot be trained on; the message names file, class or column.
@@ -68,8 +70,10 @@ def look_at(path: Path, label: str | None = None) -> Look:
     kind = "" if path.is_dir() else path.suffix.lower()
     if label is not None and kind not in (".csv", ".tsv"):
         raise UserError(f"--label {label}: is for CSV files; the classes of {path} are {'its folders' if not kind else 'in y'}")
+    if skip_damaged and kind:
+        raise UserError(f"--skip-damaged: is for folders of images; {path} is a file")
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, skip_damaged)
     if kind == ".npz":
         return _arrays(path)
     if kind in (".csv", ".tsv"):
@@ -77,13 +81,13 @@ def look_at(path: Path, label: str | None = None) -> Look:
     raise UserError(f"{path}: expected a folder of class folders with images, an .npz file (X, y) or a .csv file")
 
 
-def _folder(root: Path) -> Look:
+def _folder(root: Path, skip_damaged: bool) -> Look:
     base = root / "train" if (root / "train").is_dir() else root
     classes = class_names(base)
     images: list[Path] = []
     others: list[Path] = []
     for name in classes:
-        files = sorted(path for path in (base / name).rglob("*") if path.is_file() and not path.name.startswith("."))
+        files = visible_files(base / name)
         found = [path for path in files if path.suffix.lower() in EXTENSIONS]
         others += [path for path in files if path.suffix.lower() not in EXTENSIONS]
         if base == root:
@@ -91,34 +95,56 @@ def _folder(root: Path) -> Look:
         images += found
     if not images:
         raise UserError(f"{base}: its class folders hold no images ({', '.join(sorted(EXTENSIONS))})")
-    sides, grey = _headers(images)
+    images, sides, grey = _headers(images, skip_damaged)
+    if not images:
+        raise UserError(f"{base}: none of its pictures can be decoded")
     side = int(np.median(sides))
-    options = {} if base != root else {"validation": SHARE, "test": SHARE}
+    options: dict[str, Any] = {} if base != root else {"validation": SHARE, "test": SHARE}
+    if skip_damaged:
+        options["skip_damaged"] = True
     data = {"name": "image_folder", "root": str(root), "grayscale": grey, **options}
     notes = [f"{len(images):,} {'grey' if grey else 'colour'} images, the shorter side {min(sides)} to {max(sides)} pixels"]
     if others:
         more = ", ..." if len(others) > 3 else ""
         named = ", ".join(str(path.relative_to(root)) for path in others[:3])
         notes.append(f"passed over {len(others)} file{'s' if len(others) > 1 else ''} not named as images: {named}{more}")
-    return Look(data, True, min(max(side, TINIEST), LARGEST), notes, str(images[0]))
+    return Look(data, True, min(max(side, TINIEST), LARGEST), notes, str(_first_sound(images)))
 
 
-def _headers(images: Sequence[Path]) -> tuple[list[int], bool]:
-    """The shorter sides, and whether all are grey. Only headers are read, but of a few coloured ones."""
+def _first_sound(images: Sequence[Path]) -> Path:
+    """The first picture that can be decoded whole; the first one if none can, which opening the data will tell of."""
+    for path in images:
+        try:
+            open_picture(path, grayscale=True)
+        except UserError:
+            continue
+        return path
+    return images[0]
+
+
+def _headers(images: Sequence[Path], skip_damaged: bool) -> tuple[list[Path], list[int], bool]:
+    """The pictures, their shorter sides, and whether all are grey. Only headers are read, but of a few coloured ones.
+
+    Pictures whose header is damaged are left out, where that is asked for: the dataset says which, and finds the others.
+    """
     from PIL import Image
 
-    sides, coloured, decoded = [], False, 0
+    sound, sides, coloured, decoded = [], [], False, 0
     for path in images:
         try:
             with Image.open(path) as image:
-                sides.append(min(image.size))
+                side = min(image.size)
                 if image.mode not in GREY_MODES and not coloured and decoded < LOOKED_AT:
                     decoded += 1
                     pixels = np.asarray(image.convert("RGB"))
                     coloured = bool((pixels != pixels[:, :, :1]).any())
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UserError(f"{path}: is damaged or no image: {error}; mend it or take it away") from None
-    return sides, not coloured
+            if not skip_damaged:
+                raise UserError(advice(DamagedImageError(f"{path}: is damaged or no image: {error}"))) from None
+            continue
+        sound.append(path)
+        sides.append(side)
+    return sound, sides, not coloured
 
 
 def _arrays(path: Path) -> Look:

@@ -83,6 +83,7 @@ def run_auto(
     out: Path,
     *,
     label: str | None,
+    skip_damaged: bool,
     seconds: float,
     seeds: int,
     tracking_uri: str,
@@ -97,6 +98,7 @@ def run_auto(
         path: The data.
         out: Folder for all that is made; must not hold anything.
         label: Of a CSV file, the column of labels.
+        skip_damaged: Leave pictures out that cannot be decoded, and say which.
         seconds: For everything since ``begun``.
         seeds: Last trainings, if there is time for so many.
         tracking_uri: As `rebnn_search.tracking.check_uri` returned it.
@@ -111,7 +113,7 @@ def run_auto(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: already holds something: choose another folder")
-    look = look_at(path, label)
+    look = look_at(path, label, skip_damaged)
     opened = open_smallest(look)
     majority = majority_guess(opened.data)
     for line in [*look.notes, describe_classes(opened.data)]:

@@ -2,12 +2,13 @@
 
 from rebnn_search.config.component import Component, component
 from rebnn_search.config.document import Document, apply_override, get_value, load, parse, with_value
-from rebnn_search.config.errors import UserError, exit_on_user_error
+from rebnn_search.config.errors import Notice, UserError, exit_on_user_error
 from rebnn_search.config.model import Strict, explain, fail, nearest, validate
 
 __all__ = [
     "Component",
     "Document",
+    "Notice",
     "Strict",
     "UserError",
     "apply_override",

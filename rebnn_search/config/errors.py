@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import errno
 import sys
+import warnings
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class UserError(Exception):
     """Something the user asked for that cannot be done: the message is complete and needs no traceback."""
 
 
+class Notice(UserWarning):
+    """Something a user must know of that is no error: the message is complete. Commands print it alone, without where it arose."""
+
+
+def _plainly(show: Callable[..., str]) -> Callable[..., str]:
+    def formatted(message: Any, category: type[Warning], *rest: Any, **more: Any) -> str:
+        return f"notice: {message}\n" if issubclass(category, Notice) else show(message, category, *rest, **more)
+
+    return formatted
+
+
 def exit_on_user_error(command: Callable[[], int]) -> NoReturn:
     """Run a command's body and leave the process with its exit code: 2 and one message on a `UserError`, 130 on Ctrl-C."""
+    warnings.formatwarning = _plainly(warnings.formatwarning)
     try:
         code = command()
     except UserError as error:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import Tensor
 
 from rebnn_search.config import Strict, fail
@@ -30,6 +30,7 @@ class ModelInfo(Strict):
         mean: Of each channel, in the units of the training data.
         std: Of each channel, likewise.
         white: What 255 of an image file is in those units; None where training saw no bytes, and image files mean nothing.
+        crop_pct: Share of an image file's shorter side that is kept: it becomes ``image_size / crop_pct``, the rest is cut off.
     """
 
     recipe: dict[str, Any]
@@ -39,6 +40,13 @@ class ModelInfo(Strict):
     mean: list[float]
     std: list[float]
     white: float | None = 255.0
+    crop_pct: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @model_serializer(mode="wrap")
+    def _as_files_have_it(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Files without it were written before there was a choice, and their checksum covers the header.
+        found: dict[str, Any] = plain(self)
+        return found if self.crop_pct != 1 else {name: value for name, value in found.items() if name != "crop_pct"}
 
     @model_validator(mode="after")
     def _fits(self) -> ModelInfo:
@@ -63,5 +71,5 @@ def describe(recipe: Recipe | Mapping[str, Any], data: Data) -> ModelInfo:
     return ModelInfo(
         recipe=plain, classes=data.classes, channels=data.channels, image_size=data.image_size,
         mean=data.mean.flatten().tolist(), std=data.std.flatten().tolist(),
-        white=WHITE.get(str(name), 255.0) if in_bytes else None,
+        white=WHITE.get(str(name), 255.0) if in_bytes else None, crop_pct=data.crop_pct,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from torch import Tensor
 from rebnn_search.config import UserError
 from rebnn_search.export._info import ModelInfo
 from rebnn_search.training.data._csv import numbers, read_table
-from rebnn_search.training.data._images import read_images
+from rebnn_search.training.data._images import decode
 
 TABLE = ".csv"
 ARRAYS = (".npy", ".npz", TABLE)
@@ -46,8 +46,10 @@ def images_of(array: np.ndarray[Any, Any] | Tensor, info: ModelInfo, source: str
     return images
 
 
-def read_pictures(files: Sequence[Path], info: ModelInfo) -> Tensor:
-    """Decode image files to (N, C, H, W): grey or colour as the network has it, the shorter side scaled, the centre cropped.
+def read_pictures(files: Sequence[Path], info: ModelInfo, damaged: list[Path] | None = None) -> Tensor:
+    """Decode image files to (N, C, H, W): grey or colour as the network has it, scaled and cropped as for its validation.
+
+    Files that cannot be decoded go to ``damaged``, where that is given, and are left out.
 
     Raises:
         UserError: If a file is no image, or the network was not trained on what an image file holds; the message names the file.
@@ -61,7 +63,7 @@ def read_pictures(files: Sequence[Path], info: ModelInfo) -> Tensor:
         unfit = "arrays of real numbers"
     if unfit is not None:
         raise UserError(f"{files[0]}: the model was trained on {unfit}, not on image files: give it a .npy or .npz file")
-    images = read_images(files, info.image_size, grayscale=info.channels == 1)
+    images = decode(files, info.image_size, info.channels == 1, info.crop_pct, damaged=damaged).images
     white = info.white or 255.0
     return images if white == 255 else images.float() * (white / 255)
 

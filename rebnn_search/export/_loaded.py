@@ -57,11 +57,11 @@ class LoadedModel:
         """
         return self._probabilities(images_of(images, self.info, "the images"))
 
-    def predict_files(self, files: Iterable[Path]) -> Iterator[tuple[str, Array]]:
+    def predict_files(self, files: Iterable[Path], damaged: list[Path] | None = None) -> Iterator[tuple[str, Array]]:
         """The name and the probabilities (classes) of each image of the files, in their order.
 
         Image files are read as those of the validation split, ``.npy`` and ``.npz`` files as `predict_proba`'s arrays, whose images
-        are called ``FILE[index]``.
+        are called ``FILE[index]``. Image files that cannot be decoded go to ``damaged``, where that is given, and are left out.
 
         Raises:
             UserError: If a file cannot be read, or holds what the network was not trained on; the message names it.
@@ -71,7 +71,11 @@ class LoadedModel:
                 raw = read_array(group[0], self.info)
                 names = [f"{group[0]}[{index}]" for index in range(len(raw))]
             else:
-                raw, names = read_pictures(group, self.info), [str(file) for file in group]
+                missing: list[Path] | None = None if damaged is None else []
+                raw = read_pictures(group, self.info, missing)
+                names = [str(file) for file in group if file not in (missing or ())]
+                if damaged is not None:
+                    damaged += missing or ()
             yield from zip(names, self._probabilities(raw), strict=True)
 
     def _probabilities(self, raw: Tensor) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 import yaml
 from optuna.trial import FrozenTrial
 
-from rebnn_search.config import UserError
+from rebnn_search.config import Notice, UserError
 from rebnn_search.search.estimate import estimate
 from rebnn_search.search.ledger import PARAMS, Ledger
 from rebnn_search.search.model import log_model, model_file, packed
@@ -94,9 +95,20 @@ def _where_it_fits(resources: Resources, *args: Any) -> Tested:
             return _evaluate_test(resources.cpus_per_worker, *args)
         finally:
             torch.set_num_threads(threads)
-    evaluate = ray.remote(_evaluate_test).options(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)
-    found: Tested = ray.get(evaluate.remote(resources.cpus_per_worker, *args))
+    evaluate = ray.remote(_evaluate_there).options(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)
+    there: tuple[Tested, list[str]] = ray.get(evaluate.remote(resources.cpus_per_worker, *args))
+    found, notices = there
+    for notice in notices:
+        warnings.warn(notice, Notice, stacklevel=2)
     return found
+
+
+def _evaluate_there(*args: Any) -> tuple[Tested, list[str]]:
+    """What `_evaluate_test` finds, and what it would have told the user, who does not see this process."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", Notice)
+        found = _evaluate_test(*args)
+    return found, [str(one.message) for one in heard if issubclass(one.category, Notice)]
 
 
 def _evaluate_test(threads: int, data: dict[str, Any], number: int, path: str, remote: str | None) -> Tested:

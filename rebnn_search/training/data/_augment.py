@@ -1,12 +1,12 @@
 """Augmentations of normalised batches on the device.
 
 An augmentation draws its random numbers for a whole batch on the CPU, then applies them: what it does to a sample is a function of
-the draws alone. To add one: a subclass of `Augmentation` under ``@AUGMENTATIONS.register("name")``.
+the draws alone. One that crops may leave that to whoever reads whole pictures (`Augmentation.split`). To add one: a subclass of
+`Augmentation` under ``@AUGMENTATIONS.register("name")``.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rebnn_search.config import component
 from rebnn_search.method.registry import Registry
+from rebnn_search.training.data._crop import RandomResizedCrop, crop_batch, shares_of
 
 AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")
 """Augmentations by name."""
@@ -33,6 +34,10 @@ class Augmentation(ABC):
     @abstractmethod
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
         """Change images (N, C, H, W) by their draws, both on one device."""
+
+    def split(self) -> tuple[RandomResizedCrop | None, Augmentation]:
+        """A crop that can be made of a whole picture as it is read, and what is left to do to the batch then."""
+        return None, self
 
 
 @AUGMENTATIONS.register("none")
@@ -85,13 +90,47 @@ class CropFlip(Augmentation):
         return padded[sample, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
 
 
+class FlipAndLight(Augmentation):
+    """The published runs' augmentation but for its crop.
+
+    Args:
+        lighting: Strength; 0 for none.
+        flip: Mirror left to right with probability one half.
+    """
+
+    def __init__(self, lighting: float, flip: bool) -> None:
+        self.lighting, self.flip = lighting, flip
+
+    def draw(self, count: int, generator: torch.Generator) -> Draws:
+        """Draw ``flip`` and ``light`` (count, 3)."""
+        return {
+            "flip": torch.randint(2, (count,), generator=generator).bool() & self.flip,
+            "light": self.lighting * torch.randn(count, 3, generator=generator),
+        }
+
+    def apply(self, images: Tensor, draws: Draws) -> Tensor:
+        """Flip, light."""
+        flipped = torch.where(draws["flip"].view(-1, 1, 1, 1), images.flip(3), images)
+        colours = torch.tensor(EIGENVECTORS, dtype=images.dtype, device=images.device)
+        values = torch.tensor(EIGENVALUES, dtype=images.dtype, device=images.device)
+        shift = (
+            (draws["light"].to(images.dtype) * values)
+            @ colours.T
+            / torch.tensor(COLOUR_STD, dtype=images.dtype, device=images.device)
+        )
+        if images.shape[1] != 3:
+            shift = shift.mean(1, keepdim=True)
+        return flipped + shift[:, :, None, None]
+
+
 @AUGMENTATIONS.register("imagenet")
 class ImageNetAugmentation(Augmentation):
     """Random resized crop, horizontal flip and PCA lighting, as in the published runs.
 
-    The crop covers a share of the image drawn uniformly, with an aspect ratio drawn log-uniformly from 3/4 to 4/3, and is scaled back
-    by bilinear interpolation. Lighting adds Σ_k strength·z_k·λ_k·v_k to every pixel of an image, z standard normal, λ and v the
-    eigenvalues and -vectors of ImageNet's colours (Krizhevsky et al., 2012); images of one channel get the mean over colours.
+    The crop is drawn as torchvision's ``RandomResizedCrop`` draws it. Data that are read from picture files are cropped from the
+    whole picture; of arrays it is a part of the image, scaled back by bilinear interpolation. Lighting adds Σ_k strength·z_k·λ_k·v_k
+    to every pixel of an image in units of 0 to 1, z standard normal, λ and v the eigenvalues and -vectors of ImageNet's colours
+    (Krizhevsky et al., 2012); images of one channel get the mean over colours.
 
     Args:
         min_scale: Least share of the image that a crop covers.
@@ -107,41 +146,22 @@ class ImageNetAugmentation(Augmentation):
             raise ValueError(f"min_scale must be within (0, 1], not {min_scale}")
         if lighting < 0:
             raise ValueError(f"lighting must be >= 0, not {lighting}")
-        self.min_scale, self.lighting, self.flip = min_scale, lighting, flip
+        self._crop, self._rest = RandomResizedCrop(min_scale), FlipAndLight(lighting, flip)
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
-        """Draw ``box`` (count, 4): height, width, top and left as shares of the image; ``flip``; ``light`` (count, 3)."""
-        area = self.min_scale + (1 - self.min_scale) * torch.rand(count, generator=generator)
-        log_ratio = math.log(4 / 3) * (2 * torch.rand(count, generator=generator) - 1)
-        height = (area * torch.exp(-log_ratio)).sqrt().clamp(max=1.0)
-        width = (area * torch.exp(log_ratio)).sqrt().clamp(max=1.0)
-        top = (1 - height) * torch.rand(count, generator=generator)
-        left = (1 - width) * torch.rand(count, generator=generator)
-        return {
-            "box": torch.stack([height, width, top, left], 1),
-            "flip": torch.randint(2, (count,), generator=generator).bool() & self.flip,
-            "light": self.lighting * torch.randn(count, 3, generator=generator),
-        }
+        """Draw ``crop`` (`RandomResizedCrop.draw`), ``flip`` and ``light`` (count, 3)."""
+        return {"crop": self._crop.draw(count, generator), **self._rest.draw(count, generator)}
 
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
         """Crop and scale, flip, light."""
-        height, width, top, left = draws["box"].to(images.dtype).unbind(1)
-        mirror = torch.where(draws["flip"], -1.0, 1.0).to(images.dtype)
-        theta = torch.zeros(len(images), 2, 3, dtype=images.dtype, device=images.device)
-        theta[:, 0, 0], theta[:, 0, 2] = width * mirror, 2 * left + width - 1
-        theta[:, 1, 1], theta[:, 1, 2] = height, 2 * top + height - 1
-        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-        cropped = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-        colours = torch.tensor(EIGENVECTORS, dtype=images.dtype, device=images.device)
-        values = torch.tensor(EIGENVALUES, dtype=images.dtype, device=images.device)
-        shift = (
-            (draws["light"].to(images.dtype) * values)
-            @ colours.T
-            / torch.tensor(COLOUR_STD, dtype=images.dtype, device=images.device)
-        )
-        if images.shape[1] != 3:
-            shift = shift.mean(1, keepdim=True)
-        return cropped + shift[:, :, None, None]
+        height, width = images.shape[2:]
+        sizes = torch.tensor([[height, width]], device=images.device).expand(len(images), 2)
+        boxes = self._crop.boxes(draws["crop"], sizes)
+        return self._rest.apply(crop_batch(images, shares_of(boxes, sizes), height), draws)
+
+    def split(self) -> tuple[RandomResizedCrop | None, Augmentation]:
+        """The crop, and flip and lighting."""
+        return self._crop, self._rest
 
 
 EIGENVALUES = (0.2175, 0.0188, 0.0045)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from rebnn_search.method.registry import Registry
 from rebnn_search.training.data._augment import Augmentation
+from rebnn_search.training.data._crop import RandomResizedCrop
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -32,6 +33,8 @@ class Data(ABC):
         mean: Of each channel (C,), in the units of what is read.
         std: Of each channel, likewise.
         augmentation: Applied to normalised training batches; None for none.
+        crop: Made of whole pictures before that, by `read_cropped`; None for none.
+        crop_pct: Share of a picture's shorter side that is kept where no crop is drawn: what a model of these data is told.
     """
 
     def __init__(
@@ -42,10 +45,12 @@ class Data(ABC):
         mean: Tensor,
         std: Tensor,
         augmentation: Augmentation | None,
+        crop: RandomResizedCrop | None = None,
+        crop_pct: float = 1.0,
     ) -> None:
         self.classes, self.channels, self.image_size = list(classes), channels, image_size
         self.mean, self.std = mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)
-        self._augmentation = augmentation
+        self._augmentation, self._crop, self.crop_pct = augmentation, crop, crop_pct
 
     @property
     def num_classes(self) -> int:
@@ -70,6 +75,15 @@ class Data(ABC):
     @abstractmethod
     def read(self, split: Split, parts: Sequence[Tensor], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield, for each part, the images (N, C, H, W) and labels (N,) int64 of its sample indices, on the device."""
+
+    def read_cropped(
+        self, split: Split, parts: Sequence[Tensor], device: torch.device, key: tuple[int | str, ...]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield as `read`, each image a crop of its whole picture that is a function of the key and the sample's index alone.
+
+        Data opened with a ``crop`` have it.
+        """
+        raise NotImplementedError
 
     def weights(self, split: Split) -> Tensor | None:
         """The weight of each sample (N,) in losses and metrics, float32, of mean 1 in ``train``; None where all count alike."""
@@ -97,9 +111,10 @@ class Data(ABC):
     ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         """Yield images (N, C, H, W) float32, labels (N,) int64 and weights (N,) float32, or None, on the device.
 
-        The order is a function of (seed, epoch) alone and a batch's augmentation of (seed, epoch, its index), so that an epoch
-        begun at batch ``start`` goes on exactly as one that came there. ``batch_size`` is the global batch; each rank gets its
-        part of every one, and the parts in the order of the ranks are the batch that one process would get.
+        The order is a function of (seed, epoch) alone, a batch's augmentation of (seed, epoch, its index) and a crop of a whole
+        picture of (seed, epoch, the sample), so that an epoch begun at batch ``start`` goes on exactly as one that came there.
+        ``batch_size`` is the global batch; each rank gets its part of every one, and the parts in the order of the ranks are the
+        batch that one process would get.
         """
         device, count = torch.device(device), self.size(split)
         order = torch.randperm(count, generator=seeded("order", seed, epoch)) if shuffle else torch.arange(count)
@@ -109,7 +124,9 @@ class Data(ABC):
         parts = [whole[part] for whole, part in zip(wholes, slices, strict=True)]
         mean, std = self.mean.to(device), self.std.to(device)
         weights = self.weights(split)
-        for index, (raw, labels) in enumerate(self.read(split, parts, device)):
+        cropped = augment and self._crop is not None
+        read = self.read_cropped(split, parts, device, ("crop", seed, epoch)) if cropped else self.read(split, parts, device)
+        for index, (raw, labels) in enumerate(read):
             images = (raw.float() - mean) / std
             if augment and self._augmentation is not None:
                 # Drawn for the global batch: a sample's augmentation does not depend on how many ranks share it.
@@ -139,6 +156,12 @@ def seeded(*parts: int | str) -> torch.Generator:
     """Return a CPU generator whose stream is a function of the parts alone, on every machine."""
     digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") & (2**63 - 1))
+
+
+def crop_numbers(crop: RandomResizedCrop, key: tuple[int | str, ...], indices: Tensor) -> Tensor:
+    """The uniform numbers (N, `RandomResizedCrop.uniforms`) of samples' crops: of each a function of the key and its index."""
+    drawn = [crop.draw(1, seeded(*key, index)) for index in indices.tolist()]
+    return torch.cat(drawn) if drawn else torch.empty(0, crop.uniforms, dtype=torch.float64)
 
 
 def rank_part(count: int, rank: int, world_size: int) -> slice:

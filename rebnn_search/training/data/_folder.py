@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,21 +12,33 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from rebnn_search.config import Component, UserError
+from rebnn_search.config import Component, Notice, UserError
 from rebnn_search.training.data._augment import AUGMENTATIONS, AugmentationOption
 from rebnn_search.training.data._base import DATASETS, Data, Dataset, Split
-from rebnn_search.training.data._images import read_images
+from rebnn_search.training.data._images import DamagedImageError, advice, decode, left_out
 from rebnn_search.training.data._resident import ResidentData, Samples, channel_statistics
 from rebnn_search.training.data._split import check_fractions, stratified
-from rebnn_search.training.data._streaming import StreamingData
+from rebnn_search.training.data._streaming import StreamingData, find_damaged
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 RESIDENT_BYTES = 2 * 1024**3
 """Decoded images up to this many bytes stay in memory where ``resident`` is ``auto``."""
+WHOLE = 2
+"""Side of the squares that resident whole pictures are scaled to, in sides of the images: of a crop of the whole each pixel is then
+the mean of four."""
+CROP_PCT = 7 / 8
+"""Share of a picture's shorter side that evaluation keeps where training crops at random: 224 of 256."""
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 CROP_FLIP: Component[Any] = Component("name", "crop_flip", {}, AUGMENTATIONS["crop_flip"])
 IMAGENET: Component[Any] = Component("name", "imagenet", {}, AUGMENTATIONS["imagenet"])
+
+
+CROPPED: tuple[Split, ...] = ("train", "validation")
+"""Splits whose whole pictures are kept for crops: the last training is on both."""
+_damaged: dict[str, list[Path]] = {}
+"""Damaged files of listings that this process has decoded already, by `_fingerprint`: each trial opens the data again."""
+_told: set[tuple[Path, tuple[Path, ...]]] = set()
 
 
 @dataclass(frozen=True)
@@ -40,11 +54,16 @@ class ImageFolder(Dataset):
     """``root/train/CLASS/*.jpg``, and ``val/`` and ``test/`` likewise; or ``root/CLASS/*.jpg`` with the splits drawn from it.
 
     Without ``val/`` (or ``validation/``) a stratified share of ``train/`` is the validation split, without ``test/`` another one the
-    test split. Files that are no images by their ending are passed over.
+    test split. Files that are no images by their ending are passed over, and so are files and folders whose names begin with a dot.
+
+    Pictures are scaled by their shorter side to ``image_size / crop_pct`` and their centre of ``image_size`` is kept, as
+    torchvision's ``Resize`` and ``CenterCrop`` do. An augmentation that crops at random (``imagenet``) does so on whole pictures in
+    training: on the files' own pixels where they are streamed, as torchvision's ``RandomResizedCrop``; where they are resident on
+    whole pictures scaled to squares of twice ``image_size``, with boxes as the files' own height and width give them.
 
     Args:
         root: The folder.
-        image_size: Side to which images are scaled (the shorter side) and cropped (the centre).
+        image_size: Side of the images.
         grayscale: One channel instead of three.
         validation: Share for validation where there is no folder for it.
         test: Share for the test where there is no folder for it.
@@ -53,6 +72,10 @@ class ImageFolder(Dataset):
             decoded again in every epoch, by ``workers`` processes.
         workers: Processes that read; 0 reads in the trainer's own.
         augment: Augmentation of training batches.
+        crop_pct: Share of the shorter side that is kept; ``auto`` is 7/8 (256 to 224) where the augmentation crops at random, as in
+            the published runs, and otherwise 1, the whole shorter side, as training then sees it.
+        skip_damaged: Leave pictures out that cannot be decoded, and say which, instead of refusing. The splits are drawn before
+            that: no other picture changes its split. Streamed ones are all decoded once when they are opened.
 
     Raises:
         ValueError: If a size or share is out of range.
@@ -70,8 +93,12 @@ class ImageFolder(Dataset):
         resident: Literal["auto"] | bool = "auto",
         workers: int = 2,
         augment: AugmentationOption = CROP_FLIP,
+        crop_pct: float | Literal["auto"] = "auto",
+        skip_damaged: bool = False,
     ) -> None:
         check_fractions(validation=validation, test=test)
+        if crop_pct != "auto" and not 0 < crop_pct <= 1:
+            raise ValueError(f"crop_pct must be within (0, 1], not {crop_pct}")
         if image_size < 4:
             raise ValueError(f"image_size must be at least 4, not {image_size}")
         if workers < 0:
@@ -79,27 +106,81 @@ class ImageFolder(Dataset):
         self.root, self.image_size, self.grayscale = Path(root), image_size, grayscale
         self.validation, self.test, self.split_seed = validation, test, split_seed
         self.resident, self.workers, self.augment = resident, workers, augment
+        self.crop_pct, self.skip_damaged = crop_pct, skip_damaged
 
     def open(self) -> Data:
         """List the files, split them, and decode them if they are to stay in memory."""
         classes, listings = self._list()
         channels = 1 if self.grayscale else 3
+        crop, augmentation = self.augment.build().split()
+        crop_pct = self.crop_pct if self.crop_pct != "auto" else 1.0 if crop is None else CROP_PCT
+        whole = None if crop is None else WHOLE * self.image_size
         total = sum(len(listing.files) for listing in listings.values()) * channels * self.image_size**2
+        if whole is not None:
+            total += sum(len(listings[name].files) for name in CROPPED) * channels * whole**2
         resident = total <= RESIDENT_BYTES if self.resident == "auto" else self.resident
         if resident:
-            splits = {
-                name: Samples(read_images(listing.files, self.image_size, self.grayscale), listing.labels)
-                for name, listing in listings.items()
-            }
+            splits = self._decoded(listings, classes, crop_pct, whole)
             mean, std = channel_statistics(splits["train"].images)
-            return ResidentData(splits, classes, mean, std, self.augment.build())
+            return ResidentData(splits, classes, mean, std, augmentation, crop=crop, crop_pct=crop_pct)
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         if self.grayscale:
             mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
+        if self.skip_damaged:
+            listings = self._sound(listings, classes)
         return StreamingData(
             {name: (listing.files, listing.labels) for name, listing in listings.items()}, classes, self.image_size,
-            self.grayscale, mean, std, self.augment.build(), self.workers,
+            self.grayscale, mean, std, augmentation, self.workers, crop, crop_pct,
         )  # fmt: skip
+
+    def _decoded(
+        self, listings: dict[Split, Listing], classes: Sequence[str], crop_pct: float, whole: int | None
+    ) -> dict[Split, Samples]:
+        splits: dict[Split, Samples] = {}
+        damaged: list[Path] = []
+        for name, listing in listings.items():
+            try:
+                found = decode(
+                    listing.files, self.image_size, self.grayscale, crop_pct, whole=whole if name in CROPPED else None,
+                    damaged=damaged if self.skip_damaged else None,
+                )  # fmt: skip
+            except DamagedImageError as error:
+                raise UserError(advice(error)) from None
+            splits[name] = Samples(found.images, listing.labels[found.kept], whole=found.whole, sizes=found.sizes)
+        self._tell(damaged, listings)
+        for name, samples in splits.items():
+            self._check_classes(name, samples.labels, classes)
+        return splits
+
+    def _sound(self, listings: dict[Split, Listing], classes: Sequence[str]) -> dict[Split, Listing]:
+        """The listings without what cannot be decoded."""
+        files = [file for listing in listings.values() for file in listing.files]
+        state = _fingerprint(files)
+        if state not in _damaged:
+            _damaged[state] = find_damaged(files, self.workers)
+        damaged = _damaged[state]
+        self._tell(damaged, listings)
+        gone = set(damaged)
+        sound: dict[Split, Listing] = {}
+        for name, listing in listings.items():
+            kept = [index for index, file in enumerate(listing.files) if file not in gone]
+            sound[name] = pick(listing, torch.tensor(kept, dtype=torch.int64))
+            self._check_classes(name, sound[name].labels, classes)
+        return sound
+
+    def _tell(self, damaged: Sequence[Path], listings: dict[Split, Listing]) -> None:
+        total = sum(len(listing.files) for listing in listings.values())
+        state = (self.root, tuple(damaged))
+        if not damaged or state in _told:
+            return
+        _told.add(state)
+        names = [str(file.relative_to(self.root)) for file in sorted(damaged)]
+        warnings.warn(f"data.root: {self.root}: {left_out(names, total)}", Notice, stacklevel=2)
+
+    def _check_classes(self, split: Split, labels: Tensor, classes: Sequence[str]) -> None:
+        for name, count in zip(classes, torch.bincount(labels, minlength=len(classes)).tolist(), strict=True):
+            if not count:
+                raise UserError(f"data.root: {self.root}: every picture of class {name!r} in the {split} split is damaged")
 
     def _list(self) -> tuple[list[str], dict[Split, Listing]]:
         if not self.root.is_dir():
@@ -138,6 +219,8 @@ class ImageNet(ImageFolder):
         split_seed: Of that split.
         workers: Processes that read.
         augment: Augmentation of training batches.
+        crop_pct: Share of the shorter side that is kept for validation and test: 224 of 256.
+        skip_damaged: As of `ImageFolder`: every picture is then decoded once when the data are opened.
     """
 
     def __init__(
@@ -149,10 +232,12 @@ class ImageNet(ImageFolder):
         split_seed: int = 0,
         workers: int = 8,
         augment: AugmentationOption = IMAGENET,
+        crop_pct: float = CROP_PCT,
+        skip_damaged: bool = False,
     ) -> None:
         super().__init__(
             root=root, image_size=image_size, validation=validation, split_seed=split_seed, resident=False, workers=workers,
-            augment=augment,
+            augment=augment, crop_pct=crop_pct, skip_damaged=skip_damaged,
         )  # fmt: skip
 
     def _list(self) -> tuple[list[str], dict[Split, Listing]]:
@@ -192,7 +277,7 @@ def list_images(folder: Path, classes: Sequence[str]) -> Listing:
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = sorted(path for path in (folder / name).rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
+        found = [path for path in visible_files(folder / name) if path.suffix.lower() in EXTENSIONS]
         if not found:
             raise UserError(f"data.root: {folder / name}: holds no images ({', '.join(sorted(EXTENSIONS))})")
         files += found
@@ -200,6 +285,28 @@ def list_images(folder: Path, classes: Sequence[str]) -> Listing:
     return Listing(files, torch.tensor(labels, dtype=torch.int64))
 
 
+def visible_files(folder: Path) -> list[Path]:
+    """The files below a folder, sorted, but for those whose name, or a folder's of theirs, begins with a dot."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if not any(name.startswith(".") for name in path.relative_to(folder).parts) and path.is_file()
+    )
+
+
 def pick(listing: Listing, indices: Tensor) -> Listing:
     """Some of a listing."""
     return Listing([listing.files[index] for index in indices.tolist()], listing.labels[indices])
+
+
+def _fingerprint(files: Sequence[Path]) -> str:
+    """What changes when a file does: names, sizes and times."""
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            found = file.stat()
+        except OSError:
+            digest.update(f"{file}\0gone\0".encode(errors="surrogateescape"))
+        else:
+            digest.update(f"{file}\0{found.st_size}\0{found.st_mtime_ns}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()

@@ -1,9 +1,11 @@
-"""Decodes image files."""
+"""Decodes image files, whole, by their centre or by a part of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,39 +13,146 @@ from torch import Tensor
 
 from rebnn_search.config import UserError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
-def read_images(files: Sequence[Path], size: int, grayscale: bool) -> Tensor:
-    """Decode images to (N, C, size, size) uint8.
+
+NAMED = 3
+"""Damaged pictures that a notice names."""
+
+
+class DamagedImageError(UserError):
+    """A file that is there and can be read, and is no picture."""
+
+
+def left_out(damaged: Sequence[Path | str], total: int) -> str:
+    """What was left out of so many pictures, in words; the first few by name."""
+    names = ", ".join(map(str, damaged[:NAMED]))
+    return f"left out {len(damaged):,} of {total:,} pictures, damaged or no images: {names}{', ...' if len(damaged) > NAMED else ''}"
+
+
+def advice(error: UserError) -> str:
+    """The message of a file of a dataset that could not be decoded, with what can be done about it."""
+    if not isinstance(error, DamagedImageError):
+        return str(error)
+    return (
+        f"{error}; mend it, take it away, or have damaged pictures left out and named: skip_damaged: true in the recipe's data, "
+        "or --skip-damaged of auto"
+    )
+
+
+def open_picture(file: Path, grayscale: bool) -> Image:
+    """Decode a whole picture, to one channel or three.
 
     Raises:
-        UserError: Naming the first file that cannot be decoded.
-    """
-    out = torch.empty((len(files), 1 if grayscale else 3, size, size), dtype=torch.uint8)
-    for index, file in enumerate(files):
-        out[index] = read_image(file, size, grayscale)
-    return out
-
-
-def read_image(file: Path, size: int, grayscale: bool) -> Tensor:
-    """Decode one image to (C, size, size) uint8: the shorter side scaled to the size, the centre cropped.
-
-    Raises:
-        UserError: If it cannot be decoded; the message names it.
+        DamagedImageError: If it cannot be decoded; the message names it.
+        UserError: If it is not there or cannot be read.
     """
     from PIL import Image  # comes with torchvision; only those who read images need it
 
     try:
         with Image.open(file) as image:
-            converted = image.convert("L" if grayscale else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{file}: is damaged or no image: {error}") from None
-    width, height = converted.size
-    if (width, height) != (size, size):
-        scale = size / min(width, height)
-        converted = converted.resize(
-            (max(size, round(width * scale)), max(size, round(height * scale))), Image.Resampling.BILINEAR
-        )
-        left, top = (converted.width - size) // 2, (converted.height - size) // 2
-        converted = converted.crop((left, top, left + size, top + size))
-    array = np.asarray(converted, dtype=np.uint8)
-    return torch.from_numpy(array.copy()).view(size, size, -1).permute(2, 0, 1)
+            return image.convert("L" if grayscale else "RGB")
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # a stranger's bytes make decoders raise SyntaxError, struct.error, EOFError, zlib.error, ...
+        if isinstance(error, OSError) and error.errno is not None:
+            raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+        raise DamagedImageError(f"{file}: is damaged or no image: {error}") from None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Pictures that could be decoded.
+
+    Attributes:
+        images: (N, C, size, size) uint8, their centres.
+        kept: (N,) int64, which of the files they are.
+        whole: (N, C, side, side) uint8, the whole pictures scaled to squares; None where they were not asked for.
+        sizes: (N, 2) int64, height and width of the pictures before; likewise.
+    """
+
+    images: Tensor
+    kept: Tensor
+    whole: Tensor | None = None
+    sizes: Tensor | None = None
+
+
+def decode(
+    files: Sequence[Path],
+    size: int,
+    grayscale: bool,
+    crop_pct: float = 1.0,
+    *,
+    whole: int | None = None,
+    damaged: list[Path] | None = None,
+) -> Decoded:
+    """Decode pictures as a validation split has them.
+
+    Args:
+        files: The files.
+        size: Side of the images.
+        grayscale: One channel instead of three.
+        crop_pct: Share of the shorter side that is kept (`centre`).
+        whole: Side of the squares that whole pictures are scaled to beside that; None for none.
+        damaged: Where those go that cannot be decoded, and are left out; None to raise.
+
+    Raises:
+        DamagedImageError: Naming the first file that cannot be decoded.
+        UserError: Naming one that is not there or cannot be read.
+    """
+    channels = 1 if grayscale else 3
+    images = torch.empty((len(files), channels, size, size), dtype=torch.uint8)
+    squares = torch.empty((len(files) if whole else 0, channels, whole or 0, whole or 0), dtype=torch.uint8)
+    kept: list[int] = []
+    sizes: list[tuple[int, int]] = []
+    for index, file in enumerate(files):
+        try:
+            picture = open_picture(file, grayscale)
+        except DamagedImageError:
+            if damaged is None:
+                raise
+            damaged.append(file)
+            continue
+        images[len(kept)] = as_tensor(centre(picture, size, crop_pct))
+        if whole:
+            squares[len(kept)] = as_tensor(cut_out(picture, (0, 0, picture.height, picture.width), whole))
+            sizes.append((picture.height, picture.width))
+        kept.append(index)
+    count, indices = len(kept), torch.tensor(kept, dtype=torch.int64)
+    if not whole:
+        return Decoded(images[:count], indices)
+    return Decoded(images[:count], indices, squares[:count], torch.tensor(sizes, dtype=torch.int64).view(-1, 2))
+
+
+def resized_side(size: int, crop_pct: float) -> int:
+    """The side to which the shorter one of a picture is scaled, of which the middle ``size`` is kept: 256 for 224 and 7/8."""
+    return max(size, round(size / crop_pct))
+
+
+def centre(picture: Image, size: int, crop_pct: float) -> Image:
+    """The shorter side scaled to `resized_side`, the middle cropped: torchvision's ``Resize`` and ``CenterCrop`` to the pixel."""
+    from PIL.Image import Resampling
+
+    side, (width, height) = resized_side(size, crop_pct), picture.size
+    if min(width, height) != side:
+        shorter = min(width, height)
+        picture = picture.resize((int(side * width / shorter), int(side * height / shorter)), Resampling.BILINEAR)
+    left, top = round((picture.width - size) / 2), round((picture.height - size) / 2)
+    return picture.crop((left, top, left + size, top + size))
+
+
+def cut_out(picture: Image, box: Sequence[int], size: int) -> Image:
+    """A part of a picture, its top, left, height and width given in pixels, scaled to a square."""
+    from PIL.Image import Resampling
+
+    top, left, height, width = box
+    return picture.crop((left, top, left + width, top + height)).resize((size, size), Resampling.BILINEAR)
+
+
+def as_tensor(picture: Image) -> Tensor:
+    """A picture as (C, H, W) uint8."""
+    array = np.asarray(picture, dtype=np.uint8)
+    return torch.from_numpy(array.reshape(picture.height, picture.width, -1).copy()).permute(2, 0, 1)

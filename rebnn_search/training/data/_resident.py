@@ -9,16 +9,27 @@ import torch
 from torch import Tensor
 
 from rebnn_search.training.data._augment import Augmentation
-from rebnn_search.training.data._base import Data, Split
+from rebnn_search.training.data._base import Data, Split, crop_numbers
+from rebnn_search.training.data._crop import RandomResizedCrop, crop_batch, shares_of
 
 
 @dataclass(frozen=True)
 class Samples:
-    """One split: images (N, C, H, W), uint8 or float32, labels (N,) int64 and weights (N,) float32, if they differ."""
+    """One split.
+
+    Attributes:
+        images: (N, C, H, W), uint8 or float32.
+        labels: (N,) int64.
+        weights: (N,) float32, if they differ.
+        whole: (N, C, side, side) whole pictures scaled to squares, in the images' units, where crops are made of them.
+        sizes: (N, 2) int64 height and width that they had, likewise.
+    """
 
     images: Tensor
     labels: Tensor
     weights: Tensor | None = None
+    whole: Tensor | None = None
+    sizes: Tensor | None = None
 
 
 class ResidentData(Data):
@@ -31,6 +42,8 @@ class ResidentData(Data):
         std: Of each channel, likewise.
         augmentation: Applied to normalised training batches; None for none.
         repeat: Passes over the training samples that make an epoch.
+        crop: Made of the whole pictures of the training samples, which must then be there; None for none.
+        crop_pct: As of `Data`.
 
     Raises:
         ValueError: If repeat is below 1.
@@ -44,11 +57,13 @@ class ResidentData(Data):
         std: Tensor,
         augmentation: Augmentation | None = None,
         repeat: int = 1,
+        crop: RandomResizedCrop | None = None,
+        crop_pct: float = 1.0,
     ) -> None:
         if repeat < 1:
             raise ValueError(f"repeat must be at least 1, not {repeat}")
         channels, image_size = splits["train"].images.shape[1:3]
-        super().__init__(classes, channels, image_size, mean, std, augmentation)
+        super().__init__(classes, channels, image_size, mean, std, augmentation, crop, crop_pct)
         self._splits = dict(splits)
         self._repeat = repeat
         self._resident: dict[tuple[Split, torch.device], Samples] = {}
@@ -68,10 +83,15 @@ class ResidentData(Data):
             torch.cat([train.images, validation.images]),
             torch.cat([train.labels, validation.labels]),
             _joined_weights(train, validation),
+            None if train.whole is None or validation.whole is None else torch.cat([train.whole, validation.whole]),
+            None if train.sizes is None or validation.sizes is None else torch.cat([train.sizes, validation.sizes]),
         )
         none = Samples(validation.images[:0], validation.labels[:0])
         splits = {**self._splits, "train": whole, "validation": none}
-        return ResidentData(splits, self.classes, self.mean.flatten(), self.std.flatten(), self._augmentation, self._repeat)
+        return ResidentData(
+            splits, self.classes, self.mean.flatten(), self.std.flatten(), self._augmentation, self._repeat, self._crop,
+            self.crop_pct,
+        )  # fmt: skip
 
     def samples(self, split: Split) -> Samples:
         """A split's samples, as they are kept."""
@@ -88,11 +108,24 @@ class ResidentData(Data):
             chosen = part.to(device) % len(samples.labels)
             yield samples.images[chosen], samples.labels[chosen]
 
+    def read_cropped(
+        self, split: Split, parts: Sequence[Tensor], device: torch.device, key: tuple[int | str, ...]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield parts of the whole pictures in the device's memory."""
+        samples, sizes = self._on(split, device), self._splits[split].sizes
+        assert self._crop is not None and samples.whole is not None and sizes is not None
+        for part in parts:
+            chosen = part % len(samples.labels)
+            boxes = self._crop.boxes(crop_numbers(self._crop, key, part), sizes[chosen])
+            shares, here = shares_of(boxes, sizes[chosen]).to(device, torch.float32), chosen.to(device)
+            yield crop_batch(samples.whole[here].float(), shares, self.image_size), samples.labels[here]
+
     def _on(self, split: Split, device: torch.device) -> Samples:
         key = (split, device)
         if key not in self._resident:
             samples = self._splits[split]
-            self._resident[key] = Samples(samples.images.to(device), samples.labels.to(device))
+            whole = None if samples.whole is None else samples.whole.to(device)
+            self._resident[key] = Samples(samples.images.to(device), samples.labels.to(device), whole=whole)
         return self._resident[key]
 
 
