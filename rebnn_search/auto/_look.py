@@ -14,7 +14,7 @@ from rebnn_search.config import UserError
 from rebnn_search.training.data import DATASETS, Data
 from rebnn_search.training.data._csv import read_table
 from rebnn_search.training.data._folder import EXTENSIONS, class_names, visible_files
-from rebnn_search.training.data._images import DamagedImageError, advice, open_picture
+from rebnn_search.training.data._images import DamagedImageError, advice, decoding, open_picture
 
 SHARE = 0.2
 """Of the samples for validation, and for the test, where the data do not say."""
@@ -132,15 +132,15 @@ def _headers(images: Sequence[Path], skip_damaged: bool) -> tuple[list[Path], li
     sound, sides, coloured, decoded = [], [], False, 0
     for path in images:
         try:
-            with Image.open(path) as image:
+            with decoding(path), Image.open(path) as image:
                 side = min(image.size)
                 if image.mode not in GREY_MODES and not coloured and decoded < LOOKED_AT:
                     decoded += 1
                     pixels = np.asarray(image.convert("RGB"))
                     coloured = bool((pixels != pixels[:, :, :1]).any())
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except DamagedImageError as error:
             if not skip_damaged:
-                raise UserError(advice(DamagedImageError(f"{path}: is damaged or no image: {error}"))) from None
+                raise UserError(advice(error)) from None
             continue
         sound.append(path)
         sides.append(side)

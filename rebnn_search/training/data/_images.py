@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,17 +43,23 @@ def advice(error: UserError) -> str:
 
 
 def open_picture(file: Path, grayscale: bool) -> Image:
-    """Decode a whole picture, to one channel or three.
+    """Decode a whole picture, to one channel or three. Errors as `decoding`."""
+    from PIL import Image  # comes with torchvision; only those who read images need it
+
+    with decoding(file), Image.open(file) as image:
+        return image.convert("L" if grayscale else "RGB")
+
+
+@contextmanager
+def decoding(file: Path) -> Iterator[None]:
+    """Say what is wrong with a picture that is decoded inside.
 
     Raises:
         DamagedImageError: If it cannot be decoded; the message names it.
         UserError: If it is not there or cannot be read.
     """
-    from PIL import Image  # comes with torchvision; only those who read images need it
-
     try:
-        with Image.open(file) as image:
-            return image.convert("L" if grayscale else "RGB")
+        yield
     except FileNotFoundError:
         raise UserError(f"{file}: no such file") from None
     except MemoryError:
