@@ -10,6 +10,7 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
+from rebnn_search.method.binarize import channel_dims
 from rebnn_search.method.registry import Registry
 
 
@@ -30,9 +31,16 @@ class WeightBinarizer(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weights to use, shaped as ``weight``."""
 
+    def margins(self, weight: Tensor) -> Tensor:
+        """How far each latent weight lies above the value at which its sign turns, shaped as ``weight``: itself, if that is 0."""
+        return weight
+
     def signs(self, weight: Tensor) -> Tensor:
         """Where the binary weights are +1: bool, shaped as ``weight``."""
         return weight >= 0
+
+    def fit(self, weight: Tensor) -> None:
+        """Fit what the binarizer holds to latent weights that have taken others' place, as after stage one; most hold nothing."""
 
     def set_progress(self, fraction: float) -> None:
         """Hear how much of training is done, from 0 to 1; most have no use for it."""
@@ -45,3 +53,8 @@ WEIGHTS: Registry[WeightBinarizer] = Registry("weight binarizer")
 def per_channel(weight: Tensor) -> tuple[int, ...]:
     """The shape of one value for each output channel, broadcastable to ``weight``."""
     return (weight.shape[0], *[1] * (weight.dim() - 1))
+
+
+def mean_magnitude(weight: Tensor) -> Tensor:
+    """mean|w| of each output channel, (C_out, 1, ...), a constant to the gradient."""
+    return weight.detach().abs().mean(channel_dims(weight), keepdim=True)
