@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 import yaml
 from pydantic import Field, field_validator, model_validator
 
@@ -19,6 +20,7 @@ from rebnn_search.method.weights import WEIGHTS
 from rebnn_search.training import own  # noqa: F401 - teaches the registries a user's own parts
 from rebnn_search.training.data import DATASETS
 from rebnn_search.training.optimizers import OPTIMIZERS
+from rebnn_search.training.parts import needs_two, says_too_small, smallest_part
 from rebnn_search.training.schedules import SCHEDULES
 from rebnn_search.training.teachers import TEACHERS
 
@@ -26,6 +28,9 @@ PATH_OPTIONS = ("root", "path")
 """Options of a dataset or a teacher that are paths: in a recipe file relative to that file."""
 PATH_HOLDERS = (("data",), ("loss", "teacher"))
 """Where in a recipe such options stand."""
+
+LARGE_IMAGE = 256
+"""Side of an image that no network of the program's own reduces to one pixel before a BatchNorm."""
 
 Auto = Literal["auto"]
 
@@ -143,7 +148,29 @@ class Recipe(Strict):
     def _fits(self) -> Recipe:
         if self.accumulate > self.batch_size:
             fail("recipe", ("accumulate",), f"must be at most batch_size, {self.batch_size}", self.accumulate)
+        if smallest_part(self.batch_size, self.accumulate) == 1 and self._network_needs_two():
+            fail("recipe", ("batch_size",), says_too_small(self.batch_size, self.accumulate), self.batch_size)
+        stages = {"epochs": self.epochs} | ({} if self.stage_one is None else {"stage_one.epochs": self.stage_one.epochs})
+        warmup = self.schedule.build().warmup_epochs
+        for name, epochs in stages.items():
+            if warmup >= epochs:
+                message = f"must be less than {name}, {epochs}: the learning rate would never be the one asked for"
+                fail("recipe", ("schedule", "warmup_epochs"), message, warmup)
         return self
+
+    def _network_needs_two(self) -> bool:
+        """Whether the network, of the program's own, refuses a batch of one image however large. Computes and allocates nothing.
+
+        Smaller images may be refused too, and a user's network: the trainer, which has the data, sees to that.
+        """
+        if ":" in self.network.name:
+            return False
+        try:
+            with torch.device("meta"), torch.random.fork_rng(devices=[]):
+                network = self.network.build(in_channels=1, num_classes=2, image_size=LARGE_IMAGE, weights="real")
+                return needs_two(network, 1, LARGE_IMAGE)
+        except ValueError:  # options that make no network: told where it is made
+            return False
 
     def dump(self) -> dict[str, Any]:
         """The recipe as plain data that makes the same recipe again."""
