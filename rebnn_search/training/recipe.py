@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 
 import torch
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from rebnn_search.config import Component, Document, Strict, component, fail, get_value, load, validate, with_value
+from rebnn_search.config import Component, Document, Strict, UserError, component, fail, get_value, load, validate, with_value
+from rebnn_search.config.document import Place
 from rebnn_search.method.gamma import GAMMA
 from rebnn_search.method.networks import CONTEXT, NETWORKS
 from rebnn_search.method.scaling import SCALE_INIT
@@ -31,6 +32,9 @@ PATH_HOLDERS = (("data",), ("loss", "teacher"))
 
 LARGE_IMAGE = 256
 """Side of an image that no network of the program's own reduces to one pixel before a BatchNorm."""
+
+NEW = "new"
+"""Key of the validation context: true where a training is to begin by the recipe."""
 
 Auto = Literal["auto"]
 
@@ -145,18 +149,37 @@ class Recipe(Strict):
         return weights
 
     @model_validator(mode="after")
-    def _fits(self) -> Recipe:
+    def _fits(self, info: ValidationInfo) -> Recipe:
         if self.accumulate > self.batch_size:
             fail("recipe", ("accumulate",), f"must be at most batch_size, {self.batch_size}", self.accumulate)
+        problem = self._problem() if (info.context or {}).get(NEW) else None
+        if problem is not None:
+            fail("recipe", *problem)
+        return self
+
+    def check(self) -> None:
+        """See that it makes sense to begin a training of this recipe.
+
+        What is on disk is read without this: a training that was begun goes on.
+
+        Raises:
+            UserError: If a batch has a part too small for the network, or the warm-up is as long as training.
+        """
+        problem = self._problem()
+        if problem is not None:
+            place, message, value = problem
+            raise UserError(f"{'.'.join(map(str, place))} = {value!r}: {message}")
+
+    def _problem(self) -> tuple[Place, str, Any] | None:
         if smallest_part(self.batch_size, self.accumulate) == 1 and self._network_needs_two():
-            fail("recipe", ("batch_size",), says_too_small(self.batch_size, self.accumulate), self.batch_size)
+            return ("batch_size",), says_too_small(self.batch_size, self.accumulate), self.batch_size
         stages = {"epochs": self.epochs} | ({} if self.stage_one is None else {"stage_one.epochs": self.stage_one.epochs})
         warmup = self.schedule.build().warmup_epochs
         for name, epochs in stages.items():
             if warmup >= epochs:
                 message = f"must be less than {name}, {epochs}: the learning rate would never be the one asked for"
-                fail("recipe", ("schedule", "warmup_epochs"), message, warmup)
-        return self
+                return ("schedule", "warmup_epochs"), message, warmup
+        return None
 
     def _network_needs_two(self) -> bool:
         """Whether the network, of the program's own, refuses a batch of one image however large. Computes and allocates nothing.
@@ -190,13 +213,13 @@ class Recipe(Strict):
         return hashlib.sha256(json.dumps(self.stage_one_recipe(), sort_keys=True).encode()).hexdigest()[:24]
 
 
-def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
-    """Read a recipe file, with ``KEY=VALUE`` overrides.
+def load_recipe(path: str | Path, overrides: Iterable[str] = (), *, new: bool = False) -> Recipe:
+    """Read a recipe file, with ``KEY=VALUE`` overrides; with ``new`` one that a training is to begin by (`Recipe.check`).
 
     Raises:
         UserError: Naming file, line, key, value and what is allowed.
     """
-    return validate(Recipe, load_recipe_document(path, overrides))
+    return validate(Recipe, load_recipe_document(path, overrides), {NEW: new})
 
 
 def load_recipe_document(path: str | Path, overrides: Iterable[str] = ()) -> Document:
