@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     for part in args.allow:
         allow(part)
-    recipe = load_recipe(args.recipe, args.overrides)
+    recipe = load_recipe(args.recipe, args.overrides, new=not args.resume)
     out = None if args.out is None else _Folder(Path(args.out))
     if out is None and args.resume:
         raise UserError("--resume needs --out, the directory that holds the checkpoints")

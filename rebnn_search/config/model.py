@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, NoReturn, TypeVar
 
@@ -48,14 +48,19 @@ class Strict(BaseModel):
         return data
 
 
-def validate(model: type[M], document: Document) -> M:
+def validate(model: type[M], document: Document, context: Mapping[str, Any] | None = None) -> M:
     """Make a model of what a document says.
+
+    Args:
+        model: Which.
+        document: What says it.
+        context: For the model's own validators.
 
     Raises:
         UserError: Naming for each mistake the file and line (or the ``--set``), the key, its value and what is allowed.
     """
     try:
-        return model.model_validate(document.data)
+        return model.model_validate(document.data, context=context)
     except ValidationError as error:
         raise UserError(explain(error, document)) from None
 

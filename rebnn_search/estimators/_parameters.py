@@ -9,6 +9,7 @@ import numpy as np
 
 from rebnn_search.config import Component, Document, UserError, validate, with_value
 from rebnn_search.training import Recipe
+from rebnn_search.training.recipe import NEW
 
 IN_MEMORY: Component[Any] = Component("name", "in_memory")
 """The recipe's dataset: what `fit` is given. It is never built, for the trainer is handed the opened data."""
@@ -78,7 +79,7 @@ def make_recipe(data: Mapping[str, Any]) -> Recipe:
         ValueError: Naming for each mistake the key, its value and what is allowed.
     """
     try:
-        return validate(Recipe, Document("parameters", dict(data)))
+        return validate(Recipe, Document("parameters", dict(data)), {NEW: True})
     except UserError as error:
         raise ValueError(str(error)) from None
 

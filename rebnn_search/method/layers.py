@@ -90,6 +90,10 @@ class BinaryLayer(nn.Module):
         """Where the binary weights are +1: bool, shaped as ``weight``."""
         return self.binarizer.signs(self.weight.detach())
 
+    def margins(self) -> Tensor:
+        """How far each latent weight lies above the value at which its sign turns, shaped as ``weight``."""
+        return self.binarizer.margins(self.weight.detach())
+
 
 class BinaryConv2d(BinaryLayer):
     """A convolution with binarized weights.

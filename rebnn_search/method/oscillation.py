@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from rebnn_search.method.layers import BinaryLayer, binary_layers
+from rebnn_search.method.loss_scaling import overflowed
 from rebnn_search.method.weights import Resilient
 
 NEAR_ZERO = 0.1
-"""A latent weight is near zero within this share of the layer's mean magnitude."""
+"""A latent weight is near zero within this share of the layer's mean magnitude, both measured from where its sign turns."""
 
 
 class _Counts(nn.Module):
@@ -68,14 +69,14 @@ class OscillationTracker(nn.Module):
         self._handle: RemovableHandle | None = None
 
     def attach(self, optimizer: torch.optim.Optimizer) -> OscillationTracker:
-        """Observe after every step of an optimizer.
+        """Observe after every step of an optimizer, but for those that it skips for an overflow (``fused=True`` under a GradScaler).
 
         Raises:
             RuntimeError: If attached already.
         """
         if self._handle is not None:
             raise RuntimeError("this tracker is attached to an optimizer already; detach it first")
-        self._handle = optimizer.register_step_post_hook(lambda *_: void(self.observe()))
+        self._handle = optimizer.register_step_post_hook(lambda stepped, *_: void(overflowed(stepped) or self.observe()))
         return self
 
     def detach(self) -> None:
@@ -112,7 +113,7 @@ class OscillationTracker(nn.Module):
             "sequential_oscillation_ratio": [
                 c.sequential.double() / (self.steps.to(c.flips.device) * c.signs.numel()) for c in self.counts
             ],
-            "near_zero_fraction": [near_zero_fraction(layer.weight.detach()) for layer in self.layers],
+            "near_zero_fraction": [near_zero_fraction(layer.margins()) for layer in self.layers],
             "scale_mean": [_scale_mean(layer) for layer in self.layers],
             **(extra or {}),
         }
@@ -137,9 +138,9 @@ class OscillationTracker(nn.Module):
             counts.sequential.zero_()
 
 
-def near_zero_fraction(weight: Tensor) -> Tensor:
-    """The share of latent weights within 0.1·mean|w| of zero, a scalar tensor."""
-    magnitude = weight.abs()
+def near_zero_fraction(margins: Tensor) -> Tensor:
+    """The share of a layer's weights within 0.1·mean|m| of where their sign turns, a scalar tensor; m the distances from there."""
+    magnitude = margins.abs()
     return (magnitude < NEAR_ZERO * magnitude.mean()).double().mean()
 
 

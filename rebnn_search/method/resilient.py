@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from rebnn_search.method.binarize import channel_dims, sign
+from rebnn_search.method.binarize import channel_dims
 from rebnn_search.method.gamma import GAMMA, GammaStrategy
-from rebnn_search.method.layers import BinaryLayer, binary_layers
+from rebnn_search.method.layers import binary_layers
+from rebnn_search.method.loss_scaling import overflowed, pending_scale
 from rebnn_search.method.oscillation import OscillationTracker
 from rebnn_search.method.scaling import SCALE_FLOOR, SCALE_INIT, ScaleInit
 from rebnn_search.method.weights import Resilient
@@ -27,6 +28,7 @@ class _LayerState(nn.Module):
     gamma_low: Tensor
     gamma_high: Tensor
     max_grad: Tensor
+    scale_before: Tensor
 
     def __init__(self, gamma: Tensor) -> None:
         super().__init__()
@@ -34,8 +36,9 @@ class _LayerState(nn.Module):
         self.register_buffer("gamma_sum", torch.zeros_like(gamma))
         self.register_buffer("gamma_low", torch.full_like(gamma, float("inf")))
         self.register_buffer("gamma_high", torch.zeros_like(gamma))
-        # Lives from a step's pre-hook to its post-hook only.
+        # Live from a step's pre-hook to its post-hook only.
         self.register_buffer("max_grad", torch.zeros_like(gamma), persistent=False)
+        self.register_buffer("scale_before", torch.zeros_like(gamma), persistent=False)
 
     def note(self) -> None:
         """Collect the γ that a step used."""
@@ -62,6 +65,9 @@ class ReBNN(nn.Module):
     after it, flipped signs are counted and the γ-strategy gives γ^{t+1}. So γ sees gradients after DDP's all-reduce, accumulation
     and a loss scaler's unscaling, and every rank computes the same γ. α is kept in R+ by projection: after each step what is
     below `SCALE_FLOOR` (1e-6) is raised to it.
+
+    An optimizer that unscales inside its step (``fused=True`` under `torch.amp.GradScaler`) is given δw and δα times the scale that
+    it will divide by; a step that it skips for an overflow leaves γ and all counts as they were.
 
     γ, previous signs and counters are buffers of this module, in its ``state_dict``; the model's parameters are not. A layer whose
     weight has no gradient at a step (unused, or frozen) is left alone at that step.
@@ -100,6 +106,7 @@ class ReBNN(nn.Module):
         )
         # On the host: it is a plain count, and a strategy may branch on it.
         self._iteration = 0
+        self._skipping = False
         self._handles: list[RemovableHandle] = []
 
     @property
@@ -153,15 +160,40 @@ class ReBNN(nn.Module):
     def _before_step(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if any(callable(value) for value in (*args[1:], *kwargs.values())):
             raise RuntimeError("ReBNN needs the gradients before the step: call backward(), then step() without a closure")
+        if "grad_scaler" in kwargs:
+            raise RuntimeError(
+                "the optimizer unscales the gradients itself, by the grad_scaler that its step is given, where ReBNN cannot see it: "
+                "call scaler.unscale_(optimizer) and optimizer.step() yourself"
+            )
+        self._skipping = overflowed(optimizer)
+        if self._skipping:
+            return
+        pending = pending_scale(optimizer)
+        unit = self.strategy.scale_unit
         for (_, layer, binarizer), state in zip(self._layers, self.states, strict=True):
-            if layer.weight.grad is None:
+            weight, scale, grad = layer.weight, binarizer.scale, layer.weight.grad
+            if unit != 1:
+                state.scale_before.copy_(scale.flatten())
+            if grad is None:
                 state.max_grad.zero_()
                 continue
-            _resilient_gradients(layer, binarizer, state)
+            if pending is not None:
+                grad.div_(pending.to(grad))
+            torch.amax(grad.abs(), channel_dims(weight), out=state.max_grad)
+            scale.grad = self.strategy.gradients(grad, weight, scale, state.gamma.view_as(scale))
+            if pending is not None:
+                grad.mul_(pending.to(grad))
+                scale.grad.mul_(pending.to(grad))
 
     @torch.no_grad()
     def _after_step(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        for _, _, binarizer in self._layers:
+        if self._skipping:
+            return
+        unit = self.strategy.scale_unit
+        for (_, _, binarizer), state in zip(self._layers, self.states, strict=True):
+            if unit != 1:
+                before = state.scale_before.view_as(binarizer.scale)
+                binarizer.scale.sub_(before).mul_(unit).add_(before)
             binarizer.scale.clamp_(min=SCALE_FLOOR)
         for fractions, state in zip(self._resilient_flips(), self.states, strict=True):
             state.note()
@@ -193,16 +225,3 @@ class ReBNN(nn.Module):
             for state in self.states:
                 state.reset()
         return found
-
-
-def _resilient_gradients(layer: BinaryLayer, binarizer: Resilient, state: _LayerState) -> None:
-    weight, scale, grad = layer.weight, binarizer.scale, layer.weight.grad
-    assert grad is not None
-    dims = channel_dims(weight)
-    gamma = state.gamma.view_as(scale)
-    b = sign(weight)
-    residual = weight - scale * b
-    torch.amax(grad.abs(), dims, out=state.max_grad)
-    scale.grad = (b * (grad - gamma * residual)).sum(dims, keepdim=True)  # Eq. 3.151
-    # In place: under DDP the gradient is a view of a bucket.
-    grad.mul_(scale).mul_(weight.abs() <= 1).add_(gamma * residual)  # Eq. 3.144

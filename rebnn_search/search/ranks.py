@@ -75,8 +75,10 @@ class Rank:
                 shared.fetch()
             # The other ranks fetch what rank 0 has sent.
             share = None if shared is None or rank > 0 else Sharing(shared)
-            self.trainer = Trainer(recipe, workspace=folder.path, listener=share)
             found = checkpoints_of(folder, config["number"]).latest()
+            if found is None:
+                recipe.check()  # two parameters of a space may not go together
+            self.trainer = Trainer(recipe, workspace=folder.path, listener=share)
             self.reports = [] if found is None else load_trial(self.trainer, found[1])
         except BaseException:
             self.close()

@@ -29,6 +29,7 @@ from rebnn_search.search.pruners import PRUNERS
 from rebnn_search.search.samplers import CONTEXT, SAMPLERS
 from rebnn_search.search.space import Parameter, Space, Value, build_space
 from rebnn_search.training import Recipe, load_recipe_document
+from rebnn_search.training.recipe import NEW
 
 Params = dict[str, Value]
 
@@ -130,9 +131,9 @@ class Search:
         self.space = Space(spec.space)
         self.fixed = fixed
 
-    def recipe(self, params: Mapping[str, Value]) -> Recipe:
-        """The recipe of one configuration."""
-        return Recipe.model_validate(self.recipe_data(params))
+    def recipe(self, params: Mapping[str, Value], *, new: bool = False) -> Recipe:
+        """The recipe of one configuration; with ``new`` one that a training is to begin by."""
+        return Recipe.model_validate(self.recipe_data(params), context={NEW: new})
 
     def recipe_data(self, params: Mapping[str, Value], number: int = 0) -> dict[str, Any]:
         """The data of the recipe of one configuration, as a file would hold it, with the seed of a trial's number."""
@@ -204,7 +205,7 @@ def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
     for override in overrides:
         if override not in mine:
             apply_override(recipe_document, override)
-    base = validate(Recipe, recipe_document)
+    base = validate(Recipe, recipe_document, {NEW: True})
     if base.train_on != "train" or "train_on" in spec.space:
         raise UserError(
             f"{document.source}: train_on: a search judges its trials by the validation split, so none may train on it; "
@@ -264,7 +265,7 @@ def check_against_recipe(search: Search, document: Document) -> None:
 
 def _check_recipe(search: Search, params: Params, document: Document, place: Place, what: str) -> None:
     try:
-        search.recipe(params)
+        search.recipe(params, new=True)
     except KeyError as error:
         raise UserError(f"{document.where(place)}: {what} does not fit the recipe: {error.args[0]}") from None
     except ValidationError as error:

@@ -17,6 +17,7 @@ EVALUATION_BATCH = 512
 def evaluate(network: nn.Module, data: Data, split: Split, computing: Computing, world: World) -> dict[str, float]:
     """Return ``loss`` (mean cross-entropy), ``top1`` and ``top5`` (percent; Top-5 of fewer classes is of all) of a split.
 
+    Computed in float32, without autocast or compilation, whatever it is trained in: the figures are those of the exported network.
     Every sample counts once, or by its weight, over all ranks; all ranks return the same. The network is left in the mode it was in.
 
     Raises:
@@ -26,15 +27,14 @@ def evaluate(network: nn.Module, data: Data, split: Split, computing: Computing,
         raise ValueError(f"the {split} split is empty")
     training = network.training
     network.eval()
+    world.share(network.buffers())  # batch statistics are each rank's own from its last step on
     k = min(5, data.num_classes)
     sums = torch.zeros(3, dtype=torch.float64, device=computing.device)
     batches = data.weighted_batches(
         split, batch_size=EVALUATION_BATCH, rank=world.rank, world_size=world.size, device=computing.device
     )
     for images, labels, weights in batches:
-        with computing.context():
-            logits = network(images.to(memory_format=computing.memory_format))
-        logits = logits.float()
+        logits = network(images.to(memory_format=computing.memory_format)).float()
         hits = logits.topk(k, dim=1).indices == labels[:, None]
         if weights is not None:
             hits = hits * weights[:, None]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,9 +14,12 @@ from rebnn_search.training.recipe import Precision
 COMPILE_STEPS = 10_000
 """Training steps from which compiling is taken to earn its half a minute back."""
 
+BACKEND: str | Callable[..., Any] = "inductor"
+"""torch.compile's."""
+
 
 class Computing:
-    """A recipe's precision on one device.
+    """A recipe's precision on one device: that of training. Evaluation is plain float32, as the exported network computes.
 
     Args:
         precision: What the recipe says.
@@ -24,7 +29,7 @@ class Computing:
     Attributes:
         autocast: Whether the forward pass runs under bfloat16 autocast.
         memory_format: Of images and network.
-        compile: Whether the network is compiled.
+        compile: Whether the network is compiled for training.
     """
 
     def __init__(self, precision: Precision, device: torch.device, steps: int = 0) -> None:
@@ -37,12 +42,18 @@ class Computing:
         self.compile = (gpu and steps >= COMPILE_STEPS) if precision.compile == "auto" else precision.compile
 
     def context(self) -> AbstractContextManager[object]:
-        """What the forward pass runs in."""
+        """What the forward pass of training runs in."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
 
     def compiled(self, network: nn.Module) -> nn.Module:
-        """The network, compiled if the recipe wants it."""
+        """The network, compiled if the recipe wants it, as it would be in a fresh process.
+
+        Whatever torch had compiled in this process is forgotten: how often it will compile a function, and which sizes it takes for
+        changing ones, it counts over the process's life, and a trial must not depend on the trials before it. Sizes are constants
+        in what is compiled, so that no result depends on which came first.
+        """
         if not self.compile:
             return network
-        compiled: nn.Module = torch.compile(network)  # type: ignore[assignment]
+        torch.compiler.reset()
+        compiled: nn.Module = torch.compile(network, dynamic=False, backend=BACKEND)  # type: ignore[assignment]
         return compiled

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from rebnn_search.config import Component, Document, Strict, component, fail, get_value, load, validate, with_value
+from rebnn_search.config import Component, Document, Strict, UserError, component, fail, get_value, load, validate, with_value
+from rebnn_search.config.document import Place
 from rebnn_search.method.gamma import GAMMA
 from rebnn_search.method.networks import CONTEXT, NETWORKS
 from rebnn_search.method.scaling import SCALE_INIT
@@ -19,6 +21,7 @@ from rebnn_search.method.weights import WEIGHTS
 from rebnn_search.training import own  # noqa: F401 - teaches the registries a user's own parts
 from rebnn_search.training.data import DATASETS
 from rebnn_search.training.optimizers import OPTIMIZERS
+from rebnn_search.training.parts import needs_two, says_too_small, smallest_part
 from rebnn_search.training.schedules import SCHEDULES
 from rebnn_search.training.teachers import TEACHERS
 
@@ -26,6 +29,12 @@ PATH_OPTIONS = ("root", "path")
 """Options of a dataset or a teacher that are paths: in a recipe file relative to that file."""
 PATH_HOLDERS = (("data",), ("loss", "teacher"))
 """Where in a recipe such options stand."""
+
+LARGE_IMAGE = 256
+"""Side of an image that no network of the program's own reduces to one pixel before a BatchNorm."""
+
+NEW = "new"
+"""Key of the validation context: true where a training is to begin by the recipe."""
 
 Auto = Literal["auto"]
 
@@ -140,10 +149,51 @@ class Recipe(Strict):
         return weights
 
     @model_validator(mode="after")
-    def _fits(self) -> Recipe:
+    def _fits(self, info: ValidationInfo) -> Recipe:
         if self.accumulate > self.batch_size:
             fail("recipe", ("accumulate",), f"must be at most batch_size, {self.batch_size}", self.accumulate)
+        problem = self._problem() if (info.context or {}).get(NEW) else None
+        if problem is not None:
+            fail("recipe", *problem)
         return self
+
+    def check(self) -> None:
+        """See that it makes sense to begin a training of this recipe.
+
+        What is on disk is read without this: a training that was begun goes on.
+
+        Raises:
+            UserError: If a batch has a part too small for the network, or the warm-up is as long as training.
+        """
+        problem = self._problem()
+        if problem is not None:
+            place, message, value = problem
+            raise UserError(f"{'.'.join(map(str, place))} = {value!r}: {message}")
+
+    def _problem(self) -> tuple[Place, str, Any] | None:
+        if smallest_part(self.batch_size, self.accumulate) == 1 and self._network_needs_two():
+            return ("batch_size",), says_too_small(self.batch_size, self.accumulate), self.batch_size
+        stages = {"epochs": self.epochs} | ({} if self.stage_one is None else {"stage_one.epochs": self.stage_one.epochs})
+        warmup = self.schedule.build().warmup_epochs
+        for name, epochs in stages.items():
+            if warmup >= epochs:
+                message = f"must be less than {name}, {epochs}: the learning rate would never be the one asked for"
+                return ("schedule", "warmup_epochs"), message, warmup
+        return None
+
+    def _network_needs_two(self) -> bool:
+        """Whether the network, of the program's own, refuses a batch of one image however large. Computes and allocates nothing.
+
+        Smaller images may be refused too, and a user's network: the trainer, which has the data, sees to that.
+        """
+        if ":" in self.network.name:
+            return False
+        try:
+            with torch.device("meta"), torch.random.fork_rng(devices=[]):
+                network = self.network.build(in_channels=1, num_classes=2, image_size=LARGE_IMAGE, weights="real")
+                return needs_two(network, 1, LARGE_IMAGE)
+        except ValueError:  # options that make no network: told where it is made
+            return False
 
     def dump(self) -> dict[str, Any]:
         """The recipe as plain data that makes the same recipe again."""
@@ -163,13 +213,13 @@ class Recipe(Strict):
         return hashlib.sha256(json.dumps(self.stage_one_recipe(), sort_keys=True).encode()).hexdigest()[:24]
 
 
-def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
-    """Read a recipe file, with ``KEY=VALUE`` overrides.
+def load_recipe(path: str | Path, overrides: Iterable[str] = (), *, new: bool = False) -> Recipe:
+    """Read a recipe file, with ``KEY=VALUE`` overrides; with ``new`` one that a training is to begin by (`Recipe.check`).
 
     Raises:
         UserError: Naming file, line, key, value and what is allowed.
     """
-    return validate(Recipe, load_recipe_document(path, overrides))
+    return validate(Recipe, load_recipe_document(path, overrides), {NEW: new})
 
 
 def load_recipe_document(path: str | Path, overrides: Iterable[str] = ()) -> Document:

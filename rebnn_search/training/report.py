@@ -37,10 +37,10 @@ class Report:
 
 
 class Diverged(RuntimeError):  # noqa: N818 - the state of a trial, not a mistake
-    """Training went where no further step can lead back from: a loss that is no finite number.
+    """Training went where no further step can lead back from: a loss, a parameter or a batch statistic that is no finite number.
 
     Attributes:
-        reason: Which loss, at which iteration.
+        reason: Which, at which iteration.
     """
 
     def __init__(self, reason: str) -> None:

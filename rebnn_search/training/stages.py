@@ -12,6 +12,7 @@ import torch.distributed as dist
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
+from rebnn_search.method.layers import binary_layers
 from rebnn_search.training.checkpoint import CheckpointDirectory
 from rebnn_search.training.data import Data
 from rebnn_search.training.distributed import World
@@ -119,7 +120,7 @@ def stage_one_of(recipe: Recipe) -> Recipe:
 
 
 def load_latent_weights(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load a stage-one network's state into one with binary weights, which keeps what its binarizers hold.
+    """Load a stage-one network's state into one with binary weights, whose binarizers are fitted to it.
 
     Raises:
         ValueError: If the two differ in anything else.
@@ -128,3 +129,5 @@ def load_latent_weights(network: nn.Module, state: Mapping[str, Tensor]) -> None
     wrong = [name for name in missing if ".binarizer." not in name] + list(unexpected)
     if wrong:
         raise ValueError(f"the stage-one weights are of another network: {', '.join(wrong)}")
+    for _, layer in binary_layers(network):
+        layer.binarizer.fit(layer.weight.detach())

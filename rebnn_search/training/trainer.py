@@ -19,9 +19,11 @@ from rebnn_search.training.data import Data, Split
 from rebnn_search.training.data._base import seeded
 from rebnn_search.training.distributed import World, pick_device
 from rebnn_search.training.evaluation import evaluate
+from rebnn_search.training.finite import FiniteWatch
 from rebnn_search.training.latent import LatentWeights
 from rebnn_search.training.losses import Objective
 from rebnn_search.training.optimizers import parameter_groups
+from rebnn_search.training.parts import needs_two, says_too_small, smallest_part
 from rebnn_search.training.precision import Computing
 from rebnn_search.training.recipe import Recipe
 from rebnn_search.training.report import Diverged, Report
@@ -82,6 +84,8 @@ class Trainer:
                     "sync_batch_norm: true needs every worker on a GPU: torch synchronises batch statistics there alone"
                 )
             self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)  # type: ignore[no-untyped-call]
+        else:
+            self._check_parts()
         self._objective = Objective(recipe.loss, self.data, self._computing)
         options = recipe.optimizer.build()
         self._lr = options.lr
@@ -89,6 +93,7 @@ class Trainer:
         self.method: ReBNN | OscillationTracker | None = None
         self._latent: LatentWeights | None = None
         self._running: nn.Module | None = None
+        self._finite: FiniteWatch | None = None
         self._batches: Iterator[tuple[Tensor, Tensor, Tensor | None]] | None = None
         self._epoch = self._step = self._iteration = self.reports_done = 0
 
@@ -101,6 +106,13 @@ class Trainer:
         except ValueError as error:
             raise UserError(f"network {self.recipe.network.name}: {error}") from None
         return network.to(self._computing.device, memory_format=self._computing.memory_format)  # type: ignore[no-any-return,call-overload]
+
+    def _check_parts(self) -> None:
+        batch_size, accumulate, workers = self.recipe.batch_size, self.recipe.accumulate, self._world.size
+        if smallest_part(batch_size, accumulate, workers) == 1 and needs_two(
+            self.network, self.data.channels, self.data.image_size
+        ):
+            raise UserError(f"batch_size = {batch_size}: {says_too_small(batch_size, accumulate, workers)}")
 
     @property
     def total_reports(self) -> int:
@@ -117,7 +129,7 @@ class Trainer:
         there is one.
 
         Raises:
-            Diverged: If a loss is no finite number.
+            Diverged: If a loss, a parameter or a batch statistic is no finite number.
             RuntimeError: If training is finished.
         """
         if self.finished:
@@ -143,9 +155,8 @@ class Trainer:
         return Report(self.reports_done, epoch, self._iteration, metrics, latent)
 
     def evaluate(self, split: Split) -> dict[str, float]:
-        """Return ``loss``, ``top1`` and ``top5`` (percent) of a split."""
-        network = self.network if self._running is None else self._running
-        return evaluate(network, self.data, split, self._computing, self._world)
+        """Return ``loss``, ``top1`` and ``top5`` (percent) of a split, as the exported network has them: computed in float32."""
+        return evaluate(self.network, self.data, split, self._computing, self._world)
 
     def _begin(self) -> None:
         """Start stage two: latent weights, scaling factors, γ."""
@@ -168,6 +179,7 @@ class Trainer:
         else:
             self.method = OscillationTracker(self.network)
         self.method.attach(self.optimizer)
+        self._finite = FiniteWatch(self.network)
         self._running = self._computing.compiled(self.network)
         if self._world.size > 1:
             self._running = DistributedDataParallel(self._running)
@@ -176,7 +188,7 @@ class Trainer:
         """Take steps up to one within the epoch; return mean loss since the last report and images per second."""
         if self._batches is None:
             self._batches = self._enter_epoch()
-        assert self._running is not None
+        assert self._running is not None and self._finite is not None
         self._running.train()
         device = self._computing.device
         losses = torch.zeros((), dtype=torch.float64, device=device)
@@ -188,17 +200,21 @@ class Trainer:
             self._step += 1
             self._iteration += 1
             first_bad = torch.where((first_bad < 0) & ~torch.isfinite(loss), self._iteration, first_bad)
-        mean, bad = self._world.sum(torch.stack([losses / steps, first_bad.double()])).tolist()
+        told = torch.cat([torch.stack([losses / steps, first_bad.double()]), self._finite.flags(device)])
+        mean, bad, *spoilt = self._world.sum(told).tolist()
         seconds = time.perf_counter() - begun
         if bad >= 0 or not math.isfinite(mean):
             raise Diverged(f"training loss is no finite number from iteration {int(bad) // self._world.size} on")
+        if any(spoilt):
+            name = self._finite.names[[bool(flag) for flag in spoilt].index(True)]
+            raise Diverged(f"{name} holds a number that is not finite after iteration {self._iteration}")
         return mean, steps * self.recipe.batch_size / max(seconds, 1e-9)
 
     def _enter_epoch(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         factor = self._schedule.factor(self._epoch, self.recipe.epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = self._lr * factor
-        set_progress(self.network, self._epoch / max(1, self.recipe.epochs - 1))
+        set_progress(self.network, self._epoch / self.recipe.epochs)
         return self.data.weighted_batches(
             "train", batch_size=self.recipe.batch_size, seed=self.recipe.seed, epoch=self._epoch, rank=self._world.rank,
             world_size=self._world.size, device=self._computing.device, shuffle=True, augment=True, drop_last=True,

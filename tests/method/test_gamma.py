@@ -54,7 +54,7 @@ def test_rules() -> None:
     assert FlipRatio().update(FLIPS, GRADS, 0).tolist() == [0.0, 0.5, pytest.approx(1e-3), 0.0]
     assert torch.equal(MaxGradient().update(FLIPS, GRADS, 0), GRADS)
     assert Constant(0.3).update(FLIPS, GRADS, 0).tolist() == pytest.approx([0.3] * 4)
-    assert PublishedCode().update(FLIPS, GRADS, 0).tolist() == pytest.approx([2e-4] * 4)
+    assert PublishedCode().update(FLIPS, GRADS, 0).tolist() == pytest.approx([4e-6] * 4)
 
 
 def test_first_step() -> None:

@@ -11,11 +11,15 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from rebnn_search.method.binarize import channel_dims, sign
 from rebnn_search.method.registry import Registry
 
 
 class GammaStrategy(ABC):
-    """How the balanced parameter γ of each output channel follows training."""
+    """How the balanced parameter γ of each output channel follows training, and what a step makes of it."""
+
+    scale_unit = 1.0
+    """What α is counted in where the optimizer steps: a step of Δ moves α by Δ·scale_unit."""
 
     def initial(self, channels: Tensor) -> Tensor:
         """Return γ^0 (C_out,), the γ of the first step: 0 unless a strategy says otherwise.
@@ -34,6 +38,21 @@ class GammaStrategy(ABC):
             max_grad: (C_out,) max_j |G_j^t|, the largest gradient magnitude of iteration t.
             iteration: t, from 0.
         """
+
+    def gradients(self, grad: Tensor, weight: Tensor, scale: Tensor, gamma: Tensor) -> Tensor:
+        """Turn G into δw in place (Eq. 3.144) and return δα (Eq. 3.151 with the derivative of L_R): the paper's, unless overridden.
+
+        Args:
+            grad: (C_out, ...) G^t; overwritten, because under DDP it is a view of a bucket.
+            weight: (C_out, ...) w^t.
+            scale: (C_out, 1, ...) α^t.
+            gamma: (C_out, 1, ...) γ^t.
+        """
+        b = sign(weight)
+        residual = weight - scale * b
+        d_scale = (b * (grad - gamma * residual)).sum(channel_dims(weight), keepdim=True)
+        grad.mul_(scale).mul_(weight.abs() <= 1).add_(gamma * residual)
+        return d_scale
 
 
 GAMMA: Registry[GammaStrategy] = Registry("γ-strategy")

@@ -30,15 +30,3 @@ class Constant(GammaStrategy):
     def update(self, flip_fraction: Tensor, max_grad: Tensor, iteration: int) -> Tensor:
         """Return the value."""
         return torch.full_like(max_grad, self.value)
-
-
-@GAMMA.register("published_code")
-class PublishedCode(Constant):
-    """γ = 2e-4: what the released implementation does in fact.
-
-    There the rule's result passes through a clamp whose bounds are the wrong way round, which returns 2e-4 for every input. The
-    row to choose to know what the published numbers were trained with.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(2e-4)

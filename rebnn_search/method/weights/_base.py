@@ -10,6 +10,7 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
+from rebnn_search.method.binarize import channel_dims
 from rebnn_search.method.registry import Registry
 
 
@@ -30,12 +31,22 @@ class WeightBinarizer(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weights to use, shaped as ``weight``."""
 
+    def margins(self, weight: Tensor) -> Tensor:
+        """How far each latent weight lies above the value at which its sign turns, shaped as ``weight``: itself, if that is 0."""
+        return weight
+
     def signs(self, weight: Tensor) -> Tensor:
         """Where the binary weights are +1: bool, shaped as ``weight``."""
         return weight >= 0
 
+    def fit(self, weight: Tensor) -> None:
+        """Fit what the binarizer holds to latent weights that have taken others' place, as after stage one; most hold nothing."""
+
     def set_progress(self, fraction: float) -> None:
-        """Hear how much of training is done, from 0 to 1; most have no use for it."""
+        """Hear how much of training is done, from 0 to 1; most have no use for it.
+
+        What follows from it belongs in a buffer: a Python number is a constant of compiled code, compiled anew when it changes.
+        """
 
 
 WEIGHTS: Registry[WeightBinarizer] = Registry("weight binarizer")
@@ -45,3 +56,8 @@ WEIGHTS: Registry[WeightBinarizer] = Registry("weight binarizer")
 def per_channel(weight: Tensor) -> tuple[int, ...]:
     """The shape of one value for each output channel, broadcastable to ``weight``."""
     return (weight.shape[0], *[1] * (weight.dim() - 1))
+
+
+def mean_magnitude(weight: Tensor) -> Tensor:
+    """mean|w| of each output channel, (C_out, 1, ...), a constant to the gradient."""
+    return weight.detach().abs().mean(channel_dims(weight), keepdim=True)

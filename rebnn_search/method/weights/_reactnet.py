@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from rebnn_search.method.binarize import ClippedSign, channel_dims
-from rebnn_search.method.weights._base import WEIGHTS, WeightBinarizer
+from rebnn_search.method.binarize import ClippedSign
+from rebnn_search.method.weights._base import WEIGHTS, WeightBinarizer, mean_magnitude
 
 
 @WEIGHTS.register("reactnet")
@@ -17,5 +17,5 @@ class ReActNet(WeightBinarizer):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return mean|w|·sign(w)."""
-        binarized: Tensor = ClippedSign.apply(weight, weight.detach().abs().mean(channel_dims(weight), keepdim=True))
+        binarized: Tensor = ClippedSign.apply(weight, mean_magnitude(weight))
         return binarized

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rebnn_search.method.binarize import ScaledSign, channel_dims
-from rebnn_search.method.weights._base import WEIGHTS, WeightBinarizer
+from rebnn_search.method.binarize import ScaledSign
+from rebnn_search.method.weights._base import WEIGHTS, WeightBinarizer, mean_magnitude
 
 
 @WEIGHTS.register("rebnn")
@@ -19,13 +19,16 @@ class Resilient(WeightBinarizer):
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__(weight)
-        scale = weight.detach().abs().mean(channel_dims(weight), keepdim=True)
-        self.scale = nn.Parameter(scale, requires_grad=False)
+        self.scale = nn.Parameter(mean_magnitude(weight), requires_grad=False)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return α·sign(w)."""
         binarized: Tensor = ScaledSign.apply(weight, self.scale)
         return binarized
+
+    def fit(self, weight: Tensor) -> None:
+        """Set the scale to mean|w|; `rebnn_search.method.ReBNN` sets it by its scaling-factor init."""
+        self.scale.data.copy_(mean_magnitude(weight))
 
 
 def resilient_scale(binarizer: nn.Module) -> torch.Tensor | None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rebnn_search.method.binarize import StraightThroughSign, channel_dims
-from rebnn_search.method.weights._base import WEIGHTS, WeightBinarizer, per_channel
+from rebnn_search.method.weights._base import WEIGHTS, WeightBinarizer, mean_magnitude
 
 TAU_START, TAU_END = 0.85, 0.99
 
@@ -18,28 +18,37 @@ class ReCU(WeightBinarizer):
     """scale·sign(clamp(ẘ, −Q, Q)), ẘ the weights with each channel's mean taken off and divided by std/(2√2).
 
     Q = −mean|ẘ|·log(2 − 2τ) over the layer, a constant to the gradient, which is the identity through the sign and flows through
-    clamp and standardisation. τ grows exponentially from 0.85 to 0.99 over training. The output scale is learned (Xu et al.,
-    "ReCU", ICCV 2021).
+    clamp and standardisation. τ = A·e^p + B over the share p of training that is done, 0.85 at p = 0 and 0.99 at p = 1: the
+    schedule of the released code, which sets it at each epoch's start, p = epoch/epochs. The output scale is learned and begins at
+    mean|w| (Xu et al., "ReCU", ICCV 2021).
     """
+
+    tau: Tensor
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__(weight)
-        self.scale = nn.Parameter(weight.detach().abs().mean(channel_dims(weight)).reshape(per_channel(weight)))
-        self.tau = TAU_START
+        self.scale = nn.Parameter(mean_magnitude(weight))
+        # A tensor, because a compiled graph holds a Python number as a constant; not persistent, because the epoch gives it.
+        tau = torch.full((), TAU_START, dtype=weight.dtype, device=weight.device)
+        self.register_buffer("tau", tau, persistent=False)
 
     def standardised(self, weight: Tensor) -> Tensor:
         """Return ẘ."""
         dims = channel_dims(weight)
-        centred = weight - weight.mean(dims, keepdim=True)
+        centred = self.margins(weight)
         std = torch.sqrt(centred.var(dims, keepdim=True) + 1e-5)
         return centred / (std / (2 * math.sqrt(2)))
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return scale·sign(clamp(ẘ, −Q, Q))."""
         standardised = self.standardised(weight)
-        bound = (standardised.detach().abs().mean() * -math.log(2 - 2 * self.tau)).clamp(min=0)
+        bound = (standardised.detach().abs().mean() * -torch.log(2 - 2 * self.tau)).clamp(min=0)
         binary: Tensor = StraightThroughSign.apply(torch.clamp(standardised, -bound, bound))
         return self.scale * binary
+
+    def margins(self, weight: Tensor) -> Tensor:
+        """How far each weight lies above its channel's mean, where its sign turns."""
+        return weight - weight.mean(channel_dims(weight), keepdim=True)
 
     def signs(self, weight: Tensor) -> Tensor:
         """Where ẘ, not the weight itself, is not negative."""
@@ -49,4 +58,8 @@ class ReCU(WeightBinarizer):
         """Set τ for the share of training done."""
         if not 0 <= fraction <= 1:
             raise ValueError(f"fraction must be within [0, 1], not {fraction}")
-        self.tau = TAU_START * (TAU_END / TAU_START) ** fraction
+        self.tau.fill_(TAU_START + (TAU_END - TAU_START) * math.expm1(fraction) / math.expm1(1))
+
+    def fit(self, weight: Tensor) -> None:
+        """Set the scale to mean|w|."""
+        self.scale.data.copy_(mean_magnitude(weight))

@@ -1,0 +1,48 @@
+"""What a report says of the validation split is what the exported network says, whatever training computes in."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from rebnn_search.export import describe, export_packed, load_model
+from rebnn_search.training import Recipe, Trainer
+
+Make = Callable[..., Recipe]
+NETWORKS = ["network={name: digits_resnet, width: 4}", "network={name: mlp, width: 16}"]
+
+
+@pytest.mark.parametrize("weights", ["rebnn", "recu"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_trained_in_bfloat16_it_is_validated_as_it_is_exported(
+    recipe: Make, tmp_path: Path, network: str, weights: str
+) -> None:
+    trainer = Trainer(recipe(network, f"weights={weights}", "precision={dtype: bfloat16}", "batch_size=128", "epochs=1"))
+    while not trainer.finished:
+        report = trainer.next_report()
+    export_packed(trainer.network, describe(trainer.recipe, trainer.data), tmp_path / "model.safetensors")
+    exported = load_model(tmp_path / "model.safetensors").network
+    assert exported is not None
+    ((images, labels),) = trainer.data.batches("validation", batch_size=512)  # one batch, as the trainer takes it
+    with torch.no_grad():
+        plain = copy.deepcopy(trainer.network).eval()(images)
+        logits = exported(images)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = copy.deepcopy(trainer.network).eval()(images).float()
+    assert torch.equal(logits, plain)
+    assert report.metrics["val/top1"] == pytest.approx(100 * float((logits.argmax(1) == labels).double().mean()), rel=1e-12)
+    loss = float(F.cross_entropy(logits, labels, reduction="sum").double() / len(labels))
+    assert report.metrics["val/loss"] == pytest.approx(loss, rel=1e-12)
+    assert not torch.allclose(rounded, plain, rtol=0, atol=1e-3)  # they do differ
+
+
+def test_training_itself_is_in_the_precision_asked_for(recipe: Make) -> None:
+    losses = [
+        Trainer(recipe(NETWORKS[1], f"precision={{dtype: {dtype}}}")).next_report().metrics["train/loss"]
+        for dtype in ("float32", "bfloat16")
+    ]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
