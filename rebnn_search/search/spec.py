@@ -23,7 +23,7 @@ from rebnn_search.config import (
     validate,
     with_value,
 )
-from rebnn_search.config.document import Place
+from rebnn_search.config.reading import Place
 from rebnn_search.search.names import run_name
 from rebnn_search.search.pruners import PRUNERS
 from rebnn_search.search.samplers import CONTEXT, SAMPLERS
