@@ -1,0 +1,61 @@
+"""SQLite files that a user names, looked at before anything is opened with them, or written."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from rebnn_search.config.errors import UserError
+
+SHOWN = 5
+"""Tables of a foreign database that a message names."""
+
+
+def check_sqlite(path: Path, *, option: str, owner: str, table: str, write: bool) -> None:
+    """See that a file is a database of the one it is meant for, or that a new one can be made there.
+
+    Args:
+        path: The file.
+        option: How the user named it, for messages.
+        owner: Whose database it is to be: Optuna's, MLflow's.
+        table: A table that every database of the owner's has.
+        write: Whether it will be written to; otherwise it must be there.
+
+    Raises:
+        UserError: If it is something else, damaged, or may not be read or written.
+    """
+    try:
+        exists, regular = path.exists(), path.is_file()
+        size = path.stat().st_size if regular else 0
+    except (OSError, ValueError) as error:
+        raise UserError(f"{option}: cannot be used: {getattr(error, 'strerror', None) or error}") from None
+    if exists and not regular:
+        raise UserError(f"{option}: {path} is {'a folder; name the database file in it' if path.is_dir() else 'no regular file'}")
+    if not exists and not write:
+        raise UserError(f"{option}: there is no database {path}")
+    if not path.parent.is_dir():
+        raise UserError(f"{option}: there is no directory {path.parent}")
+    if write and not os.access(path if exists else path.parent, os.W_OK):
+        raise UserError(f"{option}: {path} may not be written")
+    if size:
+        _check_content(path, option, owner, table, write)
+
+
+def _check_content(path: Path, option: str, owner: str, table: str, write: bool) -> None:
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={'rw' if write else 'ro'}", uri=True)) as database:
+            tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table' order by name")]
+            if table in tables:
+                database.execute(f'select count(*) from "{table}"').fetchone()  # noqa: S608 - our own names
+            if write:
+                database.execute("begin immediate")
+                database.rollback()
+    except sqlite3.Error as error:
+        if "locked" in str(error):  # another process is writing: it can be used, by turns
+            return
+        raise UserError(f"{option}: {path} cannot be used: {error}") from None
+    if tables and table not in tables:
+        there = ", ".join(tables[:SHOWN]) + (", ..." if len(tables) > SHOWN else "")
+        raise UserError(f"{option}: {path} is no database of {owner}: it holds {there}")
