@@ -21,6 +21,9 @@ def exit_on_user_error(command: Callable[[], int]) -> NoReturn:
         code = 2
     except KeyboardInterrupt:
         code = 130
+    except MemoryError:
+        print("error: the machine's memory is not enough for this", file=sys.stderr)
+        code = 2
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
