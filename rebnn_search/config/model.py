@@ -81,7 +81,9 @@ def explain(error: ValidationError, document: Document, above: Place = ()) -> st
         message = detail["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:] if not message[:2].isupper() else message
         name = ".".join(map(str, place))
-        given = "" if detail["type"] == "missing" or isinstance(detail["input"], (dict, list)) else f" = {shown(detail['input'])}"
+        given = (
+            "" if detail["type"] == "missing" or isinstance(detail["input"], (dict, list)) else f" = {shown(detail['input'])}"
+        )
         text = "required key is missing" if detail["type"] == "missing" else message
         lines.append(f"{document.where(place)}: {name}{given}: {text}" if name else f"{document.where(place)}: {text}")
     lines = list(dict.fromkeys(lines))

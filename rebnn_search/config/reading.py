@@ -109,7 +109,7 @@ def read_yaml(text: str, source: str, lines: dict[Place, int] | None = None) -> 
     except yaml.YAMLError as error:
         raise UserError(f"{source}: not valid YAML: {error}") from None
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
 
 
 class _Builder:
@@ -170,7 +170,7 @@ class _Builder:
 
     def _scalar(self, node: yaml.Node) -> Any:
         try:
-            return self._loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+            return self._loader.construct_object(node, deep=True)
         except (ValueError, OverflowError, KeyError, TypeError, AttributeError, IndexError) as error:
             if isinstance(error, yaml.YAMLError):
                 raise

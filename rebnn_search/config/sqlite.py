@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +14,7 @@ SHOWN = 5
 """Tables of a foreign database that a message names."""
 
 
-def check_sqlite(path: Path, *, option: str, owner: str, table: str, write: bool) -> None:
+def check_sqlite(path: Path, *, option: str, owner: str, table: str, column: str, write: bool) -> None:
     """See that a file is a database of the one it is meant for, or that a new one can be made there.
 
     Args:
@@ -21,6 +22,7 @@ def check_sqlite(path: Path, *, option: str, owner: str, table: str, write: bool
         option: How the user named it, for messages.
         owner: Whose database it is to be: Optuna's, MLflow's.
         table: A table that every database of the owner's has.
+        column: A column of that table.
         write: Whether it will be written to; otherwise it must be there.
 
     Raises:
@@ -32,23 +34,36 @@ def check_sqlite(path: Path, *, option: str, owner: str, table: str, write: bool
     except (OSError, ValueError) as error:
         raise UserError(f"{option}: cannot be used: {getattr(error, 'strerror', None) or error}") from None
     if exists and not regular:
-        raise UserError(f"{option}: {path} is {'a folder; name the database file in it' if path.is_dir() else 'no regular file'}")
+        raise UserError(
+            f"{option}: {path} is {'a folder; name the database file in it' if path.is_dir() else 'no regular file'}"
+        )
     if not exists and not write:
         raise UserError(f"{option}: there is no database {path}")
     if not path.parent.is_dir():
         raise UserError(f"{option}: there is no directory {path.parent}")
-    if write and not os.access(path if exists else path.parent, os.W_OK):
-        raise UserError(f"{option}: {path} may not be written")
+    if write:
+        _check_writable(path, option, exists)
     if size:
-        _check_content(path, option, owner, table, write)
+        _check_content(path, option, owner, (table, column), write)
+    elif not write:
+        raise UserError(f"{option}: there is nothing in {path}")
 
 
-def _check_content(path: Path, option: str, owner: str, table: str, write: bool) -> None:
+def _check_writable(path: Path, option: str, exists: bool) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):  # SQLite keeps its journal beside the file
+            pass
+    except OSError as error:
+        raise UserError(f"{option}: {path.parent} cannot be written: {error.strerror}") from None
+    if exists and not os.access(path, os.W_OK):
+        raise UserError(f"{option}: {path} may not be written")
+
+
+def _check_content(path: Path, option: str, owner: str, known: tuple[str, str], write: bool) -> None:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={'rw' if write else 'ro'}", uri=True)) as database:
             tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table' order by name")]
-            if table in tables:
-                database.execute(f'select count(*) from "{table}"').fetchone()  # noqa: S608 - our own names
+            ours = database.execute("select 1 from pragma_table_info(?) where name = ?", known).fetchone()
             if write:
                 database.execute("begin immediate")
                 database.rollback()
@@ -56,6 +71,6 @@ def _check_content(path: Path, option: str, owner: str, table: str, write: bool)
         if "locked" in str(error):  # another process is writing: it can be used, by turns
             return
         raise UserError(f"{option}: {path} cannot be used: {error}") from None
-    if tables and table not in tables:
+    if tables and not ours:
         there = ", ".join(tables[:SHOWN]) + (", ..." if len(tables) > SHOWN else "")
         raise UserError(f"{option}: {path} is no database of {owner}: it holds {there}")

@@ -83,7 +83,7 @@ def _arguments(name: str, part: Callable[..., Any]) -> tuple[Mapping[str, inspec
     if nameless:
         raise UserError(f"{name}: its argument {nameless[0]} cannot be given by name: wrap it in a function of yours")
     try:
-        return arguments, get_type_hints(part.__init__ if inspect.isclass(part) else part)  # type: ignore[misc]
+        return arguments, get_type_hints(part.__init__ if inspect.isclass(part) else part)
     except (NameError, TypeError, SyntaxError, AttributeError) as error:
         raise UserError(f"{name}: its arguments' types cannot be found: {error}") from None
 
