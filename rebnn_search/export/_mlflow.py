@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rebnn_search.config import UserError
-from rebnn_search.config.sqlite import check_sqlite
+from rebnn_search.config.database import check_sqlite
 
 ARTIFACT = "model/packed.safetensors"
 """Where a run keeps its trained network."""

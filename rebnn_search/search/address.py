@@ -68,7 +68,7 @@ def check_head(address: str) -> None:
         UserError: If it is something else that speaks gRPC, such as the port for remote clients.
     """
     try:
-        from ray._raylet import GcsClient
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]
     except ImportError:  # Ray's own; another version may have moved it, and then joining tells, if late
         return
     try:

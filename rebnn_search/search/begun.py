@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from rebnn_search.config import UserError
-from rebnn_search.config.sqlite import check_sqlite
+from rebnn_search.config.database import check_server, check_sqlite
 from rebnn_search.search.storage import DriverLock, SearchFolder
 from rebnn_search.tracking import hide_secrets
 
@@ -22,8 +20,6 @@ TRIALS, TUNE = "trials", "ray"
 """Folders that are made once there is a trial: of what it leaves, and Tune's."""
 CREATE_TRIAL = 4
 """Optuna's code, in a journal's line, of a trial's creation."""
-PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
-CONNECT_SECONDS = 5.0
 
 
 def has_begun(folder: SearchFolder) -> bool:
@@ -60,12 +56,15 @@ def clear_leftover(folder: SearchFolder) -> None:
 @contextmanager
 def removed_unless_begun(folder: SearchFolder) -> Iterator[None]:
     """Remove the folder again that the body makes, if it ends in a user's mistake before any trial was asked for."""
-    there = folder.path.exists()
+    there, stored = folder.path.exists(), folder.path.parent.exists()
     try:
         yield
     except (UserError, KeyboardInterrupt):
         if not there and not has_begun(folder):
             shutil.rmtree(folder.path, ignore_errors=True)
+            if not stored:
+                with suppress(OSError):
+                    folder.path.parent.rmdir()
         raise
 
 
@@ -88,15 +87,4 @@ def check_ledger(url: str) -> None:
         path = Path(str(parsed.database))
         check_sqlite(path, option=option, owner="Optuna", table="version_info", column="schema_version", write=True)
         return
-    try:
-        port = parsed.port or PORTS.get(parsed.get_backend_name())
-        if parsed.host and port:
-            with socket.create_connection((parsed.host, port), CONNECT_SECONDS):
-                pass  # a driver of a database waits for minutes
-        engine = create_engine(url)
-        with closing(engine.connect()):
-            pass
-        engine.dispose()
-    except Exception as error:  # SQLAlchemy and the database's driver each raise their own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{option}: cannot be used: {hide_secrets(reason)}") from None
+    check_server(url, option)

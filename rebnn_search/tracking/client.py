@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rebnn_search.config import UserError
-from rebnn_search.config.sqlite import check_sqlite
+from rebnn_search.config.database import check_sqlite
 
 SQLITE = "sqlite:///"
 CONNECT_SECONDS = 5.0

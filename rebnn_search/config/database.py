@@ -1,8 +1,9 @@
-"""SQLite files that a user names, looked at before anything is opened with them, or written."""
+"""Databases that a user names, looked at before anything is opened with them, or written."""
 
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from rebnn_search.config.errors import UserError
 
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+CONNECT_SECONDS = 5.0
 SHOWN = 5
 """Tables of a foreign database that a message names."""
 
@@ -35,7 +38,7 @@ def check_sqlite(path: Path, *, option: str, owner: str, table: str, column: str
         raise UserError(f"{option}: cannot be used: {getattr(error, 'strerror', None) or error}") from None
     if exists and not regular:
         raise UserError(
-            f"{option}: {path} is {'a folder; name the database file in it' if path.is_dir() else 'no regular file'}"
+            f"{option}: {path} is {'a directory; name the database file in it' if path.is_dir() else 'no regular file'}"
         )
     if not exists and not write:
         raise UserError(f"{option}: there is no database {path}")
@@ -74,3 +77,31 @@ def _check_content(path: Path, option: str, owner: str, known: tuple[str, str], 
     if tables and not ours:
         there = ", ".join(tables[:SHOWN]) + (", ..." if len(tables) > SHOWN else "")
         raise UserError(f"{option}: {path} is no database of {owner}: it holds {there}")
+
+
+def check_server(url: str, option: str) -> None:
+    """See that a database server can be connected to: a database's driver waits for minutes where nothing answers.
+
+    Args:
+        url: SQLAlchemy's URL.
+        option: How the user named it, without its password, for messages.
+
+    Raises:
+        UserError: If there is no driver for it, nothing answers, or it does not let the user in.
+    """
+    from sqlalchemy import create_engine
+    from sqlalchemy.engine import make_url
+
+    try:
+        parsed = make_url(url)
+        port = parsed.port or PORTS.get(parsed.get_backend_name())
+        engine = create_engine(url)
+        if parsed.host and port:
+            with socket.create_connection((parsed.host, port), CONNECT_SECONDS):
+                pass
+        with closing(engine.connect()):
+            pass
+        engine.dispose()
+    except Exception as error:  # SQLAlchemy and the database's driver each raise their own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{option}: cannot be used: {reason.replace(url, option)}") from None
