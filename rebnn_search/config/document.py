@@ -71,17 +71,23 @@ def apply_override(document: Document, override: str) -> None:
     """
     key, separator, text = override.partition("=")
     path = tuple(key.strip().split("."))
-    shown = override if len(override) <= 100 else f"{override[:100]}..."
     if not separator or not all(path) or len(path) > MAX_DEPTH:
-        raise UserError(f"--set {shown}: expected KEY=VALUE, for example --set optimizer.lr=1e-3")
-    value = read_yaml(text, f"--set {shown}") if text.strip() else None
+        raise UserError(f"{named(override)}: expected KEY=VALUE, for example --set optimizer.lr=1e-3")
+    value = read_yaml(text, named(override)) if text.strip() else None
     try:
         document.data = with_value(document.data, path, value)
     except KeyError as error:
-        raise UserError(f"--set {shown}: {error.args[0]}") from None
-    document.overridden[path] = f"--set {shown}"
+        raise UserError(f"{named(override)}: {error.args[0]}") from None
+    document.overridden[path] = named(override)
 
 
+def named(override: str) -> str:
+    """An override as messages name it."""
+    return f"--set {override}" if len(override) <= MOST_CHARACTERS else f"--set {override[:MOST_CHARACTERS]}..."
+
+
+MOST_CHARACTERS = 100
+"""Of an override in a message."""
 COMPONENT_KEYS = ("strategy", "name")
 """Keys that choose an implementation; the keys beside them are its options."""
 

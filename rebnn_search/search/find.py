@@ -36,15 +36,15 @@ def find_folder(storage: str, source: str, name: str | None, *, resume: bool = F
         UserError: If the storage cannot be used, there is nothing to resume, or the name of a new search is taken.
     """
     remote = storage if is_uri(storage) else None
-    if not storage.strip():
-        raise UserError("--storage: names nothing: expected a directory, or an object store as s3://bucket/folder")
+    if not storage.strip() or "\0" in storage:
+        raise UserError(f"--storage {storage!r}: names nothing: expected a directory, or an object store as s3://bucket/folder")
     if remote is not None and not urlsplit(remote).netloc and not urlsplit(remote).path.strip("/"):
         raise UserError(f"--storage {storage}: names no bucket, as in {storage.rstrip('/')}//bucket/folder")
     local = Path(storage) if remote is None else fetch_index(remote)
     try:
         is_file = local.exists() and not local.is_dir()
-    except (OSError, ValueError) as error:  # a name too long, or with a NUL in it
-        raise UserError(f"--storage {storage[:100]!r}: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:  # a name too long
+        raise UserError(f"--storage {storage[:100]!r}: {error.strerror}") from None
     if is_file:
         raise UserError(f"--storage {storage}: is a file, not a directory")
     # A working copy lacks what would tell.

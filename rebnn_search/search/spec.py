@@ -23,6 +23,8 @@ from rebnn_search.config import (
     validate,
     with_value,
 )
+from rebnn_search.config.document import named
+from rebnn_search.config.model import shown
 from rebnn_search.config.reading import Place
 from rebnn_search.search.names import run_name
 from rebnn_search.search.pruners import PRUNERS
@@ -246,9 +248,9 @@ def _first_key(override: str) -> str:
 def _check_first_key(override: str, keys: list[str]) -> None:
     # An unknown one could be meant for either file: the recipe alone would not know of the search's.
     key = _first_key(override)
-    if "=" in override and key not in keys:
+    if "=" in override and key and key not in keys:
         allowed = f"allowed in search file and recipe: {', '.join(keys)}"
-        raise UserError(f"--set {override}: {key}: unknown key; {nearest(key, keys)}{allowed}")
+        raise UserError(f"{named(override)}: {shown(key)[1:-1]}: unknown key; {nearest(key, keys)}{allowed}")
 
 
 def _override(document: Document, override: str) -> None:
@@ -261,7 +263,7 @@ def _override(document: Document, override: str) -> None:
             inner = Document(document.source, {"value": space[name]})
             apply_override(inner, "value" + override[len("space.") + len(name) :])
             space[name] = inner.data["value"]
-            document.overridden["space", name] = f"--set {override}"
+            document.overridden["space", name] = named(override)
             return
     apply_override(document, override)
 
