@@ -238,7 +238,7 @@ BAD: list[tuple[str, list[str], Sequence[str]]] = [
         ("sqlite:///damaged.db", "damaged.db cannot be used"), ("sqlite:///text.db", "file is not a database"),
         ("sqlite:///foreign.db", "is no database of MLflow: it holds people"),
         ("sqlite:///newer.db", "is no database of MLflow"),
-        ("sqlite:///alike.db", "is no database of MLflow"), ("sqlite:////dev/null", "no regular file"))),
+        ("sqlite:///alike.db", "is no database of MLflow"), ("sqlite:////dev/null", "/dev/null"))),
     running("--tracking-uri=sqlite:////proc/x.db")("cannot be written"),
     running("--tracking-uri=http://127.0.0.1:1")("cannot be reached"),
     running("--tracking-uri=http://[")("is no address"),
