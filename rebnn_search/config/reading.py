@@ -169,6 +169,8 @@ class _Builder:
         return found
 
     def _scalar(self, node: yaml.Node) -> Any:
+        if "\0" in node.value:  # written "\0"; no path, name or number holds one
+            raise UserError(f"{self._where(node.start_mark.line + 1)}: {node.value[:100]!r} holds a NUL")
         try:
             return self._loader.construct_object(node, deep=True)
         except (ValueError, OverflowError, KeyError, TypeError, AttributeError, IndexError) as error:

@@ -31,7 +31,9 @@ def download_packed(run_id: str, uri: str | None) -> bytes:
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{Path('mlflow.db').absolute()}"
     if uri.startswith(SQLITE):
         if not Path(uri.removeprefix(SQLITE)).is_file():
-            raise UserError(f"run {run_id}: there is no tracking database {uri.removeprefix(SQLITE)}; name it with --tracking-uri")
+            raise UserError(
+                f"run {run_id}: there is no tracking database {uri.removeprefix(SQLITE)}; name it with --tracking-uri"
+            )
         path, option = Path(uri.removeprefix(SQLITE)), f"run {run_id}: --tracking-uri {uri}"
         check_sqlite(path, option=option, owner="MLflow", table="experiments", column="experiment_id", write=False)
     with _environment(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_HTTP_REQUEST_MAX_RETRIES="1", MLFLOW_HTTP_REQUEST_TIMEOUT="20"):
