@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rebnn_search.config import UserError
+from rebnn_search.search.begun import clear_leftover
 from rebnn_search.search.engine import run_search
 from rebnn_search.search.find import find_folder
 from rebnn_search.search.result import Best, Result
@@ -135,6 +136,8 @@ def search(
     folder: SearchFolder = found.folder
     if found.resumed:
         loaded = resume_search(folder, loaded, trials)
+    else:
+        clear_leftover(folder)
     objective = loaded.spec.objective
     state = SearchState(objective.metric, objective.direction == "minimize", float(loaded.base["epochs"]))
     observer = PlainProgress(Console(highlight=False), state) if progress else Silent()

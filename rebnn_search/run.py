@@ -101,8 +101,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print_preview(console, search, folder.name)
         return 0
+    from rebnn_search.search.begun import clear_leftover
     from rebnn_search.search.budget import Budget
 
+    if not found.resumed:
+        clear_leftover(folder)
     budget = None if seconds is None else Budget(seconds, begun)
     return _run(args, console, search, folder, source, uri, budget)
 

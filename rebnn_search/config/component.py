@@ -6,13 +6,16 @@ The options of a part are the arguments of its class's constructor, so that a ne
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from types import ModuleType, SimpleNamespace
 from typing import Annotated, Any, Generic, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel, PlainSerializer, PlainValidator, create_model
 
+from rebnn_search.config.errors import UserError
 from rebnn_search.config.model import Strict, fail, nearest
 
 T = TypeVar("T")
@@ -55,7 +58,7 @@ class Component(Generic[T]):
 def options_model(cls: Any, context: frozenset[str]) -> type[BaseModel]:
     """The pydantic model of the options of a class: its constructor's arguments less those in ``context``."""
     maker = cls if inspect.isfunction(cls) else inspect.getattr_static(cls, "__init__", object.__init__)
-    hints = get_type_hints(maker, include_extras=True)
+    hints = _type_hints(maker, inspect.getmodule(cls))
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(cls).parameters.items():
         if name in context or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -63,6 +66,25 @@ def options_model(cls: Any, context: frozenset[str]) -> type[BaseModel]:
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[name] = (hints.get(name, Any), default)
     return create_model(cls.__name__, __base__=Strict, **fields)
+
+
+def _type_hints(maker: Any, module: ModuleType | None) -> dict[str, Any]:
+    """The types of a constructor's arguments; Any where one cannot be had.
+
+    Optuna's decorators hide in which module an annotation was written, and some of its types are there for type checkers alone.
+    """
+    try:
+        return get_type_hints(maker, include_extras=True)
+    except NameError:
+        pass
+    hints: dict[str, Any] = {}
+    for name, annotation in inspect.get_annotations(maker).items():
+        alone = SimpleNamespace(__annotations__={name: annotation})
+        try:
+            hints |= get_type_hints(alone, vars(module) if module else {}, include_extras=True)
+        except NameError:
+            hints[name] = Any
+    return hints
 
 
 def component(
@@ -89,16 +111,23 @@ def component(
         if key not in value:
             fail(kind, (), f"needs the key {key!r}: one of {', '.join(sorted(registry))}", value)
         name = value[key]
-        if not isinstance(name, str) or name not in registry:
+        if not isinstance(name, str):
             fail(kind, (key,), _unknown(kind, name, registry), name)
-        cls = registry[name]
+        try:
+            cls = registry[name]
+        except KeyError:
+            fail(kind, (key,), _unknown(kind, name, registry), name)
+        except UserError as error:  # of a user's own part
+            fail(kind, (key,), str(error), name)
         options = {k: v for k, v in value.items() if k != key}
         model = options_model(cast(Any, cls), frozenset(context)).model_validate(options)
         chosen = Component(key, name, {k: getattr(model, k) for k in options}, cls)
         if construct:
             try:
-                chosen.build()
-            except ValueError as error:
+                with warnings.catch_warnings():  # that it is experimental is said, if at all, where it is used
+                    warnings.simplefilter("ignore")
+                    chosen.build()
+            except (ValueError, TypeError, OverflowError) as error:
                 fail(kind, (), str(error), value)
         return chosen
 

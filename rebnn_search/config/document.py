@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rebnn_search.config.errors import UserError
-
-Key = str | int
-Place = tuple[Key, ...]
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader with YAML 1.2 floats: ``1e-3`` is a number, not a string."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$|^[-+]?\.[0-9]+[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
+from rebnn_search.config.reading import MAX_DEPTH, Place, read_text, read_yaml
 
 
 @dataclass
@@ -60,16 +44,10 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Document:
     """Read a YAML file whose top level is a mapping, then lay ``KEY=VALUE`` overrides over it.
 
     Raises:
-        UserError: If the file is missing, not YAML, repeats a key, or an override is not of that form.
+        UserError: If the file is missing or `rebnn_search.config.reading` refuses it, or an override is not of that form.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    document = parse(text, str(path))
+    document = parse(read_text(path), str(path))
     for override in overrides:
         apply_override(document, override)
     return document
@@ -77,59 +55,12 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Document:
 
 def parse(text: str, source: str) -> Document:
     """Parse YAML text as `load` parses a file's."""
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        document = Document(source, {})
-        if node is None:
-            return document
-        if not isinstance(node, yaml.MappingNode):
-            raise UserError(f"{source}:{node.start_mark.line + 1}: the file must be a mapping of keys to values")
-        document.data = _build(loader, node, (), document)
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"{source}{line}: not valid YAML: {error.problem or error}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{source}: not valid YAML: {error}") from None
-    finally:
-        loader.dispose()
+    document = Document(source, {})
+    data = read_yaml(text, source, document.lines)
+    if data is not None and not isinstance(data, dict):
+        raise UserError(f"{source}:1: the file must be a mapping of keys to values")
+    document.data = data or {}
     return document
-
-
-COLLECTION_TAGS: dict[type[yaml.Node], str] = {
-    yaml.MappingNode: "tag:yaml.org,2002:map",
-    yaml.SequenceNode: "tag:yaml.org,2002:seq",
-}
-MAX_DEPTH = 50
-"""Nesting that no real file has: deeper means an alias inside its own anchor."""
-
-
-def _build(loader: _Loader, node: yaml.Node, place: Place, document: Document) -> Any:
-    line = node.start_mark.line + 1
-    if node.tag != COLLECTION_TAGS.get(type(node), node.tag):
-        raise UserError(f"{document.source}:{line}: the tag {node.tag!r} is not allowed here")
-    if len(place) > MAX_DEPTH:
-        raise UserError(f"{document.source}:{line}: nested more than {MAX_DEPTH} deep")
-    if isinstance(node, yaml.MappingNode):
-        loader.flatten_mapping(node)
-        mapping: dict[Any, Any] = {}
-        for key_node, value_node in node.value:
-            key = loader.construct_object(key_node, deep=True)
-            line = key_node.start_mark.line + 1
-            if not isinstance(key, Hashable) or not isinstance(key, (str, int)):
-                raise UserError(f"{document.source}:{line}: a key must be a word, not {key!r}")
-            if key in mapping:
-                raise UserError(f"{document.source}:{line}: key {key!r} stands twice in the same mapping")
-            document.lines[(*place, key)] = line
-            mapping[key] = _build(loader, value_node, (*place, key), document)
-        return mapping
-    if isinstance(node, yaml.SequenceNode):
-        items = []
-        for index, item in enumerate(node.value):
-            document.lines[(*place, index)] = item.start_mark.line + 1
-            items.append(_build(loader, item, (*place, index), document))
-        return items
-    return loader.construct_object(node, deep=True)
 
 
 def apply_override(document: Document, override: str) -> None:
@@ -139,20 +70,24 @@ def apply_override(document: Document, override: str) -> None:
         UserError: If there is no ``=``, the value is not YAML, or the path runs through something that is no mapping.
     """
     key, separator, text = override.partition("=")
-    if not separator or not key.strip():
-        raise UserError(f"--set {override}: expected KEY=VALUE, for example --set optimizer.lr=1e-3")
-    try:
-        value = yaml.load(text, Loader=_Loader) if text.strip() else None  # noqa: S506 - _Loader is a SafeLoader
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {override}: the value is not valid YAML: {error}") from None
     path = tuple(key.strip().split("."))
+    if not separator or not all(path) or len(path) > MAX_DEPTH:
+        raise UserError(f"{named(override)}: expected KEY=VALUE, for example --set optimizer.lr=1e-3")
+    value = read_yaml(text, named(override)) if text.strip() else None
     try:
         document.data = with_value(document.data, path, value)
     except KeyError as error:
-        raise UserError(f"--set {override}: {error.args[0]}") from None
-    document.overridden[path] = f"--set {override}"
+        raise UserError(f"{named(override)}: {error.args[0]}") from None
+    document.overridden[path] = named(override)
 
 
+def named(override: str) -> str:
+    """An override as messages name it."""
+    return f"--set {override}" if len(override) <= MOST_CHARACTERS else f"--set {override[:MOST_CHARACTERS]}..."
+
+
+MOST_CHARACTERS = 100
+"""Of an override in a message."""
 COMPONENT_KEYS = ("strategy", "name")
 """Keys that choose an implementation; the keys beside them are its options."""
 

@@ -8,6 +8,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+UNUSABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP})
+"""Errors of a path that no program mends: whoever meets one, the user is told of it alike."""
+
 
 class UserError(Exception):
     """Something the user asked for that cannot be done: the message is complete and needs no traceback."""
@@ -34,7 +37,13 @@ def exit_on_user_error(command: Callable[[], int]) -> NoReturn:
         code = 2
     except KeyboardInterrupt:
         code = 130
+    except MemoryError:
+        print("error: the machine's memory is not enough for this", file=sys.stderr)
+        code = 2
     except OSError as error:
+        if error.errno in UNUSABLE and error.filename is not None:
+            print(f"error: {str(error.filename)[:200]}: {error.strerror}", file=sys.stderr)
+            sys.exit(2)
         if error.errno != errno.ENOSPC:
             raise
         print(f"error: {error}; free some and continue with --resume: nothing that was reported is lost", file=sys.stderr)

@@ -9,8 +9,9 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from rebnn_search.config.document import Document, Place
+from rebnn_search.config.document import Document
 from rebnn_search.config.errors import UserError
+from rebnn_search.config.reading import Place
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -65,15 +66,31 @@ def validate(model: type[M], document: Document, context: Mapping[str, Any] | No
         raise UserError(explain(error, document)) from None
 
 
+MOST_LINES = 5
+"""Mistakes that are told at a time."""
+MOST_CHARACTERS = 200
+"""Of a value in a message."""
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: on one line, and not all of a long one."""
+    text = repr(value)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."
+
+
 def explain(error: ValidationError, document: Document, above: Place = ()) -> str:
-    """One line for each mistake pydantic found below the place ``above`` of the document."""
+    """One line for each of the first mistakes pydantic found below the place ``above`` of the document."""
     lines = []
     for detail in error.errors(include_url=False):
         place = (*above, *detail["loc"])
         message = detail["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:] if not message[:2].isupper() else message
         name = ".".join(map(str, place))
-        shown = "" if detail["type"] == "missing" or isinstance(detail["input"], (dict, list)) else f" = {detail['input']!r}"
+        given = (
+            "" if detail["type"] == "missing" or isinstance(detail["input"], (dict, list)) else f" = {shown(detail['input'])}"
+        )
         text = "required key is missing" if detail["type"] == "missing" else message
-        lines.append(f"{document.where(place)}: {name}{shown}: {text}" if name else f"{document.where(place)}: {text}")
-    return "\n".join(dict.fromkeys(lines))
+        lines.append(f"{document.where(place)}: {name}{given}: {text}" if name else f"{document.where(place)}: {text}")
+    lines = list(dict.fromkeys(lines))
+    more = len(lines) - MOST_LINES
+    return "\n".join([*lines[:MOST_LINES], *([f"and {more} more mistakes"] if more > 0 else [])])

@@ -37,6 +37,8 @@ def read_whole(path: Path) -> bytes:
         UserError: If it cannot be read; the message names it.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UserError(f"{path}: is no regular file")  # a pipe or a device may have no end
         return path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None

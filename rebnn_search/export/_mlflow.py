@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rebnn_search.config import UserError
+from rebnn_search.config.database import check_sqlite
 
 ARTIFACT = "model/packed.safetensors"
 """Where a run keeps its trained network."""
@@ -28,8 +29,13 @@ def download_packed(run_id: str, uri: str | None) -> bytes:
         UserError: If there is no such database, server or run, or it holds no packed model.
     """
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{Path('mlflow.db').absolute()}"
-    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
-        raise UserError(f"run {run_id}: there is no tracking database {uri.removeprefix(SQLITE)}; name it with --tracking-uri")
+    if uri.startswith(SQLITE):
+        if not Path(uri.removeprefix(SQLITE)).is_file():
+            raise UserError(
+                f"run {run_id}: there is no tracking database {uri.removeprefix(SQLITE)}; name it with --tracking-uri"
+            )
+        path, option = Path(uri.removeprefix(SQLITE)), f"run {run_id}: --tracking-uri {uri}"
+        check_sqlite(path, option=option, owner="MLflow", table="experiments", column="experiment_id", write=False)
     with _environment(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_HTTP_REQUEST_MAX_RETRIES="1", MLFLOW_HTTP_REQUEST_TIMEOUT="20"):
         return _download(run_id, uri)
 
@@ -44,6 +50,8 @@ def _download(run_id: str, uri: str) -> bytes:
     except MlflowException as error:
         # Not its text, which may hold the URI with its password.
         raise UserError(f"run {run_id}: cannot be read from MLflow ({error.error_code})") from None
+    except Exception as error:  # SQLAlchemy's, Alembic's and the database driver's own
+        raise UserError(f"run {run_id}: --tracking-uri cannot be used ({type(error).__name__})") from None
     with tempfile.TemporaryDirectory() as folder:
         try:
             if ARTIFACT not in [item.path for item in client.list_artifacts(run_id, str(Path(ARTIFACT).parent))]:

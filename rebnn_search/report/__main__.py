@@ -29,14 +29,19 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     args = parser().parse_args(argv)
-    uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
+    uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(), write=False)
     out = Path(args.out or f"report-{Path(args.name).name}")
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: is a file, not a directory")
 
     from rebnn_search.report import TrackedSearch, write_report
 
-    for file in write_report(TrackedSearch(uri, args.name), out, args.formats or ["png"]):
+    search = TrackedSearch(uri, args.name)
+    try:
+        written = write_report(search, out, args.formats or ["png"])
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+    for file in written:
         print(file)
     return 0
 

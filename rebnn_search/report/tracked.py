@@ -17,7 +17,7 @@ from rebnn_search.config import UserError
 from rebnn_search.search.reconcile import LATENT_FILE
 from rebnn_search.search.result import effective_value
 from rebnn_search.search.spec import Params, Search, restore_search
-from rebnn_search.tracking import CONFIGURATION_TAG, SEARCH_TAG, SEED_TAG, STATE_TAG, TRIAL_TAG
+from rebnn_search.tracking import CONFIGURATION_TAG, SEARCH_TAG, SEED_TAG, STATE_TAG, TRIAL_TAG, hide_secrets
 from rebnn_search.tracking.client import ARTIFACTS, SQLITE, make_client
 
 SEARCH_FILE = "search.yaml"
@@ -59,13 +59,19 @@ class TrackedSearch:
         name: The search's name, which is its parent run's.
 
     Raises:
-        UserError: If tracking holds no search of that name, or one that never ended.
+        UserError: If tracking cannot be read, holds no search of that name, or one that never ended.
     """
 
     def __init__(self, uri: str, name: str) -> None:
-        self.client = make_client(uri)
         self.uri, self.name = uri, name
-        self.parent = self._find()
+        try:
+            self.client = make_client(uri)
+            self.parent = self._find()
+        except UserError:
+            raise
+        except Exception as error:  # MLflow's, SQLAlchemy's, Alembic's and the database driver's own
+            reason = hide_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
+            raise UserError(f"--tracking-uri {hide_secrets(uri)}: cannot be read: {reason}") from error
         self.search = self._resolved()
         self.trials = self._children()
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,6 +22,8 @@ from ray import tune
 
 from rebnn_search.config import UserError
 from rebnn_search.search.adapters import MAX_LOOKAHEAD, ErrorCallback, LedgerScheduler, LedgerSearcher, StopWhenAsked
+from rebnn_search.search.address import LOCAL, check_address, check_head
+from rebnn_search.search.begun import check_ledger, removed_unless_begun
 from rebnn_search.search.budget import Budget
 from rebnn_search.search.conductor import Conductor, Observer
 from rebnn_search.search.finish import RUNS, choose, outcome, publish
@@ -31,6 +33,7 @@ from rebnn_search.search.mirror import Mirror
 from rebnn_search.search.quiet import chatter_to
 from rebnn_search.search.reconcile import reconcile
 from rebnn_search.search.result import Result
+from rebnn_search.search.room import TellsOfWaiting, bundle, check_machine, refuse_unless_fits
 from rebnn_search.search.spec import Resources, Search
 from rebnn_search.search.storage import DriverLock, SearchFolder, full_disk_is_told
 from rebnn_search.search.trainable import RecipeTrial
@@ -81,13 +84,22 @@ def run_search(
         on_start: Given a function that asks the search to stop cleanly, before the first trial.
 
     Raises:
-        UserError: If another driver holds the search, its journal is damaged, Ray or tracking cannot be had, or the time was over
-            before any trial was trained to its end.
+        UserError: If another driver holds the search, its journal is damaged, ledger, Ray or tracking cannot be had, a trial asks for
+            what the machine lacks, or the time was over before any trial was trained to its end. What was found out before the
+            first trial leaves no new folder behind.
     """
     experiment = Path(source).stem
-    folder.path.mkdir(parents=True, exist_ok=True)
-    mirror = nullcontext() if folder.remote is None else Mirror(folder, FLUSH_SECONDS)
-    with full_disk_is_told(folder.name), DriverLock(folder), chatter_to(folder.log), mirror:
+    own = address == LOCAL and not ray.is_initialized()
+    if ledger_url is not None:
+        check_ledger(ledger_url)
+    if own:
+        check_machine(search.spec.resources)
+    head = address if ray.is_initialized() else check_address(address)
+    with removed_unless_begun(folder), ExitStack() as stack:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        mirror = nullcontext() if folder.remote is None else Mirror(folder, FLUSH_SECONDS)
+        for part in (full_disk_is_told(folder.name), DriverLock(folder), chatter_to(folder.log), mirror):
+            stack.enter_context(part)
         ledger = Ledger(folder, search, ledger_url)
         folder.write_search(source, search.dump(), ledger_url and hide_secrets(ledger_url))
         if ledger.noted(SEARCH_ID) is None:
@@ -95,7 +107,9 @@ def run_search(
         search_id = ledger.noted(SEARCH_ID)
         ledger.note(RUNS, [*(ledger.noted(RUNS) or []), _this_run(search, address)])
         tracker = Tracker(lambda: Runs(tracking_uri, experiment, search_id))
-        with _environment(ENVIRONMENT), _ray(address):
+        with _environment(ENVIRONMENT), _ray(head):
+            if own:  # Ray knows what of the machine is this container's
+                refuse_unless_fits(ray.cluster_resources(), search.spec.resources)
             runs = _connected(tracker, tracking_uri)
             tracker.do(lambda runs: runs.ensure_parent(folder.name, parent_params(search)))
             conductor = Conductor(search, folder, ledger, tracker, observer, search.trials, budget)
@@ -183,7 +197,7 @@ def _tune(search: Search, folder: SearchFolder, conductor: Conductor) -> None:
             resources_per_trial=bundles(resources),
             search_alg=LedgerSearcher(conductor, limit),
             scheduler=LedgerScheduler(conductor),
-            callbacks=[ErrorCallback(conductor)],
+            callbacks=[ErrorCallback(conductor), TellsOfWaiting(resources)],
             stop=StopWhenAsked(conductor),
             max_failures=0,  # the conductor starts failed trials again
             reuse_actors=True,
@@ -195,10 +209,7 @@ def _tune(search: Search, folder: SearchFolder, conductor: Conductor) -> None:
 
 def bundles(resources: Resources) -> tune.PlacementGroupFactory:
     """What Ray reserves for a trial: one bundle a worker."""
-    bundle: dict[str, float] = {"CPU": resources.cpus_per_worker}
-    if resources.gpus_per_worker:
-        bundle["GPU"] = resources.gpus_per_worker
-    return tune.PlacementGroupFactory([dict(bundle) for _ in range(resources.workers_per_trial)], strategy="PACK")
+    return tune.PlacementGroupFactory([bundle(resources) for _ in range(resources.workers_per_trial)], strategy="PACK")
 
 
 def _slots(resources: Resources) -> Callable[[], int]:
@@ -221,15 +232,19 @@ def _ray(address: str) -> Iterator[None]:
         return
     try:
         options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "warning"}
-        if address == "local":
+        if address == LOCAL:
             options["include_dashboard"] = False
+        else:
+            check_head(address)
         if ALLOWED in os.environ:
             options["runtime_env"] = {"env_vars": {ALLOWED: os.environ[ALLOWED]}}
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"--address {address}: no Ray there: {str(error).splitlines()[0]}") from error
+        raise UserError(
+            f"--address {address}: no Ray there: {(str(error).splitlines() or ['it does not answer'])[0]}"
+        ) from error
     try:
-        with watched_head(own=address == "local"):
+        with watched_head(own=address == LOCAL):
             yield
     finally:
         ray.shutdown()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rebnn_search.config import UserError
+from rebnn_search.search.begun import has_begun, is_leftover
 from rebnn_search.search.mirror import fetch_index, fetch_search
 from rebnn_search.search.object_store import is_uri, place_in
-from rebnn_search.search.storage import SearchFolder, existing_search, new_search, searches_of
+from rebnn_search.search.storage import SearchFolder, check_name, existing_search, new_search, searches_of
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,30 @@ def find_folder(storage: str, source: str, name: str | None, *, resume: bool = F
         UserError: If the storage cannot be used, there is nothing to resume, or the name of a new search is taken.
     """
     remote = storage if is_uri(storage) else None
+    if not storage.strip() or "\0" in storage:
+        raise UserError(f"--storage {storage!r}: names nothing: expected a directory, or an object store as s3://bucket/folder")
+    if remote is not None and not urlsplit(remote).netloc and not urlsplit(remote).path.strip("/"):
+        raise UserError(f"--storage {storage}: names no bucket, as in {storage.rstrip('/')}//bucket/folder")
     local = Path(storage) if remote is None else fetch_index(remote)
-    if local.exists() and not local.is_dir():
+    try:
+        is_file = local.exists() and not local.is_dir()
+    except OSError as error:  # a name too long
+        raise UserError(f"--storage {storage[:100]!r}: {error.strerror}") from None
+    if is_file:
         raise UserError(f"--storage {storage}: is a file, not a directory")
-    unfinished = [folder.name for folder in searches_of(local, source) if not folder.finished]
+    # A working copy lacks what would tell.
+    begun = [folder for folder in searches_of(local, source) if remote is not None or has_begun(folder)]
+    unfinished = [folder.name for folder in begun if not folder.finished]
+    named = None if name is None else SearchFolder(local / check_name(name))
+    leftover = named is not None and remote is None and is_leftover(named)
     if or_start and not resume:
-        resume = (local / name / "search.yaml").exists() if name else bool(searches_of(local, source))
-    folder = existing_search(local, source, name) if resume else new_search(local, source, name)
+        resume = bool(begun) if named is None else named.search_file.exists() and not leftover
+    if resume and named is None and begun:
+        named = next((folder for folder in reversed(begun) if not folder.finished), begun[-1])
+    if resume:
+        folder = existing_search(local, source, None if named is None else named.name)
+    else:
+        folder = named if named is not None and leftover else new_search(local, source, name)
     if remote is not None:
         folder = SearchFolder(folder.path, place_in(remote, folder.name))
         if resume:

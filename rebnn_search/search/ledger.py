@@ -254,7 +254,10 @@ def _storage(folder: SearchFolder, url: str | None) -> BaseStorage:
     except Exception as error:  # SQLAlchemy, the database's driver and Optuna each raise their own
         raise UserError(f"--ledger {here}: cannot be used: {hide_secrets(str(error).splitlines()[0])}") from error
     if not begun and folder.name in names:
-        raise UserError(f"--ledger {here}: already holds a study named {folder.name}: choose another --name")
+        study = storage.get_study_id_from_name(folder.name)
+        if storage.get_all_trials(study, deepcopy=False):
+            raise UserError(f"--ledger {here}: already holds a study named {folder.name}: choose another --name")
+        storage.delete_study(study)  # of a search that was stopped before its first trial
     return storage
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import optuna
@@ -21,7 +22,7 @@ from rebnn_search.method.registry import Registry
 SAMPLERS: Registry[Any] = Registry("sampler")
 """Options are the arguments of Optuna's class of that name, less the seed."""
 
-CONTEXT = ("seed", "constraints_func", "gamma", "weights", "independent_sampler")
+CONTEXT = ("seed", "constraints_func", "gamma", "weights", "independent_sampler", "source_trials")
 """Arguments that a file cannot give: the seed comes from the search, the rest are Python objects."""
 
 
@@ -41,8 +42,29 @@ class TPE(optuna.samplers.TPESampler):
 
 SAMPLERS.register("random")(optuna.samplers.RandomSampler)
 SAMPLERS.register("gp")(optuna.samplers.GPSampler)
-SAMPLERS.register("cma_es")(optuna.samplers.CmaEsSampler)
 SAMPLERS.register("qmc")(optuna.samplers.QMCSampler)
+
+
+@SAMPLERS.register("cma_es")
+class CmaEs(optuna.samplers.CmaEsSampler):
+    """Covariance matrix adaptation; needs the package cmaes.
+
+    Raises:
+        ValueError: If that is not installed: Optuna itself would say so at the first trial that it samples.
+    """
+
+    def __init__(
+        self, *, seed: int | None = None, x0: dict[str, Any] | None = None, sigma0: float | None = None, n_startup_trials: int = 1,
+        warn_independent_sampling: bool = False, consider_pruned_trials: bool = False, popsize: int | None = None,
+        use_separable_cma: bool = False, with_margin: bool = False, lr_adapt: bool = False,
+    ) -> None:  # fmt: skip
+        if find_spec("cmaes") is None:
+            raise ValueError("needs the package cmaes: pip install cmaes")
+        super().__init__(
+            seed=seed, x0=x0, sigma0=sigma0, n_startup_trials=n_startup_trials, popsize=popsize,
+            warn_independent_sampling=warn_independent_sampling, consider_pruned_trials=consider_pruned_trials,
+            use_separable_cma=use_separable_cma, with_margin=with_margin, lr_adapt=lr_adapt,
+        )  # fmt: skip
 
 
 @SAMPLERS.register("brute_force")

@@ -20,6 +20,10 @@ Kind = Literal["uniform", "log_uniform", "int", "log_int", "choice"]
 KINDS: tuple[Kind, ...] = ("uniform", "log_uniform", "int", "log_int", "choice")
 MANY = 1_000_000
 """Points beyond which a space counts as endless."""
+LARGEST = 1e15
+"""Of a range's ends: whole numbers up to there are exact as floating-point ones too."""
+SHOWN = 30
+"""Choices that a message lists."""
 
 
 class Suggests(Protocol):
@@ -72,11 +76,13 @@ class Parameter(Strict):
         values = self.choice or []
         if not values:
             fail("parameter", ("choice",), "has no values to choose from", values)
+        seen: set[tuple[type, Value]] = set()
         for index, value in enumerate(values):
             if value is not None and not isinstance(value, (str, int, float, bool)):
                 fail("parameter", ("choice", index), "a choice must be a word, a number, true, false or null", value)
-            if any(type(value) is type(other) and value == other for other in values[:index]):
+            if (type(value), value) in seen:
                 fail("parameter", ("choice", index), "stands twice in the list", value)
+            seen.add((type(value), value))
         if self.step is not None:
             fail("parameter", ("step",), "goes with uniform or int only", self.step)
 
@@ -87,6 +93,8 @@ class Parameter(Strict):
         low, high = bounds
         if not (math.isfinite(low) and math.isfinite(high)):
             fail("parameter", (kind,), f"the ends of [{low}, {high}] must be finite", bounds)
+        if max(abs(low), abs(high)) > LARGEST:
+            fail("parameter", (kind,), f"the ends of [{low:.4g}, {high:.4g}] must be within ±{LARGEST:.0e}", bounds)
         if low >= high:
             fail("parameter", (kind,), f"low must be below high, not [{low}, {high}]", bounds)
         if kind.startswith("log_") and low <= 0:
@@ -157,7 +165,8 @@ class Parameter(Strict):
         """What the parameter may be, in words for a message."""
         bounds = self._bounds(self.kind) or []
         if self.kind == "choice":
-            return "one of " + ", ".join(map(repr, bounds))
+            shown = ", ".join(map(repr, bounds[:SHOWN]))
+            return f"one of {shown}" + (f" and {len(bounds) - SHOWN} more" if len(bounds) > SHOWN else "")
         return f"{self.kind} [{bounds[0]}, {bounds[1]}]" + (f" in steps of {self.step}" if self.step else "")
 
 

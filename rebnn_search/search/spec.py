@@ -23,7 +23,9 @@ from rebnn_search.config import (
     validate,
     with_value,
 )
-from rebnn_search.config.document import Place
+from rebnn_search.config.document import named
+from rebnn_search.config.model import shown
+from rebnn_search.config.reading import Place
 from rebnn_search.search.names import run_name
 from rebnn_search.search.pruners import PRUNERS
 from rebnn_search.search.samplers import CONTEXT, SAMPLERS
@@ -32,6 +34,11 @@ from rebnn_search.training import Recipe, load_recipe_document
 from rebnn_search.training.recipe import NEW
 
 Params = dict[str, Value]
+
+MOST = 1_000_000
+"""Trials, and whatever else is counted: more is a slip of the finger."""
+MOST_WORKERS = 10_000
+"""Processes, cores or GPUs of one trial."""
 
 
 class Objective(Strict):
@@ -63,10 +70,18 @@ class Resources(Strict):
         max_concurrent: Trials at a time; by default as many as the cluster has room for.
     """
 
-    workers_per_trial: Annotated[int, Field(ge=1)] = 1
-    cpus_per_worker: Annotated[int, Field(ge=1)] = 1
-    gpus_per_worker: Annotated[float, Field(ge=0)] = 0.0
-    max_concurrent: Annotated[int, Field(ge=1)] | None = None
+    workers_per_trial: Annotated[int, Field(ge=1, le=MOST_WORKERS)] = 1
+    cpus_per_worker: Annotated[int, Field(ge=1, le=MOST_WORKERS)] = 1
+    gpus_per_worker: Annotated[float, Field(ge=0, le=MOST_WORKERS, allow_inf_nan=False)] = 0.0
+    max_concurrent: Annotated[int, Field(ge=1, le=MOST)] | None = None
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _whole_or_a_share(cls, gpus: float) -> float:
+        # Ray counts GPUs in ten-thousandths, and several of them whole.
+        if gpus != int(gpus) and (gpus > 1 or gpus < 1e-4):
+            raise ValueError("must be a whole number, or a share of one GPU between 0.0001 and 1")
+        return gpus
 
 
 class SearchSpec(Strict):
@@ -89,12 +104,12 @@ class SearchSpec(Strict):
     space: dict[str, Parameter]
     fixed: list[dict[str, Any]] = Field(default_factory=list)
     objective: Objective = Objective()
-    sampler: component(SAMPLERS, "sampler", context=CONTEXT) = Component("name", "tpe", {}, SAMPLERS["tpe"])  # type: ignore[valid-type]
+    sampler: component(SAMPLERS, "sampler", context=CONTEXT, construct=True) = Component("name", "tpe", {}, SAMPLERS["tpe"])  # type: ignore[valid-type]
     pruner: component(PRUNERS, "pruner", construct=True) = Component("name", "median", {}, PRUNERS["median"])  # type: ignore[valid-type]
-    trials: Annotated[int, Field(ge=1)]
-    seeds: Annotated[int, Field(ge=1)] = 1
-    sampler_seed: Annotated[int, Field(ge=0)] = 0
-    max_failures: Annotated[int, Field(ge=0)] = 2
+    trials: Annotated[int, Field(ge=1, le=MOST)]
+    seeds: Annotated[int, Field(ge=1, le=MOST)] = 1
+    sampler_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    max_failures: Annotated[int, Field(ge=0, le=MOST)] = 2
     resources: Resources = Resources()
 
     @field_validator("space")
@@ -112,6 +127,9 @@ class SearchSpec(Strict):
             )
         if self.seeds > 1 and "seed" in self.space:
             fail("search", ("space", "seed"), f"varies already: every configuration has seeds: {self.seeds}", self.seeds)
+        endless = next((name for name, parameter in self.space.items() if parameter.grid() is None), None)
+        if self.sampler.name == "brute_force" and endless is not None:
+            fail("search", ("sampler",), f"tries every point of a space, and {endless} has no step: it has endless ones", None)
         return self
 
 
@@ -231,9 +249,9 @@ def _first_key(override: str) -> str:
 def _check_first_key(override: str, keys: list[str]) -> None:
     # An unknown one could be meant for either file: the recipe alone would not know of the search's.
     key = _first_key(override)
-    if "=" in override and key not in keys:
+    if "=" in override and key and key not in keys:
         allowed = f"allowed in search file and recipe: {', '.join(keys)}"
-        raise UserError(f"--set {override}: {key}: unknown key; {nearest(key, keys)}{allowed}")
+        raise UserError(f"{named(override)}: {shown(key)[1:-1]}: unknown key; {nearest(key, keys)}{allowed}")
 
 
 def _override(document: Document, override: str) -> None:
@@ -246,7 +264,7 @@ def _override(document: Document, override: str) -> None:
             inner = Document(document.source, {"value": space[name]})
             apply_override(inner, "value" + override[len("space.") + len(name) :])
             space[name] = inner.data["value"]
-            document.overridden["space", name] = f"--set {override}"
+            document.overridden["space", name] = named(override)
             return
     apply_override(document, override)
 

@@ -16,6 +16,7 @@ from rebnn_search.search.place import checkpoints_of, config_folder
 from rebnn_search.search.ranks import Rank, dump_trial, free_address, start_peers
 from rebnn_search.search.storage import write_atomically
 from rebnn_search.training import Diverged, Report
+from rebnn_search.training.memory import memory_is_told
 
 CHECKPOINT_SHARE = 0.05
 """Most of a trial's time that writing checkpoints may take; a stop loses at most what lies between two."""
@@ -52,13 +53,14 @@ class RecipeTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train up to the next report."""
         try:
-            rank = self._rank or self._begin()
-            if self._unheard:
-                return self._told(rank, self._unheard.popleft())
-            report = self._next_report(rank)
-            rank.reports.append(report)
-            if rank.trainer.finished or self._due():
-                self._save(rank)
+            with memory_is_told("this trial"):
+                rank = self._rank or self._begin()
+                if self._unheard:
+                    return self._told(rank, self._unheard.popleft())
+                report = self._next_report(rank)
+                rank.reports.append(report)
+                if rank.trainer.finished or self._due():
+                    self._save(rank)
         except Diverged as error:
             return {"failed": f"diverged: {error.reason}", "done": True}
         except UserError as error:

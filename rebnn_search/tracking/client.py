@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rebnn_search.config import UserError
+from rebnn_search.config.database import check_sqlite
 
 SQLITE = "sqlite:///"
 CONNECT_SECONDS = 5.0
@@ -23,21 +24,26 @@ def default_uri() -> str:
     return f"{SQLITE}{Path('mlflow.db').absolute()}"
 
 
-def check_uri(uri: str) -> str:
+def check_uri(uri: str, *, write: bool = True) -> str:
     """Return a tracking URI in a form that means the same in every directory.
 
+    Args:
+        uri: As the user gave it.
+        write: Whether runs will be written; otherwise an SQLite file must be there.
+
     Raises:
-        UserError: If the scheme is none that MLflow tracks to, an SQLite file's directory does not exist, or no server answers at
-            an http address.
+        UserError: If the scheme is none that MLflow tracks to, an SQLite file is damaged, another program's or out of reach, or no
+            server answers at an http address.
     """
     if uri.startswith(SQLITE):
         path = Path(uri.removeprefix(SQLITE)).absolute()
-        if not path.parent.is_dir():
-            raise UserError(f"--tracking-uri {uri}: there is no directory {path.parent}")
-        if path.is_dir():
-            raise UserError(f"--tracking-uri {uri}: {path} is a directory; name the database file in it")
+        option = f"--tracking-uri {uri}"
+        check_sqlite(path, option=option, owner="MLflow", table="experiments", column="experiment_id", write=write)
         return f"{SQLITE}{path}"
-    scheme = urlsplit(uri).scheme
+    try:
+        scheme = urlsplit(uri).scheme
+    except ValueError as error:
+        raise UserError(f"--tracking-uri {hide_secrets(uri)}: is no address: {error}") from None
     if scheme in ("http", "https"):
         _check_reachable(uri)
         return uri

@@ -10,12 +10,13 @@ import functools
 import importlib
 import inspect
 import os
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rebnn_search.config import Component, UserError
 from rebnn_search.method.convert import convert
@@ -53,14 +54,46 @@ def _name_of(part: Callable[..., Any]) -> str:
 
 
 def _import(name: str) -> Any:
-    module, _, attribute = name.partition(":")
+    module, separator, attribute = name.partition(":")
+    if not separator or not attribute.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise UserError(f"{name}: expected MODULE:NAME, as in my_package.networks:make")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError) as error:
         raise UserError(f"{name}: cannot be imported: {error}") from None
+    except (Exception, SystemExit) as error:  # what a module does when it is imported is its own
+        raise UserError(f"{name}: cannot be imported: {_told(error)}") from error
     if not callable(found):
         raise UserError(f"{name}: is a {type(found).__name__}, nothing that can be called")
+    _arguments(name, found)
     return found
+
+
+def _arguments(name: str, part: Callable[..., Any]) -> tuple[Mapping[str, inspect.Parameter], dict[str, Any]]:
+    """The arguments that a recipe may give a user's function or class, and their types.
+
+    Raises:
+        UserError: If they cannot be known, or not be given by name.
+    """
+    try:
+        arguments = inspect.signature(part).parameters
+    except (TypeError, ValueError):
+        raise UserError(f"{name}: does not say which arguments it takes: wrap it in a function of yours") from None
+    nameless = [key for key, argument in arguments.items() if argument.kind is argument.POSITIONAL_ONLY]
+    if nameless:
+        raise UserError(f"{name}: its argument {nameless[0]} cannot be given by name: wrap it in a function of yours")
+    try:
+        return arguments, get_type_hints(part.__init__ if inspect.isclass(part) else part)
+    except (NameError, TypeError, SyntaxError, AttributeError) as error:
+        raise UserError(f"{name}: its arguments' types cannot be found: {error}") from None
+
+
+def _told(error: BaseException) -> str:
+    """An exception of a user's code in one line, with the line of the innermost call."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    said = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {said}{where}" if said else f"{type(error).__name__}{where}"
 
 
 def _allowed(name: str) -> Any:
@@ -84,20 +117,47 @@ def own_network(name: str) -> Any:
 
 @functools.cache
 def _network_maker(name: str, make: Callable[..., Any]) -> Any:
-    arguments = inspect.signature(make).parameters
+    arguments, _ = _arguments(name, make)
 
     @functools.wraps(make)
     def build(**given: Any) -> nn.Module:
-        network = make(**{key: value for key, value in given.items() if key not in CONTEXT or key in arguments})
+        try:
+            network = make(**{key: value for key, value in given.items() if key not in CONTEXT or key in arguments})
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ValueError(f"raised {_told(error)}") from error
         if not isinstance(network, nn.Module):
-            raise ValueError(f"{name} must return a torch.nn.Module, not a {type(network).__name__}")
+            raise ValueError(f"must return a torch.nn.Module, not a {type(network).__name__}")
         if not binary_layers(network) and not convert(network, weights=given["weights"]):
-            raise ValueError(
-                f"{name}: none of its layers can be made binary: it needs a Conv2d or Linear between first and last"
-            )
+            raise ValueError("none of its layers can be made binary: it needs a Conv2d or Linear between first and last")
+        _try(network, given["in_channels"], given["num_classes"], given["image_size"])
         return network
 
     return build
+
+
+def _try(network: nn.Module, channels: int, classes: int, size: int) -> None:
+    """See that a user's network makes logits of images, and leave it as it was.
+
+    Raises:
+        ValueError: If not.
+    """
+    was = {module: module.training for module in network.modules()}
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            logits = network.eval()(torch.zeros(2, channels, size, size))
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(f"fails for images of shape (2, {channels}, {size}, {size}): {_told(error)}") from error
+    finally:
+        for module, training in was.items():
+            module.training = training
+    shape = tuple(getattr(logits, "shape", ()))
+    if shape != (2, classes):
+        said = f"a {type(logits).__name__}" if not isinstance(logits, Tensor) else f"shape {shape}"
+        raise ValueError(f"must map 2 images to logits of shape (2, {classes}), not to {said}")
 
 
 class OwnData(Dataset):
@@ -120,12 +180,17 @@ class OwnData(Dataset):
 
     def open(self) -> Data:
         """Call the user's function and split what it returns."""
-        arrays = _as_arrays(self.load(), self.name)
-        given = (arrays["X_test"], arrays["y_test"]) if {"X_test", "y_test"} <= arrays.keys() else None
-        return from_arrays(
-            arrays["X"], arrays["y"], validation=self.validation, test=given or self.test, split_seed=self.split_seed,
-            source=self.name, augment=self.augment,
-        )  # fmt: skip
+        try:
+            arrays = _as_arrays(self.load(), self.name)
+            given = (arrays["X_test"], arrays["y_test"]) if {"X_test", "y_test"} <= arrays.keys() else None
+            return from_arrays(
+                arrays["X"], arrays["y"], validation=self.validation, test=given or self.test, split_seed=self.split_seed,
+                source=self.name, augment=self.augment,
+            )  # fmt: skip
+        except (UserError, MemoryError):
+            raise
+        except Exception as error:
+            raise UserError(f"{self.name}: cannot be used as data: {_told(error)}") from error
 
 
 def _as_arrays(found: Any, name: str) -> Mapping[str, Any]:
@@ -159,10 +224,15 @@ def _data_maker(name: str, load: Callable[..., Any]) -> Any:
         return OwnData(name, functools.partial(load, **options), validation, test, split_seed, augment)
 
     ours = [p for p in inspect.signature(build).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    theirs = [p.replace(kind=p.KEYWORD_ONLY) for p in inspect.signature(load).parameters.values()]
+    arguments, types = _arguments(name, load)
+    taken = [p.name for p in ours if p.name in arguments]
+    if taken:
+        raise UserError(f"{name}: its argument {taken[0]} is one of the split's own: call it something else")
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    theirs = [p.replace(kind=p.KEYWORD_ONLY) for p in arguments.values() if p.kind not in variable]
     build.__signature__ = inspect.Signature([*ours, *theirs])  # type: ignore[attr-defined]
     hints = inspect.get_annotations(build, eval_str=True)
-    build.__annotations__ = {key: hint for key, hint in hints.items() if key != "options"} | get_type_hints(load)
+    build.__annotations__ = {key: hint for key, hint in hints.items() if key != "options"} | types
     return build
 
 

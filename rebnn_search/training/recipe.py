@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from rebnn_search.config import Component, Document, Strict, UserError, component, fail, get_value, load, validate, with_value
-from rebnn_search.config.document import Place
+from rebnn_search.config.reading import Place
 from rebnn_search.method.gamma import GAMMA
 from rebnn_search.method.networks import CONTEXT, NETWORKS
 from rebnn_search.method.scaling import SCALE_INIT
@@ -35,6 +35,9 @@ LARGE_IMAGE = 256
 
 NEW = "new"
 """Key of the validation context: true where a training is to begin by the recipe."""
+
+MOST = 1_000_000
+"""Epochs, samples of a batch: more is a slip of the finger."""
 
 Auto = Literal["auto"]
 
@@ -71,7 +74,7 @@ class StageOne(Strict):
         weight_decay: Its weight decay.
     """
 
-    epochs: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1, le=MOST)]
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
 
@@ -129,15 +132,15 @@ class Recipe(Strict):
     schedule: component(SCHEDULES, "schedule", construct=True) = Component(  # type: ignore[valid-type]
         "name", "linear", {}, SCHEDULES["linear"]
     )
-    epochs: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)] = 64
-    accumulate: Annotated[int, Field(ge=1)] = 1
-    reports_per_epoch: Annotated[int, Field(ge=1)] = 4
+    epochs: Annotated[int, Field(ge=1, le=MOST)]
+    batch_size: Annotated[int, Field(ge=1, le=MOST)] = 64
+    accumulate: Annotated[int, Field(ge=1, le=MOST)] = 1
+    reports_per_epoch: Annotated[int, Field(ge=1, le=MOST)] = 4
     loss: Loss = Loss()
     stage_one: StageOne | None = None
     precision: Precision = Precision()
     sync_batch_norm: bool = False
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     train_on: Literal["train", "train+validation"] = "train"
 
     @field_validator("weights")

@@ -22,6 +22,7 @@ from rebnn_search.training.evaluation import evaluate
 from rebnn_search.training.finite import FiniteWatch
 from rebnn_search.training.latent import LatentWeights
 from rebnn_search.training.losses import Objective
+from rebnn_search.training.memory import check_room, memory_is_told
 from rebnn_search.training.optimizers import parameter_groups
 from rebnn_search.training.parts import needs_two, says_too_small, smallest_part
 from rebnn_search.training.precision import Computing
@@ -98,11 +99,18 @@ class Trainer:
         self._epoch = self._step = self._iteration = self.reports_done = 0
 
     def _build_network(self) -> nn.Module:
-        try:
+        def build() -> nn.Module:
             network: nn.Module = self.recipe.network.build(
                 in_channels=self.data.channels, num_classes=self.data.num_classes, image_size=self.data.image_size,
                 weights=self.recipe.weights,
             )  # fmt: skip
+            return network
+
+        try:
+            if ":" not in self.recipe.network.name:  # a user's own need not be fit to be made without memory
+                check_room(build, self._computing.device)
+            with memory_is_told(f"network {self.recipe.network.name}"):
+                network = build()
         except ValueError as error:
             raise UserError(f"network {self.recipe.network.name}: {error}") from None
         return network.to(self._computing.device, memory_format=self._computing.memory_format)  # type: ignore[no-any-return,call-overload]
@@ -124,12 +132,14 @@ class Trainer:
         """Whether the last report was made."""
         return self.reports_done >= self.total_reports
 
+    @memory_is_told("training")
     def next_report(self) -> Report:
         """Train up to the next report boundary and validate, if anything was left for that. The first call trains stage one, if
         there is one.
 
         Raises:
             Diverged: If a loss, a parameter or a batch statistic is no finite number.
+            UserError: If the machine's memory is not enough.
             RuntimeError: If training is finished.
         """
         if self.finished:

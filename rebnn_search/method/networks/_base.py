@@ -18,6 +18,9 @@ NETWORKS: Registry[nn.Module] = Registry("network")
 CONTEXT = ("in_channels", "num_classes", "image_size", "weights")
 """Constructor arguments that come from the data and the recipe, not from the network's options."""
 
+DEEPEST = 1000
+"""Layers, or units of a stage, that a network may be asked for: making more takes for ever before any of them trains."""
+
 
 class BinaryUnit(nn.Module):
     """RSign → 3×3 binary convolution → BatchNorm → + shortcut → RPReLU (ReActNet's unit on Bi-Real Net's shortcut).

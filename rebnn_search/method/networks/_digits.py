@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rebnn_search.method.networks._base import NETWORKS, ResidualNetwork, small_stem
+from rebnn_search.method.networks._base import DEEPEST, NETWORKS, ResidualNetwork, small_stem
 
 
 @NETWORKS.register("digits_resnet")
@@ -18,13 +18,13 @@ class DigitsResNet(ResidualNetwork):
         depth: Units in each stage.
 
     Raises:
-        ValueError: If width or depth is below 1.
+        ValueError: If width or depth is below 1, or depth above `DEEPEST`.
     """
 
     def __init__(
         self, *, in_channels: int, num_classes: int, image_size: int, weights: str = "rebnn", width: int = 16, depth: int = 1
     ) -> None:
-        if width < 1 or depth < 1:
-            raise ValueError(f"width and depth must be at least 1, not {width} and {depth}")
+        if width < 1 or not 1 <= depth <= DEEPEST:
+            raise ValueError(f"width must be at least 1 and depth within 1 and {DEEPEST}, not {width} and {depth}")
         widths = [width, 2 * width, 4 * width]
         super().__init__(small_stem(in_channels, width), width, widths, [depth] * 3, num_classes, weights)

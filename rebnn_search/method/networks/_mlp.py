@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from rebnn_search.method.layers import BinaryLinear, RPReLU, RSign
-from rebnn_search.method.networks._base import NETWORKS
+from rebnn_search.method.networks._base import DEEPEST, NETWORKS
 
 
 @NETWORKS.register("mlp")
@@ -22,15 +22,15 @@ class MLP(nn.Module):
         norm: BatchNorm after each hidden layer. Without it no value depends on how a batch is split over workers.
 
     Raises:
-        ValueError: If width or depth is below 1.
+        ValueError: If width or depth is below 1, or depth above `DEEPEST`.
     """
 
     def __init__(
         self, *, in_channels: int, num_classes: int, image_size: int, weights: str = "rebnn", width: int = 128, depth: int = 2,
         norm: bool = True,
     ) -> None:  # fmt: skip
-        if width < 1 or depth < 1:
-            raise ValueError(f"width and depth must be at least 1, not {width} and {depth}")
+        if width < 1 or not 1 <= depth <= DEEPEST:
+            raise ValueError(f"width must be at least 1 and depth within 1 and {DEEPEST}, not {width} and {depth}")
         super().__init__()
         self.stem = nn.Sequential(nn.Linear(in_channels * image_size**2, width), _norm(width, norm))
         self.layers = nn.ModuleList(_Layer(width, weights, norm) for _ in range(depth))

@@ -1,0 +1,61 @@
+"""What a trial asks for and is not there is said: of one machine as an error, of a cluster while it waits."""
+
+import json
+import subprocess
+
+import pytest
+from ray.cluster_utils import Cluster
+
+from rebnn_search.config import UserError
+from rebnn_search.search.room import OVERRIDE, asked, check_machine, fits, refuse_unless_fits
+from rebnn_search.search.spec import Resources
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "room"),
+    [
+        ({}, [{"CPU": 1.0}], True),
+        ({"cpus_per_worker": 2}, [{"CPU": 1.0}, {"CPU": 1.0}], False),
+        ({"workers_per_trial": 2}, [{"CPU": 1.0}, {"CPU": 1.0}], True),
+        ({"workers_per_trial": 3}, [{"CPU": 1.0}, {"CPU": 1.0}], False),
+        ({"gpus_per_worker": 1.0}, [{"CPU": 8.0}], False),
+        ({"gpus_per_worker": 1.0}, [{"CPU": 8.0}, {"GPU": 4.0}], False),
+        ({"gpus_per_worker": 0.1, "workers_per_trial": 10}, [{"CPU": 16.0, "GPU": 1.0}], True),
+        ({"gpus_per_worker": 0.1, "workers_per_trial": 11}, [{"CPU": 16.0, "GPU": 1.0}], False),
+        ({}, [], False),
+    ],
+)
+def test_a_trial_fits_where_every_worker_finds_a_node(
+    resources: dict[str, float], nodes: list[dict[str, float]], room: bool
+) -> None:
+    assert fits(nodes, Resources.model_validate(resources)) is room
+
+
+def test_a_machine_s_error_says_what_is_asked_and_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    resources = Resources(workers_per_trial=4, cpus_per_worker=2, gpus_per_worker=0.5)
+    assert asked(resources) == "a trial asks for 4 workers with 2 CPUs and 0.5 GPU each"
+    with pytest.raises(UserError, match=r"resources: a trial asks .* each; this machine has 2 CPUs and 0 GPUs$"):
+        refuse_unless_fits({"CPU": 2.0, "memory": 1e9}, resources)
+    monkeypatch.delenv(OVERRIDE, raising=False)
+    with pytest.raises(UserError, match="this machine has"):
+        check_machine(Resources(cpus_per_worker=10_000))
+    monkeypatch.setenv(OVERRIDE, json.dumps({"CPU": 10_000}))
+    check_machine(Resources(cpus_per_worker=10_000))  # then Ray is to be asked
+
+
+def test_on_a_cluster_that_may_grow_the_wait_is_told_until_it_has(workplace) -> None:  # type: ignore[no-untyped-def]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        process = subprocess.Popen(
+            workplace.command("--address", cluster.address, "--set", "resources.gpus_per_worker=1", "--trials", "1", "--json"),
+            cwd=workplace.path, env={**workplace.env, "RAY_ADDRESS": ""}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert line == "waiting: a trial asks for 1 CPU and 1 GPU; the cluster has 1 of 1 CPUs and 0 of 0 GPUs free\n"
+        cluster.add_node(num_cpus=1, num_gpus=1)
+        out, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+        assert [trial["state"] for trial in json.loads(out)["trials"]] == ["COMPLETE"]
+    finally:
+        cluster.shutdown()

@@ -1,0 +1,42 @@
+"""Memory that is not enough is said, before or when it is asked for."""
+
+import pytest
+import torch
+from torch import nn
+
+from rebnn_search.config import UserError, parse, validate
+from rebnn_search.method.networks import NETWORKS
+from rebnn_search.training import Recipe, Trainer
+from rebnn_search.training.memory import check_room, memory_is_told, memory_of
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_counting_allocates_nothing_and_draws_no_random_number(name: str) -> None:
+    before = torch.get_rng_state()
+    check_room(lambda: NETWORKS[name](in_channels=3, num_classes=10, image_size=32, weights="rebnn"), CPU)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_one_parameter_too_many_is_too_many() -> None:
+    most = memory_of(CPU) // 2 // 4
+    check_room(lambda: nn.Linear(1, most // 2, bias=False), CPU)
+    with pytest.raises(ValueError, match="parameters: training it takes"):
+        check_room(lambda: nn.Linear(1, most + 1, bias=False), CPU)
+
+
+def test_a_real_allocation_that_fails_is_a_sentence() -> None:
+    for size in (2**50, 2**61):  # more than any address, and more than any number
+        with pytest.raises(UserError, match="this: the machine's memory is not enough"), memory_is_told("this"):
+            torch.empty(size, 4)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), memory_is_told("this"):
+        torch.zeros(1, 2) @ torch.zeros(3, 1)
+
+
+def test_memory_that_runs_out_in_a_step_ends_training_with_a_sentence() -> None:
+    text = "data: digits\nnetwork: {name: digits_resnet, width: 4}\nepochs: 1\nbatch_size: 512\nreports_per_epoch: 1"
+    trainer = Trainer(validate(Recipe, parse(text, "recipe")))
+    trainer.network.register_forward_hook(lambda *_: torch.empty(2**50))
+    with pytest.raises(UserError, match="training: the machine's memory is not enough"):
+        trainer.next_report()
