@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rebnn_search.config import UserError
-from rebnn_search.search.mirror import fetch_index, fetch_search
+from rebnn_search.search.fetch import fetch_index, fetch_search
 from rebnn_search.search.object_store import is_uri, place_in
 from rebnn_search.search.storage import SearchFolder, existing_search, new_search, searches_of
 
