@@ -166,6 +166,8 @@ def parent_params(search: Search) -> Mapping[str, str]:
 def _connected(tracker: Tracker, uri: str) -> Runs:
     try:
         return tracker.wait_ready()
+    except UserError:
+        raise
     except Exception as error:
         reason = hide_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
         raise UserError(f"--tracking-uri {hide_secrets(uri)}: cannot be used: {reason}") from error
