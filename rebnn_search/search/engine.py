@@ -31,6 +31,7 @@ from rebnn_search.search.mirror import Mirror
 from rebnn_search.search.quiet import chatter_to
 from rebnn_search.search.reconcile import reconcile
 from rebnn_search.search.result import Result
+from rebnn_search.search.session import own_session
 from rebnn_search.search.spec import Resources, Search
 from rebnn_search.search.storage import DriverLock, SearchFolder, full_disk_is_told
 from rebnn_search.search.trainable import RecipeTrial
@@ -43,6 +44,9 @@ SEARCH_ID = "search_id"
 
 FLUSH_SECONDS = 120.0
 """How long a search's end waits for a tracking server, or an object store, that is away."""
+
+RAY_LOGS = "ray_logs"
+"""Folder of Ray's own logs of a run that raised."""
 
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow and the ledger keep what CSV and TensorBoard would
@@ -95,7 +99,7 @@ def run_search(
         search_id = ledger.noted(SEARCH_ID)
         ledger.note(RUNS, [*(ledger.noted(RUNS) or []), _this_run(search, address)])
         tracker = Tracker(lambda: Runs(tracking_uri, experiment, search_id))
-        with _environment(ENVIRONMENT), _ray(address):
+        with _environment(ENVIRONMENT), _ray(address, folder.path / RAY_LOGS):
             runs = _connected(tracker, tracking_uri)
             tracker.do(lambda runs: runs.ensure_parent(folder.name, parent_params(search)))
             conductor = Conductor(search, folder, ledger, tracker, observer, search.trials, budget)
@@ -217,7 +221,7 @@ def _slots(resources: Resources) -> Callable[[], int]:
 
 
 @contextmanager
-def _ray(address: str) -> Iterator[None]:
+def _ray(address: str, logs: Path) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
@@ -227,14 +231,16 @@ def _ray(address: str) -> Iterator[None]:
             options["include_dashboard"] = False
         if ALLOWED in os.environ:
             options["runtime_env"] = {"env_vars": {ALLOWED: os.environ[ALLOWED]}}
-        ray.init(**options)
+        session = Path(ray.init(**options).address_info["session_dir"])
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"--address {address}: no Ray there: {str(error).splitlines()[0]}") from error
-    try:
-        with watched_head(own=address == "local"):
-            yield
-    finally:
-        ray.shutdown()
+    own = address == "local"
+    with own_session(session, logs) if own else nullcontext():
+        try:
+            with watched_head(session if own else None):
+                yield
+        finally:
+            ray.shutdown(wait_for_processes=True)
 
 
 @contextmanager

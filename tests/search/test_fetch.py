@@ -1,6 +1,8 @@
 """A search's working copy and an object store that differ in every way they can: nothing that only the copy has is removed."""
 
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -189,3 +191,26 @@ def test_what_was_recorded_elsewhere_between_fetch_and_start_is_not_overwritten(
     with Mirror(both.folder, 1):
         pass
     assert both.store.read(ONE) == reports(5).encode()
+
+
+def test_a_killed_search_with_a_database_ledger_goes_on_with_reports_that_were_never_sent(
+    workplace: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    uri = (tmp_path / "store").as_uri()
+    where = ("--storage", uri, "--ledger", f"sqlite:///{tmp_path}/study.db", "--name", "s-1", "--trials", "2",
+             "--set", "resources={max_concurrent: 1}", "--set", "pruner.name=none")  # fmt: skip
+    process = workplace.start(*where)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "[1/2]" in line:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    both = Both(uri)
+    both.store.delete(ONE)  # it was away
+    result = workplace.json(*where, "--resume")
+    assert [trial["state"] for trial in result["trials"]] == ["COMPLETE", "COMPLETE"]
+    for name in (ONE, TWO):
+        here = both.content(name) or ""
+        assert here.count("\n") == 8 and both.store.read(name) == here.encode()
