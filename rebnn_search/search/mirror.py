@@ -7,8 +7,8 @@ is sent before it is whole.
 
 from __future__ import annotations
 
-import _thread
 import logging
+import signal
 import sys
 import threading
 import time
@@ -94,7 +94,7 @@ class Mirror:
         while not self._done.wait(POLL_SECONDS):
             self._try_to_send()
             if self._lost is not None:
-                _thread.interrupt_main()
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 return
 
     def _try_to_send(self) -> bool:

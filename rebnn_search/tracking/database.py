@@ -58,11 +58,10 @@ def check_writable(path: Path, seconds: float = BUSY_SECONDS) -> None:
     """See that an SQLite file can be written.
 
     Raises:
-        UserError: If it is read-only, on a full disk, or locked by another process for so long.
+        UserError: If it is read-only, or locked by another process for so long.
     """
     with _told(path), closing(sqlite3.connect(path, timeout=seconds, isolation_level=None)) as database:
         database.execute("begin immediate")
-        database.execute("create table rebnn_search_check (x)")
         database.execute("rollback")
 
 
