@@ -34,6 +34,7 @@ from rebnn_search.search.quiet import chatter_to
 from rebnn_search.search.reconcile import reconcile
 from rebnn_search.search.result import Result
 from rebnn_search.search.room import TellsOfWaiting, bundle, check_machine, refuse_unless_fits
+from rebnn_search.search.session import own_session
 from rebnn_search.search.spec import Resources, Search
 from rebnn_search.search.storage import DriverLock, SearchFolder, full_disk_is_told
 from rebnn_search.search.trainable import RecipeTrial
@@ -46,6 +47,9 @@ SEARCH_ID = "search_id"
 
 FLUSH_SECONDS = 120.0
 """How long a search's end waits for a tracking server, or an object store, that is away."""
+
+RAY_LOGS = "ray_logs"
+"""Folder of Ray's own logs of a run that raised."""
 
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow and the ledger keep what CSV and TensorBoard would
@@ -107,7 +111,7 @@ def run_search(
         search_id = ledger.noted(SEARCH_ID)
         ledger.note(RUNS, [*(ledger.noted(RUNS) or []), _this_run(search, address)])
         tracker = Tracker(lambda: Runs(tracking_uri, experiment, search_id))
-        with _environment(ENVIRONMENT), _ray(head):
+        with _environment(ENVIRONMENT), _ray(head, folder.path / RAY_LOGS):
             if own:  # Ray knows what of the machine is this container's
                 refuse_unless_fits(ray.cluster_resources(), search.spec.resources)
             runs = _connected(tracker, tracking_uri)
@@ -180,6 +184,8 @@ def parent_params(search: Search) -> Mapping[str, str]:
 def _connected(tracker: Tracker, uri: str) -> Runs:
     try:
         return tracker.wait_ready()
+    except UserError:
+        raise
     except Exception as error:
         reason = hide_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
         raise UserError(f"--tracking-uri {hide_secrets(uri)}: cannot be used: {reason}") from error
@@ -226,7 +232,7 @@ def _slots(resources: Resources) -> Callable[[], int]:
 
 
 @contextmanager
-def _ray(address: str) -> Iterator[None]:
+def _ray(address: str, logs: Path) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
@@ -238,16 +244,18 @@ def _ray(address: str) -> Iterator[None]:
             check_head(address)
         if ALLOWED in os.environ:
             options["runtime_env"] = {"env_vars": {ALLOWED: os.environ[ALLOWED]}}
-        ray.init(**options)
+        session = Path(ray.init(**options).address_info["session_dir"])
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(
             f"--address {address}: no Ray there: {(str(error).splitlines() or ['it does not answer'])[0]}"
         ) from error
-    try:
-        with watched_head(own=address == LOCAL):
-            yield
-    finally:
-        ray.shutdown()
+    own = address == LOCAL
+    with own_session(session, logs) if own else nullcontext():
+        try:
+            with watched_head(session if own else None):
+                yield
+        finally:
+            ray.shutdown(wait_for_processes=True)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from rebnn_search.config import UserError
 from rebnn_search.search.begun import has_begun, is_leftover
-from rebnn_search.search.mirror import fetch_index, fetch_search
+from rebnn_search.search.fetch import fetch_index, fetch_search
 from rebnn_search.search.object_store import is_uri, place_in
 from rebnn_search.search.storage import SearchFolder, check_name, existing_search, new_search, searches_of
 

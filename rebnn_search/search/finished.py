@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rebnn_search.config import UserError
-from rebnn_search.search.mirror import fetch_index, fetch_search
+from rebnn_search.search.fetch import fetch_index, fetch_search
 from rebnn_search.search.object_store import is_uri, place_in
 from rebnn_search.search.spec import Params
 from rebnn_search.search.storage import SearchFolder, check_name

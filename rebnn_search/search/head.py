@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import ray
 
@@ -17,11 +18,14 @@ MISSES = 3
 
 
 @contextmanager
-def watched_head(own: bool) -> Iterator[None]:
+def watched_head(own: Path | None) -> Iterator[None]:
     """Watch the head of the Ray that is initialised while the body runs.
 
     Its death is told on stderr. If the head is this process's own it will not come back: the process then ends at once with exit
     code 1, which loses nothing that a resume needs. A cluster's head may be started again, so there Ray goes on trying.
+
+    Args:
+        own: The session's folder, if the head is this process's own.
     """
     host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
     done = threading.Event()
@@ -34,7 +38,7 @@ def watched_head(own: bool) -> Iterator[None]:
         thread.join()
 
 
-def _watch(host: str, port: int, own: bool, done: threading.Event) -> None:
+def _watch(host: str, port: int, own: Path | None, done: threading.Event) -> None:
     missed = 0
     while not done.wait(POLL_SECONDS):
         try:
@@ -43,7 +47,8 @@ def _watch(host: str, port: int, own: bool, done: threading.Event) -> None:
         except OSError:
             missed += 1
         if missed == MISSES:
-            end = "this run ends here" if own else "waiting for it to come back"
+            here = f"this run ends here, Ray's logs of it are in {own}/logs until the next search"
+            end = here if own else "waiting for it to come back"
             print(f"error: Ray's head at {host}:{port} is gone; {end}. Continue with --resume.", file=sys.stderr, flush=True)
             if own:
                 os._exit(1)

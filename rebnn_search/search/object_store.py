@@ -62,6 +62,10 @@ class ObjectStore:
             ) from None
         self._base = base.rstrip("/")
         self._local = isinstance(self._fs, fs.LocalFileSystem)
+        self.directory = Path(self._base) if self._local else None
+        """Where the store is on this machine's disk, if it is there."""
+        self.region: str | None = getattr(self._fs, "region", None)
+        """Of a bucket in S3."""
 
     def read(self, name: str) -> bytes | None:
         """An object's content, None where there is none."""
@@ -102,6 +106,14 @@ class ObjectStore:
             info for info in found if info.type == fs.FileType.File or (not recursive and info.type == fs.FileType.Directory)
         ]
         return sorted(info.path[len(base) :].lstrip("/") for info in kept if not info.path.endswith(".partial"))
+
+    def sizes(self) -> dict[str, int]:
+        """The size of every object, in bytes, by name."""
+        from pyarrow import fs
+
+        found = self._fs.get_file_info(fs.FileSelector(self._base, recursive=True, allow_not_found=True))
+        files = (info for info in found if info.type == fs.FileType.File and not info.path.endswith(".partial"))
+        return {info.path[len(self._base) :].lstrip("/"): info.size for info in files}
 
     def _path(self, name: str) -> str:
         return f"{self._base}/{name}".rstrip("/") if name else str(self._base)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from rebnn_search.config import UserError
 from rebnn_search.config.database import check_sqlite
+from rebnn_search.tracking.database import check_writable, prepare_database
 
 SQLITE = "sqlite:///"
 CONNECT_SECONDS = 5.0
@@ -78,8 +79,16 @@ def artifact_location(uri: str) -> str | None:
     return None
 
 
-def make_client(uri: str) -> Any:
-    """Return an `mlflow.MlflowClient`, with MLflow's and Alembic's chatter at warnings."""
+def make_client(uri: str, *, write: bool = False) -> Any:
+    """Return an `mlflow.MlflowClient`, with MLflow's and Alembic's chatter at warnings; an SQLite file is made fit for it.
+
+    Args:
+        uri: Tracking URI.
+        write: Whether it is needed for writing.
+
+    Raises:
+        UserError: If an SQLite file is no database of MLflow's, or cannot be written where it is needed for writing.
+    """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -90,4 +99,9 @@ def make_client(uri: str) -> Any:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    if uri.startswith(SQLITE):
+        path = Path(uri.removeprefix(SQLITE))
+        prepare_database(path)
+        if write:
+            check_writable(path)
     return MlflowClient(tracking_uri=uri)

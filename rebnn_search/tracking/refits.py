@@ -29,7 +29,7 @@ class RefitRuns(Runs):
     """
 
     def __init__(self, uri: str, parent_id: str, recipe_key: str) -> None:
-        self.client = make_client(uri)
+        self.client = make_client(uri, write=True)
         from mlflow.exceptions import MlflowException  # as make_client: seconds to import
 
         try:

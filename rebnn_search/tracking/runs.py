@@ -50,20 +50,30 @@ class Runs:
     """
 
     def __init__(self, uri: str, experiment: str, search_id: str) -> None:
-        self.client = make_client(uri)
+        self.client = make_client(uri, write=True)
         self.search_id = search_id
-        found = self.client.get_experiment_by_name(experiment)
-        if found is None:
-            self.experiment_id = self.client.create_experiment(
-                experiment, artifact_location=artifact_location(uri), tags={KIND_TAG: "custom_model_development"}
-            )
-        else:
-            if found.lifecycle_stage == "deleted":
-                self.client.restore_experiment(found.experiment_id)
-            self.experiment_id = found.experiment_id
+        self.experiment_id = self._experiment(experiment, artifact_location(uri))
         self.parent_id: str = ""
         self.children: dict[int, str] = {}
         self._find()
+
+    def _experiment(self, name: str, location: str | None) -> str:
+        """The id of an experiment, made if it is not there."""
+        from mlflow.exceptions import MlflowException  # as make_client: seconds to import
+
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            tags = {KIND_TAG: "custom_model_development"}
+            try:
+                made: str = self.client.create_experiment(name, artifact_location=location, tags=tags)
+                return made
+            except MlflowException:  # another search made it at the same moment
+                found = self.client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        if found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
 
     def _find(self) -> None:
         token = None

@@ -16,8 +16,9 @@ from pyarrow import fs
 
 from rebnn_search.config import UserError
 from rebnn_search.search import mirror as mirror_module
+from rebnn_search.search.fetch import JOURNAL, fetch_search
 from rebnn_search.search.find import find_folder
-from rebnn_search.search.mirror import JOURNAL, Mirror, fetch_search
+from rebnn_search.search.mirror import Mirror
 from rebnn_search.search.object_store import ObjectStore, StoredCheckpoints, place_in, split_place
 from rebnn_search.search.storage import SearchFolder
 
