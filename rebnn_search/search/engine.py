@@ -7,7 +7,6 @@ import shlex
 import socket
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -27,19 +26,17 @@ from rebnn_search.search.conductor import Conductor, Observer
 from rebnn_search.search.finish import RUNS, choose, outcome, publish
 from rebnn_search.search.head import watched_head
 from rebnn_search.search.ledger import Ledger
+from rebnn_search.search.mend import mend_reports
 from rebnn_search.search.mirror import Mirror
 from rebnn_search.search.quiet import chatter_to
 from rebnn_search.search.reconcile import reconcile
 from rebnn_search.search.result import Result
 from rebnn_search.search.spec import Resources, Search
-from rebnn_search.search.storage import DriverLock, SearchFolder, full_disk_is_told
+from rebnn_search.search.storage import DriverLock, SearchFolder, disk_trouble_is_told
 from rebnn_search.search.trainable import RecipeTrial
 from rebnn_search.tracking import Runs, Tracker, hide_secrets
 from rebnn_search.tracking.system import SystemMetrics
 from rebnn_search.training.own import ALLOWED
-
-SEARCH_ID = "search_id"
-"""Note in the ledger: the search's identity, by which tracking finds its runs."""
 
 FLUSH_SECONDS = 120.0
 """How long a search's end waits for a tracking server, or an object store, that is away."""
@@ -85,19 +82,26 @@ def run_search(
             before any trial was trained to its end.
     """
     experiment = Path(source).stem
-    folder.path.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--storage {folder.path.parent}: no search can be kept there: {error.strerror}") from None
     mirror = nullcontext() if folder.remote is None else Mirror(folder, FLUSH_SECONDS)
-    with full_disk_is_told(folder.name), DriverLock(folder), chatter_to(folder.log), mirror:
+    with disk_trouble_is_told(folder), DriverLock(folder), chatter_to(folder.log), mirror:
         ledger = Ledger(folder, search, ledger_url)
-        folder.write_search(source, search.dump(), ledger_url and hide_secrets(ledger_url))
-        if ledger.noted(SEARCH_ID) is None:
-            ledger.note(SEARCH_ID, uuid.uuid4().hex)
-        search_id = ledger.noted(SEARCH_ID)
+        search_id = ledger.search_id
+        folder.write_search(source, search.dump(), ledger_url and hide_secrets(ledger_url), search_id)
         ledger.note(RUNS, [*(ledger.noted(RUNS) or []), _this_run(search, address)])
-        tracker = Tracker(lambda: Runs(tracking_uri, experiment, search_id))
+
+        def connect() -> Runs:
+            runs = Runs(tracking_uri, experiment, search_id)
+            runs.ensure_parent(folder.name, parent_params(search))
+            return runs
+
+        tracker = Tracker(connect)
         with _environment(ENVIRONMENT), _ray(address):
             runs = _connected(tracker, tracking_uri)
-            tracker.do(lambda runs: runs.ensure_parent(folder.name, parent_params(search)))
+            mend_reports(search, folder, ledger, runs)
             conductor = Conductor(search, folder, ledger, tracker, observer, search.trials, budget)
             reconcile(search, folder, ledger, tracker)
             on_start(conductor.stop)

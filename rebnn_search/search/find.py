@@ -35,12 +35,15 @@ def find_folder(storage: str, source: str, name: str | None, *, resume: bool = F
     """
     remote = storage if is_uri(storage) else None
     local = Path(storage) if remote is None else fetch_index(remote)
-    if local.exists() and not local.is_dir():
-        raise UserError(f"--storage {storage}: is a file, not a directory")
-    unfinished = [folder.name for folder in searches_of(local, source) if not folder.finished]
-    if or_start and not resume:
-        resume = (local / name / "search.yaml").exists() if name else bool(searches_of(local, source))
-    folder = existing_search(local, source, name) if resume else new_search(local, source, name)
+    try:
+        if local.exists() and not local.is_dir():
+            raise UserError(f"--storage {storage}: is a file, not a directory")
+        unfinished = [folder.name for folder in searches_of(local, source) if not folder.finished]
+        if or_start and not resume:
+            resume = (local / name / "search.yaml").exists() if name else bool(searches_of(local, source))
+        folder = existing_search(local, source, name) if resume else new_search(local, source, name)
+    except OSError as error:
+        raise UserError(f"--storage {storage}: cannot be read: {error.strerror} ({error.filename})") from None
     if remote is not None:
         folder = SearchFolder(folder.path, place_in(remote, folder.name))
         if resume:
