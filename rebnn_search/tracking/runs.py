@@ -19,6 +19,8 @@ CONFIGURATION_TAG = "configuration"
 """Tag with the number of a trial's configuration, where configurations have several seeds."""
 SEED_TAG = "seed"
 """Tag with a trial's seed, likewise."""
+OPENED_TAG = "rebnn_search.opened"
+"""Tag with the time, in milliseconds since 1970, of the search's last run, on the parent."""
 NOTE_TAG = "mlflow.note.content"
 """Tag that the UI shows as a run's description, in Markdown."""
 PARENT_TAG = "mlflow.parentRunId"
@@ -88,8 +90,8 @@ class Runs:
             self.parent_id = self.client.create_run(self.experiment_id, tags=tags, run_name=name).info.run_id
         self._params(self.parent_id, params)
         self._reopen(self.parent_id)
-        # Written whatever stood there: a database that can only be read is found here, before anything is trained.
-        self.client.set_tag(self.parent_id, STATE_TAG, "RUNNING")
+        # A write whatever stood there: a database that can only be read is found here, before anything is trained.
+        self.client.set_tag(self.parent_id, OPENED_TAG, str(_now()))
         return self.parent_id
 
     def ensure_child(self, number: int, name: str, params: Mapping[str, Any], tags: Mapping[str, str] | None = None) -> str:

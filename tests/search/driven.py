@@ -64,6 +64,17 @@ pruner: PRUNER
 trials: 9
 """
 
+GRID = """
+recipe: tiny.yaml
+space:
+  optimizer.lr: {choice: [1e-4, 1e-3, 1e-2]}
+  network.width: {int: [4, 6]}
+  gamma.strategy: {choice: [flip_ratio, constant]}
+  gamma.value: {choice: [0.0, 1e-3], when: {gamma.strategy: constant}}
+sampler: brute_force
+trials: 12
+"""
+
 
 def load(path: Path, space: str) -> Search:
     """A search from the text of its file."""

@@ -19,9 +19,9 @@ from rebnn_search.search.ledger import PARAMS, Ledger, repair
 from rebnn_search.search.samplers import sampler_factory
 from rebnn_search.search.storage import SearchFolder
 
-SAMPLERS = ["random", "gp", "cma_es", "qmc", "{name: tpe, multivariate: false}"]
+SAMPLERS = ["random", "gp", "qmc", "{name: tpe, multivariate: false}"]
 PRUNERS = ["{name: successive_halving, reduction_factor: 2}", "{name: hyperband, reduction_factor: 2}", "wilcoxon"]
-SPACES = ["GAMMA", "MANY", *((sampler, "median") for sampler in SAMPLERS), *(("tpe", pruner) for pruner in PRUNERS)]
+SPACES = ["GAMMA", "MANY", "GRID", *((sampler, "median") for sampler in SAMPLERS), *(("tpe", pruner) for pruner in PRUNERS)]
 
 
 @pytest.fixture(autouse=True)
@@ -70,9 +70,9 @@ def test_cut_after_each_line_of_its_journal(driven: Any, space: Any, tmp_path: P
     wanted = driven.drive(whole, search)
     journal = whole.journal.read_bytes().splitlines(keepends=True)
     assert sum(json.loads(line)["op_code"] == 4 for line in journal) == len(wanted) == search.trials
-    main = isinstance(space, str)
-    for count in range(2, len(journal) + 1, 1 if main else 3):  # two lines make the search
-        for ahead in (0, 1):
+    main = space in ("GAMMA", "MANY")
+    for count in range(2, len(journal) + 1, 1 if main else 5):  # two lines make the search
+        for ahead in (0, 1) if main else (count % 2,):
             folder = begun(tmp_path, whole, journal[:count])
             copy_reports(whole, folder, journal[:count], ahead)
             assert driven.drive(folder, search) == wanted, f"after line {count}, reports {ahead} ahead"
@@ -176,7 +176,7 @@ def killed_at(statement: int) -> Iterator[None]:
 
     def before(conn: Any, cursor: Any, text: str, *rest: Any) -> None:
         nonlocal count
-        if text.split(maxsplit=1)[0] in ("INSERT", "UPDATE", "DELETE"):
+        if text.startswith(("INSERT", "UPDATE", "DELETE")):
             count += 1
             if count == statement:
                 raise Killed
@@ -198,9 +198,9 @@ def test_killed_between_two_statements_of_its_database(driven: Any, space: str, 
     while found is None:
         kills += 1
         try:
-            with killed_at(7 if kills % 2 else 12):
+            with killed_at(1 + 2 * kills % 17):
                 found = driven.drive(folder, search, url)
         except Killed:
-            assert kills < 500
-    assert kills > 20
+            assert kills < 200
+    assert kills >= 10
     assert found == wanted
