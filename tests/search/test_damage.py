@@ -283,6 +283,17 @@ def test_a_trial_that_the_record_lost_is_trained_anew(begun: Begun, capsys: pyte
     assert (begun.folder.path / "trials" / "0002.lost-1" / "checkpoints").is_dir()
 
 
+def test_what_a_store_was_sent_before_the_record_is_set_aside_there_too(begun: Begun, tmp_path: Path) -> None:
+    sent = tmp_path / "bucket" / "s" / "trials"
+    for number in (LAST, LAST + 1):
+        (sent / f"{number:04d}" / "checkpoints").mkdir(parents=True)
+        (sent / f"{number:04d}" / "reports.jsonl").write_text("{}\n", encoding="utf-8")
+        (sent / f"{number:04d}" / "checkpoints" / "00000001.pt").write_bytes(b"weights")
+    Ledger(SearchFolder(begun.folder.path, f"file://{tmp_path}/bucket/s"), begun.search)
+    left = sorted(str(file.relative_to(sent)) for file in sent.rglob("*") if file.is_file())
+    assert left == ["0002/checkpoints/00000001.pt", "0002/reports.jsonl"]
+
+
 def test_what_a_killed_start_leaves_is_no_search(driven: Any, tmp_path: Path) -> None:
     search = driven.load(tmp_path, driven.GAMMA.replace("trials: 10", "trials: 3"))
     folder = SearchFolder(tmp_path / "results" / "s")
