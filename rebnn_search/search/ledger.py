@@ -53,8 +53,8 @@ class Ledger:
         url: Database that holds the study; None for the journal in the folder.
 
     Raises:
-        UserError: If the journal is there but damaged before its last line, or the database cannot be used, or is not the one
-            that the search was begun with, or holds another search's study of this name.
+        UserError: If the journal of a search that was begun is gone, damaged before its last line or another's, or the database
+            cannot be used, or is not the one that the search was begun with, or holds another search's study of this name.
     """
 
     def __init__(self, folder: SearchFolder, search: Search, url: str | None = None) -> None:
@@ -99,7 +99,7 @@ class Ledger:
         begun = self._folder.search_id if self._folder.search_file.exists() else None
         noted = self.noted(SEARCH_ID)
         if noted is None:
-            if begun is not None:
+            if begun is not None or (self._folder.path / "trials").exists():
                 raise UserError(f"{self._folder.name}: {_lost(self._folder, self._url)}")
             noted = uuid.uuid4().hex
             self.note(SEARCH_ID, noted)
@@ -258,14 +258,15 @@ class Ledger:
                 continue
             log = self.reports(trial.number)
             final = next((report.step for report in log.reports if report.final), 0)
-            doomed = trial.last_step is not None and trial.last_step != final and self._judge_again(trial)
+            known = trial.last_step or 0
+            doomed = 0 < known <= log.last_step and known != final and self._judge_again(trial)
             for report in log.reports:
                 if report.step not in trial.intermediate_values:
                     self._report_to_study(trial.number, report)
                     doomed = not report.final and self._judge(trial.number)
             if log.reports and log.reports[-1].final:
                 self.complete(trial.number)
-            elif doomed and log.last_step >= (trial.last_step or 0):
+            elif doomed:
                 self.prune(trial.number, prune_reason(self._search, log.last_step))
             else:
                 pending.append((trial.number, dict(trial.user_attrs[PARAMS])))

@@ -359,6 +359,12 @@ def test_a_database_that_cannot_be_written_is_told_of_before_anything_starts(tmp
         Tracker(connect).wait_ready()
 
 
+def test_a_storage_where_no_folder_can_be_made(workplace) -> None:  # type: ignore[no-untyped-def]
+    done = workplace.run("--storage", "/proc/x", code=2)
+    assert done.stderr.startswith("error: --storage /proc/x: no search can be kept there: ")
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_a_damaged_search_is_resumed_mended_or_refused(workplace) -> None:  # type: ignore[no-untyped-def]
     one = ("--name", "s", "--set", "resources={max_concurrent: 1}", "--set", "pruner.name=none")
     first = workplace.json(*one, "--trials", "2")
