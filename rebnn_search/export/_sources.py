@@ -25,6 +25,8 @@ from rebnn_search.training.trainer import STATE_VERSION
 
 SEARCH_FILE, RESULT_FILE, JOURNAL = "search.yaml", "result.json", "study.journal"
 """Names in the folder of a search; docs/resume.md describes them."""
+CREATE_TRIAL = 4
+"""Optuna's number for that in a journal, whose trials are numbered in the order of such lines."""
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,17 @@ def _params(search: Path, number: int) -> Mapping[str, Any] | None:
         lines = (search / JOURNAL).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return None
+    made = 0
     for line in lines:
         try:
             entry = json.loads(line)
-            if entry.get("trial_id") == number and "params" in entry.get("user_attr", {}):
-                found: Mapping[str, Any] = entry["user_attr"]["params"]
+            if entry.get("op_code") == CREATE_TRIAL:
+                attrs, trial = entry.get("user_attrs", {}), made
+                made += 1
+            else:  # an earlier version wrote the parameters after the trial
+                attrs, trial = entry.get("user_attr", {}), entry.get("trial_id")
+            if trial == number and "params" in attrs:
+                found: Mapping[str, Any] = attrs["params"]
                 return found
         except (ValueError, AttributeError):
             continue

@@ -7,7 +7,6 @@ import shlex
 import socket
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -29,6 +28,7 @@ from rebnn_search.search.conductor import Conductor, Observer
 from rebnn_search.search.finish import RUNS, choose, outcome, publish
 from rebnn_search.search.head import watched_head
 from rebnn_search.search.ledger import Ledger
+from rebnn_search.search.mend import mend_reports
 from rebnn_search.search.mirror import Mirror
 from rebnn_search.search.quiet import chatter_to
 from rebnn_search.search.reconcile import reconcile
@@ -36,14 +36,11 @@ from rebnn_search.search.result import Result
 from rebnn_search.search.room import TellsOfWaiting, bundle, check_machine, refuse_unless_fits
 from rebnn_search.search.session import own_session
 from rebnn_search.search.spec import Resources, Search
-from rebnn_search.search.storage import DriverLock, SearchFolder, full_disk_is_told
+from rebnn_search.search.storage import DriverLock, SearchFolder, disk_trouble_is_told
 from rebnn_search.search.trainable import RecipeTrial
 from rebnn_search.tracking import Runs, Tracker, hide_secrets
 from rebnn_search.tracking.system import SystemMetrics
 from rebnn_search.training.own import ALLOWED
-
-SEARCH_ID = "search_id"
-"""Note in the ledger: the search's identity, by which tracking finds its runs."""
 
 FLUSH_SECONDS = 120.0
 """How long a search's end waits for a tracking server, or an object store, that is away."""
@@ -100,22 +97,29 @@ def run_search(
         check_machine(search.spec.resources)
     head = address if ray.is_initialized() else check_address(address)
     with removed_unless_begun(folder), ExitStack() as stack:
-        folder.path.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--storage {folder.path.parent}: no search can be kept there: {error.strerror}") from None
         mirror = nullcontext() if folder.remote is None else Mirror(folder, FLUSH_SECONDS)
-        for part in (full_disk_is_told(folder.name), DriverLock(folder), chatter_to(folder.log), mirror):
+        for part in (disk_trouble_is_told(folder), DriverLock(folder), chatter_to(folder.log), mirror):
             stack.enter_context(part)
         ledger = Ledger(folder, search, ledger_url)
-        folder.write_search(source, search.dump(), ledger_url and hide_secrets(ledger_url))
-        if ledger.noted(SEARCH_ID) is None:
-            ledger.note(SEARCH_ID, uuid.uuid4().hex)
-        search_id = ledger.noted(SEARCH_ID)
+        search_id = ledger.search_id
+        folder.write_search(source, search.dump(), ledger_url and hide_secrets(ledger_url), search_id)
         ledger.note(RUNS, [*(ledger.noted(RUNS) or []), _this_run(search, address)])
-        tracker = Tracker(lambda: Runs(tracking_uri, experiment, search_id))
+
+        def connect() -> Runs:
+            runs = Runs(tracking_uri, experiment, search_id)
+            runs.ensure_parent(folder.name, parent_params(search))
+            return runs
+
+        tracker = Tracker(connect)
         with _environment(ENVIRONMENT), _ray(head, folder.path / RAY_LOGS):
             if own:  # Ray knows what of the machine is this container's
                 refuse_unless_fits(ray.cluster_resources(), search.spec.resources)
             runs = _connected(tracker, tracking_uri)
-            tracker.do(lambda runs: runs.ensure_parent(folder.name, parent_params(search)))
+            mend_reports(search, folder, ledger, runs)
             conductor = Conductor(search, folder, ledger, tracker, observer, search.trials, budget)
             reconcile(search, folder, ledger, tracker)
             on_start(conductor.stop)

@@ -42,24 +42,23 @@ def find_folder(storage: str, source: str, name: str | None, *, resume: bool = F
         raise UserError(f"--storage {storage}: names no bucket, as in {storage.rstrip('/')}//bucket/folder")
     local = Path(storage) if remote is None else fetch_index(remote)
     try:
-        is_file = local.exists() and not local.is_dir()
-    except OSError as error:  # a name too long
-        raise UserError(f"--storage {storage[:100]!r}: {error.strerror}") from None
-    if is_file:
-        raise UserError(f"--storage {storage}: is a file, not a directory")
-    # A working copy lacks what would tell.
-    begun = [folder for folder in searches_of(local, source) if remote is not None or has_begun(folder)]
-    unfinished = [folder.name for folder in begun if not folder.finished]
-    named = None if name is None else SearchFolder(local / check_name(name))
-    leftover = named is not None and remote is None and is_leftover(named)
-    if or_start and not resume:
-        resume = bool(begun) if named is None else named.search_file.exists() and not leftover
-    if resume and named is None and begun:
-        named = next((folder for folder in reversed(begun) if not folder.finished), begun[-1])
-    if resume:
-        folder = existing_search(local, source, None if named is None else named.name)
-    else:
-        folder = named if named is not None and leftover else new_search(local, source, name)
+        if local.exists() and not local.is_dir():
+            raise UserError(f"--storage {storage}: is a file, not a directory")
+        # A working copy lacks what would tell.
+        begun = [folder for folder in searches_of(local, source) if remote is not None or has_begun(folder)]
+        unfinished = [folder.name for folder in begun if not folder.finished]
+        named = None if name is None else SearchFolder(local / check_name(name))
+        leftover = named is not None and remote is None and is_leftover(named)
+        if or_start and not resume:
+            resume = bool(begun) if named is None else named.search_file.exists() and not leftover
+        if resume and named is None and begun:
+            named = next((folder for folder in reversed(begun) if not folder.finished), begun[-1])
+        if resume:
+            folder = existing_search(local, source, None if named is None else named.name)
+        else:
+            folder = named if named is not None and leftover else new_search(local, source, name)
+    except OSError as error:
+        raise UserError(f"--storage {storage[:100]}: cannot be read: {error.strerror}") from None
     if remote is not None:
         folder = SearchFolder(folder.path, place_in(remote, folder.name))
         if resume:

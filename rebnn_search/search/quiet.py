@@ -16,12 +16,15 @@ def chatter_to(log: Path) -> Iterator[None]:
 
     ``sys.stdout`` and ``sys.stderr`` go on writing where they did: only what bypasses them (other libraries' C++, child
     processes) and Python's logging is redirected.
+
+    Raises:
+        OSError: If the file cannot be written; nothing was redirected then.
     """
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
     out, err = sys.stdout, sys.stderr
-    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     handler = _LogFile(log)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()

@@ -21,8 +21,16 @@ def reconcile(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tra
     """Queue what tracking may lack of every trial that was asked for.
 
     A trial without a run gets one; a run that ends before its trial's reports do is filled up; a finished trial's run is ended.
-    A run that is whole is left as it is, and what is sent twice makes no second point.
+    A run that is whole is left as it is, and what is sent twice makes no second point. The run of a trial that the ledger knows
+    nothing of is put away: its number will be asked for anew.
     """
+    asked = {trial.number for trial in ledger.trials if PARAMS in trial.user_attrs}
+
+    def put_away(runs: Runs) -> None:
+        for number in [number for number in runs.children if number not in asked]:
+            runs.forget(number)
+
+    tracker.do(put_away)
     for trial in ledger.trials:
         if trial.state != TrialState.WAITING and PARAMS in trial.user_attrs:
             path = folder.trial(trial.number) / "reports.jsonl"

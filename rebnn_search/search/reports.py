@@ -7,11 +7,15 @@ report that a restarted trial makes again is recognised by its step.
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 
 @dataclass(frozen=True)
@@ -35,39 +39,73 @@ class TrackedReport:
     latent: Mapping[str, Any] | None = None
 
 
+_REPORT = TypeAdapter(TrackedReport)
+NEEDED = ("val/loss", "val/top1")
+"""Metrics that every report of a search's trial has."""
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """The good reports of a file, the bytes they take, and what ends them: nothing, or what is wrong with a whole line."""
+
+    reports: list[TrackedReport]
+    size: int
+    damage: str | None = None
+
+
 def read_reports(path: Path) -> list[TrackedReport]:
-    """The whole reports in a file, which may be missing, torn at its end or growing."""
-    return _parse(path)[0]
+    """The whole reports in a file up to the first damaged one; it may be missing, torn at its end or growing."""
+    return _parse(path, ()).reports
 
 
-def _parse(path: Path) -> tuple[list[TrackedReport], int]:
-    """The reports in a file and the number of bytes they take."""
+def _parse(path: Path, needed: Sequence[str]) -> _Parsed:
     reports: list[TrackedReport] = []
     size = 0
-    if path.exists():
-        for line in path.read_bytes().splitlines(keepends=True):
-            try:
-                report = TrackedReport(**json.loads(line))
-            except (ValueError, TypeError):
-                break
-            if not line.endswith(b"\n"):
-                break
-            size += len(line)
-            reports.append(report)
-    return reports, size
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            report = _REPORT.validate_json(line, strict=True)
+            wrong = _wrong(report, reports[-1].step if reports else 0, needed)
+        except ValidationError as error:
+            first = error.errors()[0]
+            wrong = " ".join([*(str(part) for part in first["loc"]), first["msg"].lower()])
+        if wrong is not None:
+            return _Parsed(reports, size, f"line {number}: {wrong}")
+        size += len(line)
+        reports.append(report)
+    return _Parsed(reports, size)
+
+
+def _wrong(report: TrackedReport, last: int, needed: Sequence[str]) -> str | None:
+    """What is wrong with a report after one of step ``last``, besides its types."""
+    if report.step <= last:
+        return f"step {report.step} does not come after {last}"
+    if report.latent is not None and not isinstance(report.latent.get("counts"), dict):
+        return "latent counts are missing"
+    return next((f"{name} is no number" for name in needed if math.isnan(report.metrics.get(name, math.nan))), None)
 
 
 class ReportLog:
     """The reports of one trial, in the order of their steps, held by the one who writes them.
 
-    Opening cuts off a last line that a crash left torn.
+    Opening cuts off a last line that a crash left torn. A damaged line is more than a crash leaves: it and what follows are cut off
+    too, the file as it was is kept as ``reports.jsonl.damaged``, and ``damage`` says where and what.
+
+    Args:
+        path: The file; made with the first report.
+        needed: Metrics that each report must have.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, needed: Sequence[str] = ()) -> None:
         self._path = path
-        self.reports, size = _parse(path)
-        if path.exists() and size < path.stat().st_size:
-            os.truncate(path, size)
+        parsed = _parse(path, needed)
+        self.reports, self.damage = parsed.reports, parsed.damage
+        if path.exists() and parsed.size < path.stat().st_size:
+            if parsed.damage is not None:
+                shutil.copyfile(path, path.with_name(f"{path.name}.damaged"))
+            os.truncate(path, parsed.size)
 
     @property
     def last_step(self) -> int:

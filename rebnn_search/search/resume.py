@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from rebnn_search.config import UserError
 from rebnn_search.search.spec import Search, restore_search
 from rebnn_search.search.storage import SearchFolder
@@ -26,7 +28,13 @@ def resume_search(folder: SearchFolder, given: Search, trials: int | None) -> Se
             change.
     """
     _, data = folder.read_search()
-    stored = restore_search(data)
+    try:
+        stored = restore_search(data)
+    except (ValidationError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{folder.search_file}: is damaged ({reason}); restore it from a copy, or begin a new search under another --name"
+        ) from None
     changes = list(_changes(stored.dump(), given.dump()))
     if changes:
         listed = "\n".join(f"  {change}" for change in changes)

@@ -19,6 +19,10 @@ import yaml
 from filelock import FileLock, Timeout
 
 from rebnn_search.config import UserError
+from rebnn_search.search.notices import notice
+
+FORMAT = 2
+"""Of ``search.yaml``; the first had no number, and no identity at its end."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -87,16 +91,48 @@ class SearchFolder:
         """The checkpoints of a trial."""
         return self.trial(number) / "checkpoints"
 
-    def write_search(self, source: str, data: dict[str, Any], ledger: str | None = None) -> None:
-        """Write the resolved search, and where its ledger is if not here; its presence makes the folder a search."""
-        content = {"source": source, **({"ledger": ledger} if ledger else {}), "search": data}
+    def write_search(self, source: str, data: dict[str, Any], ledger: str | None = None, search_id: str | None = None) -> None:
+        """Write the resolved search, where its ledger is if not here, and its identity; its presence makes the folder a search."""
+        content: dict[str, Any] = {"source": source, **({"ledger": ledger} if ledger else {}), "search": data}
+        if search_id is not None:  # last, so that a file cut short is known by it
+            content = {"format": FORMAT, **content, "id": search_id}
         write_atomically(self.search_file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+    def _read(self) -> dict[str, Any]:
+        """What `write_search` wrote.
+
+        Raises:
+            UserError: If the file is missing or damaged.
+        """
+        try:
+            content = yaml.safe_load(self.search_file.read_text(encoding="utf-8"))
+            if not isinstance(content["search"], dict) or not isinstance(content["source"], str):
+                raise TypeError("keys have no sensible values")
+            if "format" in content and not re.fullmatch(r"[0-9a-f]{32}", str(content.get("id"))):
+                raise ValueError("it is cut short")
+        except (OSError, yaml.YAMLError, TypeError, KeyError, ValueError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(
+                f"{self.search_file}: is no resolved search ({reason}); restore it from a copy, or begin a new search under another "
+                "--name"
+            ) from None
+        if content.get("format", FORMAT) != FORMAT:
+            raise UserError(
+                f"{self.search_file}: was written by a newer version (format {content['format']}, known is {FORMAT})"
+            )
+        return dict(content)
 
     @property
     def ledger(self) -> str | None:
         """The ledger's database URL without its password, None where the ledger is the journal."""
-        url = yaml.safe_load(self.search_file.read_text(encoding="utf-8")).get("ledger")
+        url = self._read().get("ledger")
         return None if url is None else str(url)
+
+    @property
+    def search_id(self) -> str | None:
+        """The search's identity; None where it is of a version that kept it in the ledger alone."""
+        found = self._read().get("id")
+        return None if found is None else str(found)
 
     def read_search(self) -> tuple[str, dict[str, Any]]:
         """The name of the file the search came from, and the resolved search.
@@ -104,11 +140,8 @@ class SearchFolder:
         Raises:
             UserError: If the file is missing or damaged.
         """
-        try:
-            content = yaml.safe_load(self.search_file.read_text(encoding="utf-8"))
-            return str(content["source"]), dict(content["search"])
-        except (OSError, yaml.YAMLError, TypeError, KeyError, ValueError) as error:
-            raise UserError(f"{self.search_file}: is no resolved search ({type(error).__name__}: {error})") from None
+        content = self._read()
+        return content["source"], content["search"]
 
     @property
     def finished(self) -> bool:
@@ -120,18 +153,29 @@ DISK_FULL = f"{os.strerror(errno.ENOSPC)}; free some and continue with --resume:
 
 
 @contextmanager
-def full_disk_is_told(name: str) -> Iterator[None]:
-    """Turn a write of the driver's that found no space left into the message that a worker's such write gets.
+def disk_trouble_is_told(folder: SearchFolder) -> Iterator[None]:
+    """Turn what the driver cannot do in its folder into a message: no space is left, or a file is no file, or may not be written.
 
     Raises:
-        UserError: Names the search and what to do.
+        UserError: Names the search, or the file, and what to do.
     """
     try:
         yield
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno == errno.ENOSPC:
+            raise UserError(f"{folder.name}: {DISK_FULL}") from error
+        place = Path(str(error.filename2 or error.filename))
+        if error.filename is None or not place.absolute().is_relative_to(folder.path.absolute()):
             raise
-        raise UserError(f"{name}: {DISK_FULL}") from error
+        raise UserError(f"{place}: {_advice(place, error)}") from error
+
+
+def _advice(place: Path, error: OSError) -> str:
+    if place.is_symlink():
+        return "is a link; a search keeps its own files here: remove it, or put the file in its place, and try again"
+    if place.is_dir() and error.errno in (errno.EISDIR, errno.ENOTEMPTY, errno.EPERM, errno.EACCES, errno.EEXIST):
+        return "is a directory where a search keeps a file of its own: move it away and try again"
+    return f"{error.strerror}: a search must be able to write there; mend that, or choose another --storage"
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -169,14 +213,27 @@ def searches_of(storage: Path, source: str) -> list[SearchFolder]:
         try:
             if folder.read_search()[0] == source:
                 folders.append(folder)
-        except UserError:
-            continue
+        except UserError as error:
+            if _is_of(folder.name, source):
+                notice(f"passed over: {error}")
     return sorted(folders, key=lambda folder: (folder.search_file.stat().st_mtime_ns, _number(folder.name), folder.name))
 
 
 def _number(name: str) -> int:
     match = re.search(r"-(\d+)$", name)
     return int(match[1]) if match else 0
+
+
+def _is_of(name: str, source: str) -> bool:
+    return re.fullmatch(rf"{re.escape(Path(source).stem)}-\d+", name) is not None
+
+
+LEFT = re.compile(r"driver\.(lock|json|log)|study\.journal(\.lock.*)?|\.search\.yaml\.\d+|\.driver\.json\.\d+")
+"""What a search leaves that was killed before it wrote ``search.yaml``: nothing was trained by then."""
+
+
+def _is_left_over(path: Path) -> bool:
+    return path.is_dir() and all(LEFT.fullmatch(file.name) for file in path.iterdir())
 
 
 def new_search(storage: Path, source: str, name: str | None) -> SearchFolder:
@@ -187,10 +244,10 @@ def new_search(storage: Path, source: str, name: str | None) -> SearchFolder:
     """
     stem = Path(source).stem
     if name is None:
-        taken = [_number(path.name) for path in storage.glob(f"{stem}-*") if re.fullmatch(rf"{re.escape(stem)}-\d+", path.name)]
+        taken = [_number(path.name) for path in storage.glob(f"{stem}-*") if _is_of(path.name, source)]
         return SearchFolder(storage / check_name(f"{stem}-{max(taken, default=0) + 1}"))
     folder = SearchFolder(storage / check_name(name))
-    if folder.path.exists():
+    if folder.path.exists() and not _is_left_over(folder.path):
         what = "a search" if folder.search_file.exists() else "something else"
         advice = "add --resume to continue it, or choose another name" if what == "a search" else "choose another name"
         raise UserError(f"--name {name}: {folder.path} already holds {what}: {advice}")

@@ -19,6 +19,8 @@ CONFIGURATION_TAG = "configuration"
 """Tag with the number of a trial's configuration, where configurations have several seeds."""
 SEED_TAG = "seed"
 """Tag with a trial's seed, likewise."""
+OPENED_TAG = "rebnn_search.opened"
+"""Tag with the time, in milliseconds since 1970, of the search's last run, on the parent."""
 NOTE_TAG = "mlflow.note.content"
 """Tag that the UI shows as a run's description, in Markdown."""
 PARENT_TAG = "mlflow.parentRunId"
@@ -98,6 +100,8 @@ class Runs:
             self.parent_id = self.client.create_run(self.experiment_id, tags=tags, run_name=name).info.run_id
         self._params(self.parent_id, params)
         self._reopen(self.parent_id)
+        # A write whatever stood there: a database that can only be read is found here, before anything is trained.
+        self.client.set_tag(self.parent_id, OPENED_TAG, str(_now()))
         return self.parent_id
 
     def ensure_child(self, number: int, name: str, params: Mapping[str, Any], tags: Mapping[str, str] | None = None) -> str:
@@ -139,6 +143,27 @@ class Runs:
     def last_step(self, run_id: str, metric: str) -> int:
         """The last step of a metric, 0 where nothing is logged."""
         return max((point.step for point in self.client.get_metric_history(run_id, metric)), default=0)
+
+    def points(self, number: int) -> list[Point]:
+        """The reports of a trial as they were logged, by step; none where it has no run."""
+        if number not in self.children:
+            return []
+        run_id = self.children[number]
+        metrics: dict[int, dict[str, float]] = {}
+        times: dict[int, int] = {}
+        for key in self.client.get_run(run_id).data.metrics:
+            for point in self.client.get_metric_history(run_id, key):
+                if point.step > 0:  # what a run is compared by stands at step 0
+                    metrics.setdefault(point.step, {})[key] = point.value
+                    times[point.step] = point.timestamp
+        return [Point(step, times[step], metrics[step]) for step in sorted(metrics)]
+
+    def forget(self, number: int) -> None:
+        """Put the run of a trial in MLflow's bin, as if it had never had one."""
+        if number in self.children:
+            self.client.set_tag(self.children[number], STATE_TAG, "LOST")
+            self.client.delete_run(self.children[number])
+            del self.children[number]
 
     def end(self, run_id: str, state: str, tags: Mapping[str, str], summary: Mapping[str, float]) -> None:
         """Give a run its end: state and other tags, summary metrics, MLflow's status. Saying it twice changes nothing."""

@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import sqlite3
@@ -113,3 +114,13 @@ def workplace(tmp_path: Path) -> Iterator[Workplace]:
     (tmp_path / "tiny.yaml").write_text(RECIPE, encoding="utf-8")
     (tmp_path / "tiny_space.yaml").write_text(SPACE, encoding="utf-8")
     yield Workplace(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def driven() -> Any:
+    """The module beside this one: searches without Ray and training."""
+    spec = importlib.util.spec_from_file_location("driven", Path(__file__).with_name("driven.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -9,7 +9,7 @@ import pytest
 
 from rebnn_search.config import UserError
 from rebnn_search.search.reports import ReportLog, TrackedReport, read_reports
-from rebnn_search.search.storage import DriverLock, SearchFolder, check_name, existing_search, full_disk_is_told, new_search
+from rebnn_search.search.storage import DriverLock, SearchFolder, check_name, disk_trouble_is_told, existing_search, new_search
 
 
 def make(storage: Path, name: str, source: str = "gamma.yaml", finished: bool = False) -> SearchFolder:
@@ -116,7 +116,7 @@ def test_a_torn_last_line_is_cut_by_the_writer_and_ignored_by_readers(tmp_path: 
 
 def test_a_full_disk_found_by_the_driver_is_told() -> None:
     told = "mine: No space left on device; free some and continue with --resume"
-    with pytest.raises(UserError, match=told), full_disk_is_told("mine"):
+    with pytest.raises(UserError, match=told), disk_trouble_is_told(SearchFolder(Path("mine"))):
         Path("/dev/full").write_text("x", encoding="utf-8")
-    with pytest.raises(FileNotFoundError), full_disk_is_told("mine"):
+    with pytest.raises(FileNotFoundError), disk_trouble_is_told(SearchFolder(Path("mine"))):
         Path("/nowhere/at/all").read_text(encoding="utf-8")
