@@ -62,9 +62,9 @@ def ours(trials: int) -> dict[str, float]:
     """Run this project's search; times come from its own observer."""
     import ray
 
-    from rebnn_search.search.engine import run_search
-    from rebnn_search.search.spec import load_search
-    from rebnn_search.search.storage import SearchFolder
+    from rebnn_search.execution.session import run_search
+    from rebnn_search.storage.folder import SearchFolder
+    from rebnn_search.study.spec import load_search
     from rebnn_search.terminal import Silent
     from rebnn_search.tracking import check_uri
 
@@ -149,9 +149,9 @@ def busy(trials: int) -> dict[str, float]:
     """
     import ray
 
-    from rebnn_search.search.engine import run_search
-    from rebnn_search.search.spec import load_search
-    from rebnn_search.search.storage import SearchFolder
+    from rebnn_search.execution.session import run_search
+    from rebnn_search.storage.folder import SearchFolder
+    from rebnn_search.study.spec import load_search
     from rebnn_search.terminal import Silent
     from rebnn_search.tracking import check_uri
 
@@ -259,10 +259,10 @@ def ledger(finished: int) -> dict[str, float]:
     from optuna.distributions import CategoricalDistribution, FloatDistribution
     from optuna.trial import TrialState, create_trial
 
-    from rebnn_search.search.ledger import PARAMS, Ledger
-    from rebnn_search.search.reports import TrackedReport
-    from rebnn_search.search.spec import load_search
-    from rebnn_search.search.storage import SearchFolder
+    from rebnn_search.storage.folder import SearchFolder
+    from rebnn_search.storage.report_log import TrackedReport
+    from rebnn_search.study.ledger import PARAMS, Ledger
+    from rebnn_search.study.spec import load_search
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     Path("recipe.yaml").write_text(RECIPE, encoding="utf-8")

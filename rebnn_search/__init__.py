@@ -12,8 +12,6 @@ __all__ = ["SearchResult", "__version__", "search"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "search":
-        return importlib.import_module("rebnn_search.search")  # a package that can be called: see there
-    if name == "SearchResult":
-        return importlib.import_module("rebnn_search.api").SearchResult
+    if name in ("search", "SearchResult"):
+        return getattr(importlib.import_module("rebnn_search.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rebnn_search.config import UserError
-from rebnn_search.search.begun import clear_leftover
-from rebnn_search.search.engine import run_search
-from rebnn_search.search.find import find_folder
-from rebnn_search.search.result import Best, Result
-from rebnn_search.search.resume import resume_search
-from rebnn_search.search.spec import load_search
-from rebnn_search.search.storage import SearchFolder
+from rebnn_search.execution.session import run_search
+from rebnn_search.storage.begun import clear_leftover
+from rebnn_search.storage.find import find_folder
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.result import Best, Result
+from rebnn_search.study.resume import resume_search
+from rebnn_search.study.spec import load_search
 from rebnn_search.terminal import PlainProgress, Silent
 from rebnn_search.terminal.state import SearchState
 from rebnn_search.tracking import check_uri, default_uri
 from rebnn_search.training import Recipe, load_recipe
-from rebnn_search.training.own import allow
+from rebnn_search.training.custom_parts import allow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,8 +110,8 @@ def search(
 
     Args:
         space: The search file.
-        network: A function or class that makes the network, in place of the recipe's (`rebnn_search.training.own.own_network`).
-        data: A function that returns the samples, in place of the recipe's dataset (`rebnn_search.training.own.OwnData`).
+        network: A function or class that makes the network, in place of the recipe's (`custom_parts.own_network`).
+        data: A function that returns the samples, in place of the recipe's dataset (`rebnn_search.training.custom_parts.OwnData`).
         overrides: ``KEY=VALUE``, as ``--set``.
         trials: How many trials in all.
         name: The search's; by default the file's and the next free number.

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from rebnn_search.base.command import python_command
+from rebnn_search.base.duration import parse_duration
 from rebnn_search.config import UserError, exit_on_user_error
-from rebnn_search.config.command import python_command
-from rebnn_search.config.duration import parse_duration
 from rebnn_search.tracking import check_uri, default_uri, hide_secrets
 
 if TYPE_CHECKING:
-    from rebnn_search.search.budget import Budget
-    from rebnn_search.search.spec import Search
-    from rebnn_search.search.storage import SearchFolder
+    from rebnn_search.execution.budget import Budget
+    from rebnn_search.storage.folder import SearchFolder
+    from rebnn_search.study.spec import Search
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,10 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
 
     # Everything above needs milliseconds; torch, Ray and Optuna need seconds.
-    from rebnn_search.search.find import find_folder
-    from rebnn_search.search.resume import resume_search
-    from rebnn_search.search.spec import load_search
-    from rebnn_search.training.own import allow
+    from rebnn_search.storage.find import find_folder
+    from rebnn_search.study.resume import resume_search
+    from rebnn_search.study.spec import load_search
+    from rebnn_search.training.custom_parts import allow
 
     overrides = [*args.overrides, *([f"trials={args.trials}"] if args.trials else [])]
     for part in args.allow:
@@ -101,8 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print_preview(console, search, folder.name)
         return 0
-    from rebnn_search.search.begun import clear_leftover
-    from rebnn_search.search.budget import Budget
+    from rebnn_search.execution.budget import Budget
+    from rebnn_search.storage.begun import clear_leftover
 
     if not found.resumed:
         clear_leftover(folder)
@@ -119,7 +119,7 @@ def _run(
     uri: str,
     budget: Budget | None,
 ) -> int:
-    from rebnn_search.search.engine import run_search
+    from rebnn_search.execution.session import run_search
     from rebnn_search.terminal import LiveProgress, PlainProgress, Silent, print_result, stop_on_signals
     from rebnn_search.terminal.state import SearchState
 
@@ -146,8 +146,8 @@ def _run(
 
 def _report(folder: SearchFolder, uri: str) -> str | None:
     """Draw the report and log it to the parent run. Returns its path, None where it could not be made: the search is done anyway."""
+    from rebnn_search.base.log_redirect import chatter_to
     from rebnn_search.report import report_search
-    from rebnn_search.search.quiet import chatter_to
 
     try:
         with chatter_to(folder.log):

@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rebnn_search.base.command import python_command
 from rebnn_search.config import UserError, exit_on_user_error
-from rebnn_search.config.command import python_command
 from rebnn_search.training import CheckpointDirectory, Diverged, Recipe, Report, Trainer, dump_recipe, load_recipe
-from rebnn_search.training.own import allow
+from rebnn_search.training.custom_parts import allow
 
 COLUMNS = (
     ("epoch", None, ".2f"), ("train loss", "train/loss", ".4f"), ("val loss", "val/loss", ".4f"), ("Top-1", "val/top1", ".2f"),

@@ -71,9 +71,9 @@ def test_the_documents_link_to_what_is_there() -> None:
 
 def test_the_files_page_knows_every_part_and_key() -> None:
     from rebnn_search.method import GAMMA, NETWORKS, SCALE_INIT
-    from rebnn_search.search.pruners import PRUNERS
-    from rebnn_search.search.samplers import SAMPLERS
-    from rebnn_search.search.spec import SearchSpec
+    from rebnn_search.study.pruners import PRUNERS
+    from rebnn_search.study.samplers import SAMPLERS
+    from rebnn_search.study.spec import SearchSpec
     from rebnn_search.training import Recipe
     from rebnn_search.training.data import DATASETS
 

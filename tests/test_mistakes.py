@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rebnn_search.config import exit_on_user_error
-from rebnn_search.training.own import ALLOWED
+from rebnn_search.training.custom_parts import ALLOWED
 
 RECIPE = """data: {name: digits}
 network: {name: digits_resnet, width: 4}

@@ -13,9 +13,9 @@ from typing import Any
 
 from rich.console import Console
 
+from rebnn_search.base.command import python_command
+from rebnn_search.base.duration import parse_duration
 from rebnn_search.config import UserError, exit_on_user_error
-from rebnn_search.config.command import python_command
-from rebnn_search.config.duration import parse_duration
 from rebnn_search.tracking import check_uri, default_uri
 
 
@@ -46,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = Path(args.out) if args.out else _free(Path(args.data))
     # What is above needs milliseconds, torch and Ray seconds.
     from rebnn_search.auto._run import NAME, SPACE_FILE, Interrupted, run_auto
-    from rebnn_search.search.budget import Budget
-    from rebnn_search.search.spec import Search
+    from rebnn_search.execution.budget import Budget
+    from rebnn_search.study.spec import Search
     from rebnn_search.terminal import LiveProgress, PlainProgress, Silent, stop_on_signals
     from rebnn_search.terminal.state import SearchState
 

@@ -16,20 +16,20 @@ import yaml
 
 from rebnn_search.auto._look import look_at
 from rebnn_search.auto._plan import Plan, open_smallest, plan_for
+from rebnn_search.base.command import python_command
+from rebnn_search.base.log_redirect import chatter_to
 from rebnn_search.config import UserError
-from rebnn_search.config.command import python_command
+from rebnn_search.execution.budget import Budget
+from rebnn_search.execution.controller import Observer
+from rebnn_search.execution.session import run_search
 from rebnn_search.export import export_packed, find_trained
 from rebnn_search.export._files import read_whole, write_whole
 from rebnn_search.refit import Outcome, SeedScore, Stopped, finished_search, refit_search
 from rebnn_search.refit._progress import ended
 from rebnn_search.report import report_search
-from rebnn_search.search.budget import Budget
-from rebnn_search.search.conductor import Observer
-from rebnn_search.search.engine import run_search
-from rebnn_search.search.quiet import chatter_to
-from rebnn_search.search.reports import TrackedReport, read_reports
-from rebnn_search.search.spec import Search, load_search
-from rebnn_search.search.storage import SearchFolder, write_atomically
+from rebnn_search.storage.folder import SearchFolder, write_atomically
+from rebnn_search.storage.report_log import TrackedReport, read_reports
+from rebnn_search.study.spec import Search, load_search
 from rebnn_search.tracking import hide_secrets
 from rebnn_search.training import Recipe
 from rebnn_search.training.data import Data
@@ -105,7 +105,7 @@ def run_auto(
         begun: When the time began, by `time.monotonic`.
         say: Told a line at a time.
         observe: Makes of the search and its time a context manager that is its observer.
-        on_start: As of `rebnn_search.search.engine.run_search`.
+        on_start: As of `rebnn_search.execution.session.run_search`.
 
     Raises:
         UserError: If the data are unfit, ``out`` holds something, or the time is too short, saying which would do.

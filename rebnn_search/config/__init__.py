@@ -1,8 +1,8 @@
 """Users' files: YAML with line numbers, strict models, parts chosen by name, one exception for mistakes."""
 
+from rebnn_search.base.errors import Notice, UserError, exit_on_user_error
 from rebnn_search.config.component import Component, component
 from rebnn_search.config.document import Document, apply_override, get_value, load, parse, with_value
-from rebnn_search.config.errors import Notice, UserError, exit_on_user_error
 from rebnn_search.config.model import Strict, explain, fail, nearest, validate
 
 __all__ = [

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Generic, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel, PlainSerializer, PlainValidator, create_model
 
-from rebnn_search.config.errors import UserError
+from rebnn_search.base.errors import UserError
 from rebnn_search.config.model import Strict, fail, nearest
 
 T = TypeVar("T")

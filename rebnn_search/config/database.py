@@ -9,7 +9,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from rebnn_search.config.errors import UserError
+from rebnn_search.base.errors import UserError
 
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 CONNECT_SECONDS = 5.0

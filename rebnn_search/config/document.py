@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rebnn_search.config.errors import UserError
+from rebnn_search.base.errors import UserError
 from rebnn_search.config.reading import MAX_DEPTH, Place, read_text, read_yaml
 
 

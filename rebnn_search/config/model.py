@@ -9,8 +9,8 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from rebnn_search.base.errors import UserError
 from rebnn_search.config.document import Document
-from rebnn_search.config.errors import UserError
 from rebnn_search.config.reading import Place
 
 M = TypeVar("M", bound=BaseModel)

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from rebnn_search.config.errors import UserError
+from rebnn_search.base.errors import UserError
 
 Key = str | int
 Place = tuple[Key, ...]

@@ -13,9 +13,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.config import Document, UserError, validate
-from rebnn_search.search.pruners import build_pruner
-from rebnn_search.search.samplers import sampler_factory
-from rebnn_search.search.spec import Params, Search, SearchSpec, check_against_recipe, recipe_value
+from rebnn_search.study.pruners import build_pruner
+from rebnn_search.study.samplers import sampler_factory
+from rebnn_search.study.spec import Params, Search, SearchSpec, check_against_recipe, recipe_value
 from rebnn_search.training import Diverged, Recipe, Report, Trainer
 
 DEFAULT_SPACE: dict[str, Any] = {

@@ -13,8 +13,8 @@ from types import FrameType
 
 from rich.console import Console
 
+from rebnn_search.base.command import python_command
 from rebnn_search.config import UserError, exit_on_user_error
-from rebnn_search.config.command import python_command
 from rebnn_search.refit import Stopped, finished_search, refit_search
 from rebnn_search.refit._progress import Progress, print_outcome
 from rebnn_search.tracking import check_uri

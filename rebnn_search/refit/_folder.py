@@ -8,8 +8,8 @@ import os
 from typing import Any
 
 from rebnn_search.config import UserError
-from rebnn_search.search.place import directory_of
-from rebnn_search.search.storage import SearchFolder, write_atomically
+from rebnn_search.storage.folder import SearchFolder, write_atomically
+from rebnn_search.storage.locate import directory_of
 from rebnn_search.training import CheckpointDirectory, Recipe, dump_recipe, load_recipe
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rebnn_search.search.estimate import Estimate, estimate
+from rebnn_search.study.estimate import Estimate, estimate
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 
+from rebnn_search.execution.ray.trainable import CHECKPOINT_SHARE
+from rebnn_search.execution.ray.workers import dump_trial
 from rebnn_search.export import describe, export_packed
 from rebnn_search.refit._folder import SeedFolder
 from rebnn_search.refit._outcome import SeedScore
-from rebnn_search.search.ranks import dump_trial
-from rebnn_search.search.reports import ReportLog, TrackedReport
-from rebnn_search.search.trainable import CHECKPOINT_SHARE
+from rebnn_search.storage.report_log import ReportLog, TrackedReport
 from rebnn_search.training import Diverged, Recipe, Report, Trainer
 
 Listener = Callable[[TrackedReport, int, bool], bool]

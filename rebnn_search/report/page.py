@@ -11,9 +11,9 @@ from typing import Any
 
 from rebnn_search.report import table as paper_table
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
-from rebnn_search.search.estimate import estimate
-from rebnn_search.search.result import COLUMNS, ORDER
-from rebnn_search.search.table import HEADINGS, value
+from rebnn_search.study.estimate import estimate
+from rebnn_search.study.result import COLUMNS, ORDER
+from rebnn_search.study.table import HEADINGS, value
 
 TITLES: Mapping[str, tuple[str, str]] = {
     "training_loss": (

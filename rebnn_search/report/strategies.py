@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
-from rebnn_search.search.estimate import Estimate, estimate
+from rebnn_search.study.estimate import Estimate, estimate
 
 ZERO = "γ = 0"
 REBNN = "Eq. (3.150)"

@@ -11,7 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
-from rebnn_search.search.space import Parameter
+from rebnn_search.study.space import Parameter
 
 
 def study_of(search: TrackedSearch) -> optuna.Study:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from rebnn_search.report.strategies import ZERO, Method, methods
 from rebnn_search.report.tracked import TrackedSearch
-from rebnn_search.search.estimate import Estimate, estimate
+from rebnn_search.study.estimate import Estimate, estimate
 
 HEADINGS = ("strategy", "n", "Top-1 (%)", "Top-5 (%)", "validation loss", "Top-1 − γ = 0", "p")
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rebnn_search.execution.run_description import with_figures
 from rebnn_search.report import table as paper_table
 from rebnn_search.report.figures import FIGURES, style
 from rebnn_search.report.page import render
 from rebnn_search.report.tracked import TrackedSearch
-from rebnn_search.search.object_store import send_files
-from rebnn_search.search.storage import SearchFolder
-from rebnn_search.search.story import with_figures
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.object_store import send_files
 from rebnn_search.tracking import NOTE_TAG
 
 FORMATS = ("png", "svg", "pdf")

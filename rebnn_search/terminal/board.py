@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rebnn_search.search.result import Result
-from rebnn_search.search.table import cells, chosen, headings
+from rebnn_search.study.result import Result
+from rebnn_search.study.table import cells, chosen, headings
 
 STYLES = {"COMPLETE": "", "PRUNED": "dim", "FAIL": "red", "RUNNING": "yellow"}
 PIPE_WIDTH = 240

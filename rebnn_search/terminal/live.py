@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rebnn_search.search.reports import TrackedReport
+from rebnn_search.storage.report_log import TrackedReport
 from rebnn_search.terminal.state import SearchState, duration
 
 BARS = "▁▂▃▄▅▆▇█"

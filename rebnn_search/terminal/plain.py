@@ -7,7 +7,7 @@ from types import TracebackType
 
 from rich.console import Console
 
-from rebnn_search.search.reports import TrackedReport
+from rebnn_search.storage.report_log import TrackedReport
 from rebnn_search.terminal.state import SearchState, duration
 
 

@@ -6,9 +6,9 @@ import optuna
 import yaml
 from rich.console import Console
 
-from rebnn_search.search.names import run_name
-from rebnn_search.search.samplers import sampler_factory
-from rebnn_search.search.spec import Search
+from rebnn_search.study.names import run_name
+from rebnn_search.study.samplers import sampler_factory
+from rebnn_search.study.spec import Search
 from rebnn_search.terminal.board import line
 
 SHOWN = 5

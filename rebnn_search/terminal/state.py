@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rebnn_search.search.budget import Budget
-from rebnn_search.search.reports import TrackedReport
+from rebnn_search.execution.budget import Budget
+from rebnn_search.storage.report_log import TrackedReport
 
 UNREPORTED = ("COMPLETE", "PRUNED", "FAIL")
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rebnn_search.method.registry import Registry
+from rebnn_search.base.registry import Registry
 
 OPTIMIZERS: Registry[OptimizerOptions] = Registry("optimizer")
 """Optimizers by name."""

@@ -18,7 +18,7 @@ from rebnn_search.method.gamma import GAMMA
 from rebnn_search.method.networks import CONTEXT, NETWORKS
 from rebnn_search.method.scaling import SCALE_INIT
 from rebnn_search.method.weights import WEIGHTS
-from rebnn_search.training import own  # noqa: F401 - teaches the registries a user's own parts
+from rebnn_search.training import custom_parts as own  # noqa: F401 - teaches the registries a user's own parts
 from rebnn_search.training.data import DATASETS
 from rebnn_search.training.optimizers import OPTIMIZERS
 from rebnn_search.training.parts import needs_two, says_too_small, smallest_part

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
-from rebnn_search.method.registry import Registry
+from rebnn_search.base.registry import Registry
 
 SCHEDULES: Registry[Schedule] = Registry("schedule")
 """Schedules by name."""

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from rebnn_search.base.registry import Registry
 from rebnn_search.config import UserError
-from rebnn_search.method.registry import Registry
 from rebnn_search.training.checkpoint import CheckpointDirectory
 from rebnn_search.training.data import Data
 

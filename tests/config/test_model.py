@@ -1,7 +1,7 @@
 import pytest
 
+from rebnn_search.base.registry import Registry
 from rebnn_search.config import Component, Strict, UserError, component, parse, validate
-from rebnn_search.method.registry import Registry
 
 SHAPES: Registry[object] = Registry("shape")
 

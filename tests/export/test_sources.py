@@ -13,10 +13,10 @@ from optuna.storages.journal import JournalFileBackend
 from torch import nn
 
 from rebnn_search.config import UserError
+from rebnn_search.execution.ray.workers import dump_trial
 from rebnn_search.export import ModelInfo, Trained, export_onnx, export_packed, export_torch, find_trained
-from rebnn_search.search.ranks import dump_trial
-from rebnn_search.search.spec import load_search
-from rebnn_search.search.storage import SearchFolder
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.spec import load_search
 from rebnn_search.training import CheckpointDirectory, Recipe, Trainer, dump_recipe, load_recipe
 
 SPACE = """

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from rebnn_search.base.duration import parse_duration
 from rebnn_search.config import UserError
-from rebnn_search.config.duration import parse_duration
-from rebnn_search.search import budget as budget_module
-from rebnn_search.search.budget import Budget
+from rebnn_search.execution import budget as budget_module
+from rebnn_search.execution.budget import Budget
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("0.5m", 30)])

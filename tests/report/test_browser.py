@@ -20,10 +20,10 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from rebnn_search.execution.ray.workers import load_trial
 from rebnn_search.report import TrackedSearch
-from rebnn_search.search.place import checkpoints_of
-from rebnn_search.search.ranks import load_trial
-from rebnn_search.search.storage import SearchFolder
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.locate import checkpoints_of
 from rebnn_search.training import Trainer, load_recipe
 
 PATIENCE = 60

@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from rebnn_search.search.ledger import Ledger, prune_reason
-from rebnn_search.search.reports import TrackedReport
-from rebnn_search.search.spec import Params, Search, load_search
-from rebnn_search.search.storage import SearchFolder
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.report_log import TrackedReport
+from rebnn_search.study.ledger import Ledger, prune_reason
+from rebnn_search.study.spec import Params, Search, load_search
 
 REPORTS = 4
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rebnn_search.config import UserError
-from rebnn_search.search.address import check_address
-from rebnn_search.search.trainable import RecipeTrial
+from rebnn_search.execution.ray.address import check_address
+from rebnn_search.execution.ray.trainable import RecipeTrial
 
 
 class Quiet(BaseHTTPRequestHandler):

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from rebnn_search.config import UserError
-from rebnn_search.search.begun import clear_leftover, has_begun, is_leftover, removed_unless_begun
-from rebnn_search.search.find import find_folder
-from rebnn_search.search.ledger import Ledger
-from rebnn_search.search.spec import Search, load_search
-from rebnn_search.search.storage import SearchFolder
+from rebnn_search.storage.begun import clear_leftover, has_begun, is_leftover, removed_unless_begun
+from rebnn_search.storage.find import find_folder
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.spec import Search, load_search
 
 SPACE = Path(__file__).parents[2] / "search_spaces" / "gamma.yaml"
 

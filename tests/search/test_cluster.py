@@ -14,7 +14,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from rebnn_search.search.storage import SearchFolder
+from rebnn_search.storage.folder import SearchFolder
 
 TWO_WORKERS = "resources={workers_per_trial: 2, gpus_per_worker: 1}"
 

@@ -56,7 +56,7 @@ import signal
 import sys
 
 from rebnn_search.run import main
-from rebnn_search.search import engine
+from rebnn_search.execution import session as engine
 
 
 class Torn(engine.RecipeTrial):
@@ -85,22 +85,22 @@ sys.exit(main(sys.argv[1:]))
 
 PLACES = [
     # A trial of the study without its parameters; with them, but never started; started, but without a run.
-    ("before", 2, "rebnn_search.search.space:Space.suggest"),
-    ("after", 1, "rebnn_search.search.ledger:Ledger.ask"),
+    ("before", 2, "rebnn_search.study.space:Space.suggest"),
+    ("after", 1, "rebnn_search.study.ledger:Ledger.ask"),
     ("before", 1, "rebnn_search.tracking:Runs.ensure_child"),
     # A report on the disk and not in the study; in the study and not in MLflow; the pruner not yet asked about it.
-    ("after", 2, "rebnn_search.search.reports:ReportLog.append"),
-    ("after", 2, "rebnn_search.search.ledger:Ledger.report"),
-    ("before", 3, "rebnn_search.search.ledger:Ledger.should_prune"),
+    ("after", 2, "rebnn_search.storage.report_log:ReportLog.append"),
+    ("after", 2, "rebnn_search.study.ledger:Ledger.report"),
+    ("before", 3, "rebnn_search.study.ledger:Ledger.should_prune"),
     ("before", 1, "rebnn_search.tracking:Runs.log"),
     # A trial about to end; ended with its run still open.
-    ("before", 1, "rebnn_search.search.ledger:Ledger._finish"),
-    ("after", 1, "rebnn_search.search.ledger:Ledger._finish"),
+    ("before", 1, "rebnn_search.study.ledger:Ledger._finish"),
+    ("after", 1, "rebnn_search.study.ledger:Ledger._finish"),
     ("before", 1, "rebnn_search.tracking:Runs.end"),
     # The test split read, and the best recipe not written; the result known and not written; all there, and the lock not given back.
-    ("before", 1, "rebnn_search.search.finish:dump_recipe"),
-    ("before", 1, "rebnn_search.search.finish:publish"),
-    ("after", 1, "rebnn_search.search.finish:publish"),
+    ("before", 1, "rebnn_search.execution.publish:dump_recipe"),
+    ("before", 1, "rebnn_search.execution.publish:publish"),
+    ("after", 1, "rebnn_search.execution.publish:publish"),
 ]
 
 

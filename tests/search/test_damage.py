@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
+from rebnn_search.base.log_redirect import chatter_to
 from rebnn_search.config import UserError
-from rebnn_search.search.find import find_folder
-from rebnn_search.search.ledger import Ledger
-from rebnn_search.search.mend import mend_reports
-from rebnn_search.search.quiet import chatter_to
-from rebnn_search.search.reconcile import reconcile
-from rebnn_search.search.reports import ReportLog, read_reports
-from rebnn_search.search.resume import resume_search
-from rebnn_search.search.storage import DriverLock, SearchFolder, disk_trouble_is_told
+from rebnn_search.execution.mend import mend_reports
+from rebnn_search.execution.reconcile import reconcile
+from rebnn_search.storage.find import find_folder
+from rebnn_search.storage.folder import DriverLock, SearchFolder, disk_trouble_is_told
+from rebnn_search.storage.report_log import ReportLog, read_reports
+from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.resume import resume_search
 from rebnn_search.tracking import Point, Runs, Tracker
 
 LAST = 2

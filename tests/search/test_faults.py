@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rebnn_search.search.reports import read_reports
-from rebnn_search.search.spec import restore_search
-from rebnn_search.search.storage import SearchFolder
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.report_log import read_reports
+from rebnn_search.study.spec import restore_search
 from rebnn_search.training import dump_recipe
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from rebnn_search.config import UserError
-from rebnn_search.search.fetch import ASIDE, JOURNAL, fetch_index, fetch_search
-from rebnn_search.search.mirror import Mirror
-from rebnn_search.search.object_store import ObjectStore, place_in, working_copy
-from rebnn_search.search.storage import DriverLock, SearchFolder
+from rebnn_search.storage.fetch import ASIDE, JOURNAL, fetch_index, fetch_search
+from rebnn_search.storage.folder import DriverLock, SearchFolder
+from rebnn_search.storage.object_store import ObjectStore, place_in, working_copy
+from rebnn_search.storage.remote_sync import Mirror
 
 IN_DATABASE = "source: s.yaml\nledger: postgresql://host/optuna\nsearch: {trials: 2}\n"
 IN_JOURNAL = "source: s.yaml\nsearch: {trials: 2}\n"

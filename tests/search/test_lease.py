@@ -17,13 +17,13 @@ from pyarrow import fs
 from werkzeug.serving import make_server
 
 from rebnn_search.config import UserError
-from rebnn_search.search import conditional as conditional_module
-from rebnn_search.search.conditional import Compared, Versioned, conditional
-from rebnn_search.search.fetch import JOURNAL
-from rebnn_search.search.lease import LEASE, Lease, LeaseLost
-from rebnn_search.search.mirror import Mirror
-from rebnn_search.search.object_store import ObjectStore
-from rebnn_search.search.storage import SearchFolder
+from rebnn_search.storage import conditional_write as conditional_module
+from rebnn_search.storage.conditional_write import Compared, Versioned, conditional
+from rebnn_search.storage.fetch import JOURNAL
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.lease import LEASE, Lease, LeaseLost
+from rebnn_search.storage.object_store import ObjectStore
+from rebnn_search.storage.remote_sync import Mirror
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_without_obstore_the_gap_is_told(bucket: str, tmp_path: Path, monkeypatc
     folder = SearchFolder(tmp_path / "s-1", bucket)
     folder.path.mkdir()
     with Mirror(folder, 1), pytest.raises(UserError, match="is being driven by"):
-        monkeypatch.setattr("rebnn_search.search.lease._is_dead_here", lambda owner: False)
+        monkeypatch.setattr("rebnn_search.storage.lease._is_dead_here", lambda owner: False)
         Lease(ObjectStore(bucket), "s-1").take()
     told = capsys.readouterr().err
     assert "cannot keep out a second driver" in told and 'pip install "rebnn-search[store]"' in told

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from rebnn_search.config import UserError, parse, validate
-from rebnn_search.search.place import checkpoints_of, config_folder
-from rebnn_search.search.ranks import Rank, dump_trial
-from rebnn_search.search.spec import load_search
+from rebnn_search.execution.ray.workers import Rank, dump_trial
+from rebnn_search.storage.locate import checkpoints_of, config_folder
+from rebnn_search.study.spec import load_search
 from rebnn_search.training import Recipe, Trainer
 
 RECIPE = """\

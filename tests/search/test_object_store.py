@@ -15,12 +15,12 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from rebnn_search.config import UserError
-from rebnn_search.search import mirror as mirror_module
-from rebnn_search.search.fetch import JOURNAL, fetch_search
-from rebnn_search.search.find import find_folder
-from rebnn_search.search.mirror import Mirror
-from rebnn_search.search.object_store import ObjectStore, StoredCheckpoints, place_in, split_place
-from rebnn_search.search.storage import SearchFolder
+from rebnn_search.storage import remote_sync as mirror_module
+from rebnn_search.storage.fetch import JOURNAL, fetch_search
+from rebnn_search.storage.find import find_folder
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.object_store import ObjectStore, StoredCheckpoints, place_in, split_place
+from rebnn_search.storage.remote_sync import Mirror
 
 ALONE = ("--set", "resources={max_concurrent: 1}")
 

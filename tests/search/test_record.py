@@ -15,9 +15,9 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from rebnn_search.search.ledger import PARAMS, Ledger, repair
-from rebnn_search.search.samplers import sampler_factory
-from rebnn_search.search.storage import SearchFolder
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.ledger import PARAMS, Ledger, repair
+from rebnn_search.study.samplers import sampler_factory
 
 SAMPLERS = ["random", "gp", "qmc", "{name: tpe, multivariate: false}"]
 PRUNERS = ["{name: successive_halving, reduction_factor: 2}", "{name: hyperband, reduction_factor: 2}", "wilcoxon"]

@@ -7,8 +7,8 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from rebnn_search.config import UserError
-from rebnn_search.search.room import OVERRIDE, asked, check_machine, fits, refuse_unless_fits
-from rebnn_search.search.spec import Resources
+from rebnn_search.execution.ray.room import OVERRIDE, asked, check_machine, fits, refuse_unless_fits
+from rebnn_search.study.spec import Resources
 
 
 @pytest.mark.parametrize(

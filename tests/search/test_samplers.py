@@ -5,9 +5,9 @@ from importlib.util import find_spec
 import optuna
 import pytest
 
-from rebnn_search.search.samplers import SAMPLERS, sampler_factory
-from rebnn_search.search.space import Space
-from rebnn_search.search.spec import SearchSpec
+from rebnn_search.study.samplers import SAMPLERS, sampler_factory
+from rebnn_search.study.space import Space
+from rebnn_search.study.spec import SearchSpec
 
 SPACE = {"a": {"uniform": [0.0, 1.0], "step": 0.25}, "b": {"choice": ["x", "y"]}}
 

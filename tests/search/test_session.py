@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rebnn_search.config import UserError
-from rebnn_search.search.session import LATEST, MARK, own_session, remove_dead_sessions
+from rebnn_search.execution.ray.session_folder import LATEST, MARK, own_session, remove_dead_sessions
 
 
 def session(parent: Path, name: str, *, marked: bool = True) -> Path:

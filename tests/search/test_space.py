@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rebnn_search.search.space import Parameter, Space, build_space
+from rebnn_search.study.space import Parameter, Space, build_space
 
 RANGES = [
     {"uniform": [0.0, 1.0]},

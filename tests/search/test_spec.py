@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from rebnn_search.config import UserError
-from rebnn_search.search.spec import Search, load_search, restore_search
+from rebnn_search.study.spec import Search, load_search, restore_search
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "trials" / "digits.yaml"

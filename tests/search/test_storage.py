@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rebnn_search.config import UserError
-from rebnn_search.search.reports import ReportLog, TrackedReport, read_reports
-from rebnn_search.search.storage import DriverLock, SearchFolder, check_name, disk_trouble_is_told, existing_search, new_search
+from rebnn_search.storage.folder import DriverLock, SearchFolder, check_name, disk_trouble_is_told, existing_search, new_search
+from rebnn_search.storage.report_log import ReportLog, TrackedReport, read_reports
 
 
 def make(storage: Path, name: str, source: str = "gamma.yaml", finished: bool = False) -> SearchFolder:
@@ -66,7 +66,7 @@ def test_one_driver_at_a_time_and_a_dead_one_s_lock_is_free(tmp_path: Path) -> N
     folder = make(tmp_path, "gamma-1")
     code = (
         "import sys, pathlib, time\n"
-        "from rebnn_search.search.storage import DriverLock, SearchFolder\n"
+        "from rebnn_search.storage.folder import DriverLock, SearchFolder\n"
         "with DriverLock(SearchFolder(pathlib.Path(sys.argv[1]))):\n"
         "    print('held', flush=True)\n"
         "    time.sleep(60)\n"

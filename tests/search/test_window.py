@@ -6,7 +6,7 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from rebnn_search.search.window import BEST, RECENT, Window, WindowStorage
+from rebnn_search.study.history import BEST, RECENT, HistoryStorage, Window
 
 
 def trials(count: int) -> list[FrozenTrial]:
@@ -46,7 +46,7 @@ def test_the_storage_shows_what_is_unfinished_and_what_has_just_ended() -> None:
     study_id = inner.create_new_study([StudyDirection.MINIMIZE], "s")
     for trial in trials(2000):
         inner.create_new_trial(study_id, trial)
-    study = optuna.load_study(study_name="s", storage=WindowStorage(inner, study_id, minimize=True))  # type: ignore[arg-type]
+    study = optuna.load_study(study_name="s", storage=HistoryStorage(inner, study_id, minimize=True))  # type: ignore[arg-type]
     first = study.ask()
     assert first.number == 2000
     assert [t.number for t in study.get_trials(states=(TrialState.RUNNING,))] == [2000]
@@ -60,7 +60,7 @@ def test_the_sampler_proposes_what_it_would_for_a_small_study() -> None:
     def proposals(wrap: bool) -> list[dict[str, float]]:
         inner = InMemoryStorage()
         study_id = inner.create_new_study([StudyDirection.MINIMIZE], "s")
-        storage = WindowStorage(inner, study_id, minimize=True) if wrap else inner
+        storage = HistoryStorage(inner, study_id, minimize=True) if wrap else inner
         study = optuna.load_study(study_name="s", storage=storage)  # type: ignore[arg-type]
         for number in range(30):
             study.sampler = optuna.samplers.TPESampler(seed=number, n_startup_trials=5)

@@ -4,8 +4,8 @@ import re
 import pytest
 from rich.console import Console
 
-from rebnn_search.search.reports import TrackedReport
-from rebnn_search.search.result import Best, Result, Row
+from rebnn_search.storage.report_log import TrackedReport
+from rebnn_search.study.result import Best, Result, Row
 from rebnn_search.terminal import LiveProgress, PlainProgress, print_result
 from rebnn_search.terminal.live import sparkline
 from rebnn_search.terminal.state import SearchState, duration

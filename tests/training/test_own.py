@@ -12,7 +12,7 @@ import torch
 from rebnn_search.config import UserError, parse, validate
 from rebnn_search.method.layers import binary_layers
 from rebnn_search.training import Recipe, Trainer
-from rebnn_search.training.own import ALLOWED, allow
+from rebnn_search.training.custom_parts import ALLOWED, allow
 
 MODULE = """
 import numpy as np

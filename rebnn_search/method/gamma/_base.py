@@ -11,8 +11,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from rebnn_search.base.registry import Registry
 from rebnn_search.method.binarize import channel_dims, sign
-from rebnn_search.method.registry import Registry
 
 
 class GammaStrategy(ABC):

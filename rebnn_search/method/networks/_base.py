@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from rebnn_search.base.registry import Registry
 from rebnn_search.method.layers import BinaryConv2d, RPReLU, RSign
-from rebnn_search.method.registry import Registry
 
 NETWORKS: Registry[nn.Module] = Registry("network")
 """Networks by name."""

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from rebnn_search.method.registry import Registry
+from rebnn_search.base.registry import Registry
 
 SCALE_FLOOR = 1e-6
 """The least a scaling factor may be, at its init and after every step: α lives in R+."""

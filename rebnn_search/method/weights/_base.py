@@ -10,8 +10,8 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
+from rebnn_search.base.registry import Registry
 from rebnn_search.method.binarize import channel_dims
-from rebnn_search.method.registry import Registry
 
 
 class WeightBinarizer(nn.Module):

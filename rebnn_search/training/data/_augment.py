@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rebnn_search.base.registry import Registry
 from rebnn_search.config import component
-from rebnn_search.method.registry import Registry
 from rebnn_search.training.data._crop import RandomResizedCrop, crop_batch, shares_of
 
 AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from rebnn_search.method.registry import Registry
+from rebnn_search.base.registry import Registry
 from rebnn_search.training.data._augment import Augmentation
 from rebnn_search.training.data._crop import RandomResizedCrop
 

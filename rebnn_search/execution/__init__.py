@@ -1,0 +1,1 @@
+"""Running a search: the controller between ledger and executor, tracking, and the end."""

@@ -1,0 +1,215 @@
+"""What happens at each event of a search, in the order that no crash can spoil: reports file, ledger, tracking, display."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from optuna.trial import TrialState
+
+from rebnn_search.execution.budget import Budget
+from rebnn_search.execution.reconcile import end_metrics, end_tags, log_latent_weights, start_tags
+from rebnn_search.storage.folder import DISK_FULL, SearchFolder, write_atomically
+from rebnn_search.storage.report_log import TrackedReport
+from rebnn_search.study.ledger import SUMMARY, Ledger, prune_reason
+from rebnn_search.study.spec import Params, Search
+from rebnn_search.tracking import Point, Tracker
+from rebnn_search.training import Report
+
+
+class Observer(Protocol):
+    """Someone who watches a search."""
+
+    def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
+        """Tell how many trials there will be, and the state and summary of those that ended in earlier runs."""
+
+    def started(self, number: int, name: str, resumed_at: int) -> None:
+        """Report that a trial was handed to Tune, with its name and the reports it already had."""
+
+    def reported(self, number: int, report: TrackedReport) -> None:
+        """Tell of a report."""
+
+    def failed(self, number: int, reason: str, times: int) -> None:
+        """Tell that a trial failed for the ``times``-th time and will be started again."""
+
+    def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
+        """Tell that a trial ended COMPLETE, PRUNED or FAIL."""
+
+
+HOPELESS = 5
+"""So many trials failing, with none ended otherwise before them, end the run: what fails them fails them all."""
+
+
+class Controller:
+    """Decides which trial comes next and what becomes of each report.
+
+    A trial may be handed out several times, after failures of its worker: each is an attempt, and what a former one still has to
+    say is ignored. Tune's own retrying is not used: it gives a trial up at once whose reused actor dies before its first step.
+
+    Args:
+        search: The resolved search.
+        folder: Its folder.
+        ledger: Its ledger, brought up to date here.
+        tracker: Its tracking.
+        observer: Who watches.
+        target: How many trials the search shall have in all.
+        budget: The time this run may take; None for any.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        folder: SearchFolder,
+        ledger: Ledger,
+        tracker: Tracker,
+        observer: Observer,
+        target: int,
+        budget: Budget | None = None,
+    ) -> None:
+        self._search = search
+        self._folder = folder
+        self._ledger = ledger
+        self._tracker = tracker
+        self._observer = observer
+        self._target = target
+        self._budget = budget
+        self._todo = deque(ledger.unfinished())
+        self._live: dict[int, Params] = {}
+        self._failures: Counter[int] = Counter()
+        self._ends: Counter[TrialState] = Counter()
+        self.stopping = False
+        self.hopeless: str | None = None
+        ended = {t.number: (t.state.name, t.user_attrs.get(SUMMARY, {})) for t in ledger.trials if t.state.is_finished()}
+        observer.began(target, ended)
+
+    @property
+    def live(self) -> int:
+        """How many trials Tune holds."""
+        return len(self._live)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no trial is left to hand out now; one that Tune holds may yet come back."""
+        return self.ending or (not self._todo and self._ledger.asked >= self._target)
+
+    @property
+    def ending(self) -> bool:
+        """Whether running trials shall end at their next report: the user wants it, or the time is over."""
+        return self.stopping or (self._budget is not None and self._budget.over)
+
+    def next_trial(self) -> dict[str, Any]:
+        """Hand out a trial: the configuration for its trainable. Not to be asked for once exhausted."""
+        number, params = self._todo.popleft() if self._todo else self._ledger.ask()
+        self._live[number] = params
+        if self._budget is not None:
+            self._budget.started(number)
+        name = self._search.name_of(number, params)
+        self._tracker.start(number, name, params, start_tags(self._search, number))
+        self._observer.started(number, name, self._ledger.reports(number).last_step)
+        resources = self._search.spec.resources
+        return {
+            "number": number,
+            "attempt": self._failures[number],
+            "recipe": self._search.recipe_data(params, number),
+            "search": str(self._folder.path.absolute()),
+            "remote": self._folder.remote,
+            "heard": self._ledger.reports(number).last_step,
+            "threads": resources.cpus_per_worker,
+            "gpus": resources.gpus_per_worker,
+            "workers": resources.workers_per_trial,
+        }
+
+    def _is_live(self, config: Mapping[str, Any]) -> bool:
+        return config["number"] in self._live and config["attempt"] == self._failures[config["number"]]
+
+    def result(self, config: Mapping[str, Any], result: Mapping[str, Any]) -> bool:
+        """Take in a result of a trial. Whether the trial shall stop now."""
+        number: int = config["number"]
+        if not self._is_live(config):
+            return True
+        if "failed" in result:
+            self._end(number, TrialState.FAIL, result["failed"])
+            return True
+        if "report" not in result:
+            return False
+        report: Report = result["report"]
+        kept = TrackedReport(
+            report.step, report.epoch, int(time.time() * 1000), bool(result["final"]), report.metrics, asdict(report)["latent"]
+        )
+        if self._ledger.report(number, kept):
+            self._tracker.log(number, Point(kept.step, kept.timestamp, kept.metrics))
+            self._observer.reported(number, kept)
+            if self._budget is not None:
+                self._budget.reported(number, kept.epoch)
+        elif not kept.final:
+            return False  # told again by a worker that was started again
+        if kept.final:
+            self._end(number, TrialState.COMPLETE, None)
+            return True
+        if self._ledger.should_prune(number):
+            self._end(number, TrialState.PRUNED, prune_reason(self._search, kept.step))
+            return True
+        return False
+
+    def error(self, config: Mapping[str, Any], message: str) -> None:
+        """Hear that a trial raised or its worker died: put it at the head of the queue, or give it up after too many times."""
+        number: int = config["number"]
+        if not self._is_live(config):
+            return
+        trace = self._trace(number, message)
+        if os.strerror(errno.ENOSPC) in trace:
+            self.put_back(config)
+            self.hopeless = DISK_FULL
+            self.stop()
+            return
+        self._failures[number] += 1
+        reason = next((line.strip() for line in reversed(trace.splitlines()) if line.strip()), "the worker died")
+        if self._failures[number] <= self._search.spec.max_failures:
+            self._observer.failed(number, reason, self._failures[number])
+            self._todo.appendleft((number, self._live.pop(number)))
+            return
+        self._tracker.do(lambda runs: runs.client.log_text(runs.children[number], trace, "error.txt"))
+        self._end(number, TrialState.FAIL, reason)
+
+    def _trace(self, number: int, message: str) -> str:
+        """The traceback that the trial left in its folder, or else what Ray knows; kept in the folder."""
+        file = self._folder.trial(number) / "error.txt"
+        if file.exists():
+            return file.read_text(encoding="utf-8") or message
+        with suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, message)
+        return message
+
+    def _end(self, number: int, state: TrialState, reason: str | None) -> None:
+        reports = self._ledger.reports(number).reports
+        if state == TrialState.COMPLETE:
+            self._ledger.complete(number)
+        elif state == TrialState.PRUNED:
+            self._ledger.prune(number, reason or "")
+        else:
+            self._ledger.fail(number, reason or "")
+        del self._live[number]
+        trial = self._ledger.trial(number)
+        self._tracker.do(lambda runs: log_latent_weights(runs, number, reports))
+        self._tracker.end(number, state.name, end_tags(trial), end_metrics(trial))
+        self._observer.finished(number, state.name, reason, trial.user_attrs.get(SUMMARY, {}))
+        self._ends[state] += 1
+        if self._ends[TrialState.FAIL] == HOPELESS == self._ends.total():
+            self.hopeless = f"the first {HOPELESS} trials all failed, so the search was stopped: {reason}"
+            self.stop()
+
+    def stop(self) -> None:
+        """Hand out no more trials, and let those that run end at their next report with a checkpoint."""
+        self.stopping = True
+
+    def put_back(self, config: Mapping[str, Any]) -> None:
+        """Take a trial back from Tune unfinished, for a later resume."""
+        if self._is_live(config):
+            del self._live[config["number"]]

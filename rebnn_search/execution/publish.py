@@ -1,0 +1,184 @@
+"""The end of a search: the chosen trial, its test accuracy, its recipe, and what the parent run says."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import ray
+import torch
+import yaml
+from optuna.trial import FrozenTrial
+
+from rebnn_search.config import Notice, UserError
+from rebnn_search.execution.model import log_model, model_file, packed
+from rebnn_search.execution.ray.workers import load_trial
+from rebnn_search.execution.run_description import story
+from rebnn_search.storage.folder import SearchFolder, write_atomically, write_bytes_atomically
+from rebnn_search.storage.locate import checkpoints_of, folder_here
+from rebnn_search.study.estimate import estimate
+from rebnn_search.study.ledger import PARAMS, Ledger
+from rebnn_search.study.result import Best, Result, leaderboard
+from rebnn_search.study.spec import Resources, Search
+from rebnn_search.study.table import markdown
+from rebnn_search.tracking import NOTE_TAG, Runs, Tracker, hide_secrets
+from rebnn_search.training import Recipe, Trainer, dump_recipe
+
+RUNS = "runs"
+"""Note in the ledger: when, where and with what each run of the search was made; what changed between two stands there."""
+TEST = "test"
+"""Note in the ledger: accuracy on the test split by trial number, for each trial that was ever chosen."""
+
+
+def choose(search: Search, folder: SearchFolder, ledger: Ledger) -> Best | None:
+    """Choose the best trial, read the test split for it (unless that was done before), and write its recipe.
+
+    Returns:
+        None if no trial was trained to its end.
+
+    Raises:
+        UserError: If the chosen trial's checkpoint is gone.
+    """
+    trials = ledger.best
+    if not trials:
+        return None
+    known: dict[str, dict[str, float]] = ledger.noted(TEST) or {}
+    for trial in trials:
+        if str(trial.number) not in known:
+            known[str(trial.number)] = _test(search, folder, trial)
+            ledger.note(TEST, known)
+    first, scores = trials[0], [known[str(trial.number)] for trial in trials]
+    top1, top5 = estimate([score["top1"] for score in scores]), estimate([score["top5"] for score in scores])
+    value = estimate([trial.value or 0.0 for trial in trials])
+    assert top1 is not None and top5 is not None and value is not None
+    comment = (
+        f"Best trial of {folder.name}: #{first.number}, {search.spec.objective.metric} {value.text('.4f')} on validation; "
+        f"Top-1 {top1.text('.2f')} % on test{f' (n = {top1.n} seeds)' if search.spec.seeds > 1 else ''}."
+    )
+    recipe = Recipe.model_validate(search.recipe_data(first.user_attrs[PARAMS], first.number))
+    dump_recipe(folder.best_recipe, recipe, comment)
+    numbers = [trial.number for trial in trials]
+    if model_file(folder, first.number).exists():
+        write_bytes_atomically(folder.model, model_file(folder, first.number).read_bytes())
+    return Best(
+        first.number,
+        top1.mean,
+        top5.mean,
+        str(folder.best_recipe.absolute()),
+        str(folder.model.absolute()),
+        numbers,
+        top1.half_width,
+    )
+
+
+def _test(search: Search, folder: SearchFolder, trial: FrozenTrial) -> dict[str, float]:
+    data = search.recipe_data(trial.user_attrs[PARAMS], trial.number)
+    found = _where_it_fits(search.spec.resources, data, trial.number, str(folder.path.absolute()), folder.remote)
+    if found is None:
+        raise UserError(f"{folder.checkpoints(trial.number)}: the checkpoint of the best trial, #{trial.number}, is gone")
+    scores, model = found
+    write_bytes_atomically(model_file(folder, trial.number), model)
+    return scores
+
+
+Tested = tuple[dict[str, float], bytes] | None
+"""Scores and packed model of a trial; None where its checkpoint is gone."""
+
+
+def _where_it_fits(resources: Resources, *args: Any) -> Tested:
+    """Evaluate here where a trial could run here too; on the cluster where it needs a GPU or this is but one of the nodes."""
+    if not resources.gpus_per_worker and len(ray.nodes()) == 1:
+        threads = torch.get_num_threads()
+        try:
+            return _evaluate_test(resources.cpus_per_worker, *args)
+        finally:
+            torch.set_num_threads(threads)
+    evaluate = ray.remote(_evaluate_there).options(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)
+    there: tuple[Tested, list[str]] = ray.get(evaluate.remote(resources.cpus_per_worker, *args))
+    found, notices = there
+    for notice in notices:
+        warnings.warn(notice, Notice, stacklevel=2)
+    return found
+
+
+def _evaluate_there(*args: Any) -> tuple[Tested, list[str]]:
+    """What `_evaluate_test` finds, and what it would have told the user, who does not see this process."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", Notice)
+        found = _evaluate_test(*args)
+    return found, [str(one.message) for one in heard if issubclass(one.category, Notice)]
+
+
+def _evaluate_test(threads: int, data: dict[str, Any], number: int, path: str, remote: str | None) -> Tested:
+    torch.set_num_threads(threads)
+    folder = folder_here(path, remote)
+    found = checkpoints_of(folder, number).latest()
+    if found is None:
+        return None
+    trainer = Trainer(Recipe.model_validate(data), workspace=folder.path)
+    load_trial(trainer, found[1])
+    return trainer.evaluate("test"), packed(trainer)
+
+
+def outcome(
+    search: Search,
+    folder: SearchFolder,
+    ledger: Ledger,
+    uri: str,
+    experiment: str,
+    runs: Runs,
+    best: Best | None,
+    interrupted: bool,
+) -> Result:
+    """The search's result as things stand."""
+    return Result(
+        name=folder.name,
+        storage=hide_secrets(folder.address),
+        tracking_uri=hide_secrets(uri),
+        experiment=experiment,
+        parent_run_id=runs.parent_id,
+        objective=search.spec.objective.metric,
+        direction=search.spec.objective.direction,
+        rows=leaderboard(search, ledger, runs.children),
+        best=best,
+        interrupted=interrupted,
+    )
+
+
+def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tracker, uri: str, result: Result) -> None:
+    """Write the result beside the search and send it to the parent run, and end that."""
+    if not result.interrupted:
+        write_atomically(folder.result_file, json.dumps(result.dump(), indent=1))
+    state = "INTERRUPTED" if result.interrupted else "FINISHED"
+    metrics = {} if result.best is None else _best_metrics(result)
+    history = ledger.noted(RUNS)
+
+    def send(runs: Runs) -> None:
+        for row in result.rows:
+            if row.state == "RUNNING" and row.number in runs.children:
+                runs.end(runs.children[row.number], "INTERRUPTED", {}, {})
+        resolved = yaml.safe_dump(search.dump(), sort_keys=False, allow_unicode=True)
+        runs.client.log_text(runs.parent_id, resolved, "search.yaml")
+        runs.client.log_dict(runs.parent_id, history, "runs.json")
+        runs.client.log_text(runs.parent_id, markdown(result), "leaderboard.md")
+        # By now every trial has its run; the result was made before that.
+        rows = [replace(row, run_id=runs.children.get(row.number)) for row in result.rows]
+        runs.client.set_tag(runs.parent_id, NOTE_TAG, story(replace(result, rows=rows), runs.experiment_id))
+        if result.best is not None:
+            runs.client.log_artifact(runs.parent_id, result.best.recipe)
+            if folder.model.exists():
+                log_model(runs, uri, folder.model, result.best.number)
+        runs.end(runs.parent_id, state, {}, metrics)
+
+    tracker.do(send)
+
+
+def _best_metrics(result: Result) -> dict[str, float]:
+    best = result.best
+    assert best is not None
+    row = next(row for row in result.rows if row.number == best.number)
+    metrics = {"best/trial": float(best.number), "best/test_top1": best.test_top1, "best/test_top5": best.test_top5}
+    values = {"best/val_loss": row.val_loss, "best/val_top1": row.val_top1, "best/val_top5": row.val_top5}
+    return metrics | {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,117 @@
+"""What Tune calls: a searcher that hands out trials, a scheduler and a stopper that end them, a callback that hears of errors.
+
+All pass on to the `Controller` and keep nothing of their own, so that Tune's snapshots of them are empty.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
+
+from rebnn_search.execution.controller import Controller
+
+MAX_LOOKAHEAD = 10_000_000
+"""Samples Tune may ask for: more than any search has; the searcher says when it is finished."""
+
+
+class _Stateless:
+    """Pickles as an empty shell: Tune snapshots its parts, and nothing ever reads the snapshot."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class LedgerSearcher(Searcher):
+    """Hands out trials, at most ``limit()`` at a time.
+
+    Args:
+        controller: Who knows which trial comes next.
+        limit: Called each time, so that a growing or shrinking cluster is used as it is.
+    """
+
+    def __init__(self, controller: Controller, limit: Any) -> None:
+        super().__init__(metric=None, mode=None)
+        self._conductor = controller
+        self._limit = limit
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return a configuration, None to wait, or FINISHED, which Tune takes as final."""
+        if self._conductor.exhausted:
+            return None if self._conductor.live else Searcher.FINISHED
+        if self._conductor.live >= self._limit():
+            return None
+        return self._conductor.next_trial()
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        """Accept that the ledger, not Tune, knows the metric."""
+        return True
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Do nothing: the scheduler has passed the result on."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Do nothing: the scheduler and the callback have passed the end on."""
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default", **kwargs: Any) -> None:
+        """Write nothing: the ledger is the record."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write nothing: the ledger is the record."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read nothing: the ledger is the record."""
+
+
+class LedgerScheduler(_Stateless, FIFOScheduler):
+    """Passes every result on and stops a trial where the answer says so."""
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__()
+        self._conductor = controller
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Stop a trial that the pruner ended, or that is done."""
+        stop = self._conductor.result(trial.config, result)
+        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Take in a last result: Tune does not show it to `on_trial_result` when the trainable itself says it is done."""
+        self._conductor.result(trial.config, result)
+        self._conductor.put_back(trial.config)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """Put a trial back that was stopped before it began."""
+        self._conductor.put_back(trial.config)
+
+
+class ErrorCallback(_Stateless, Callback):
+    """Passes on the trials that Tune gave up."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._conductor = controller
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Fail the trial with what Tune knows of the cause."""
+        file = trial.error_file
+        message = Path(file).read_text(encoding="utf-8") if file and Path(file).exists() else "the worker died"
+        self._conductor.error(trial.config, message)
+
+
+class StopWhenAsked(_Stateless, Stopper):
+    """Ends the experiment once the controller was asked to stop."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._conductor = controller
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no single trial: that is the scheduler's to do."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether everything shall end."""
+        return self._conductor.ending

@@ -1,0 +1,1 @@
+"""A search's folder, wherever it lies: layout, lock, report logs, object stores and their sync."""

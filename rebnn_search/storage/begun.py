@@ -1,0 +1,90 @@
+"""Whether a search has begun: until it asks for its first trial there is nothing in its folder that anybody would miss."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from rebnn_search.config import UserError
+from rebnn_search.config.database import check_server, check_sqlite
+from rebnn_search.storage.folder import DriverLock, SearchFolder
+from rebnn_search.tracking import hide_secrets
+
+TRIALS, TUNE = "trials", "ray"
+"""Folders that are made once there is a trial: of what it leaves, and Tune's."""
+CREATE_TRIAL = 4
+"""Optuna's code, in a journal's line, of a trial's creation."""
+
+
+def has_begun(folder: SearchFolder) -> bool:
+    """Whether a folder holds a search that asked for a trial, or anything that cannot be told from one."""
+    if folder.result_file.exists() or any((folder.path / name).exists() for name in (TRIALS, TUNE)):
+        return True
+    try:
+        with folder.journal.open(encoding="utf-8") as lines:
+            return any(json.loads(line).get("op_code") == CREATE_TRIAL for line in lines)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, AttributeError):
+        return True
+
+
+def is_leftover(folder: SearchFolder) -> bool:
+    """Whether a folder holds a search that was never begun, and nothing else."""
+    return folder.search_file.exists() and not has_begun(folder)
+
+
+def clear_leftover(folder: SearchFolder) -> None:
+    """Empty the folder of a search that was never begun, for another of its name.
+
+    Raises:
+        UserError: If its driver is at work.
+    """
+    if is_leftover(folder):
+        with DriverLock(folder):
+            if is_leftover(folder):
+                for file in (folder.search_file, folder.journal):
+                    file.unlink(missing_ok=True)
+
+
+@contextmanager
+def removed_unless_begun(folder: SearchFolder) -> Iterator[None]:
+    """Remove the folder again that the body makes, if it ends in a user's mistake before any trial was asked for."""
+    there, stored = folder.path.exists(), folder.path.parent.exists()
+    try:
+        yield
+    except (UserError, KeyboardInterrupt):
+        if not there and not has_begun(folder):
+            shutil.rmtree(folder.path, ignore_errors=True)
+            if not stored:
+                with suppress(OSError):
+                    folder.path.parent.rmdir()
+        raise
+
+
+def check_ledger(url: str) -> None:
+    """See that ``--ledger`` names a database that can be used, before anything is written.
+
+    Raises:
+        UserError: If it is no database's URL, is damaged or another program's, or nothing answers there.
+    """
+    option = f"--ledger {hide_secrets(url)}"
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise UserError(
+            f"{option}: expected a database's URL, as sqlite:///study.db or postgresql://user@host/optuna"
+        ) from None
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database in (None, "", ":memory:"):
+            raise UserError(f"{option}: would be kept in memory alone: name a file, as sqlite:///study.db")
+        path = Path(str(parsed.database))
+        check_sqlite(path, option=option, owner="Optuna", table="version_info", column="schema_version", write=True)
+        return
+    check_server(url, option)

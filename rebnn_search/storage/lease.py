@@ -1,0 +1,175 @@
+"""The right to drive a search in an object store: an object that says who drives and when it was last alive."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from rebnn_search.config import UserError
+from rebnn_search.storage.conditional_write import Compared, conditional
+from rebnn_search.storage.object_store import ObjectStore
+
+LEASE = "driver.json"
+BEAT_SECONDS = 15.0
+STALE_SECONDS = 60.0
+"""A driver not heard of for so long is dead."""
+TRIES = 5
+"""So often may the lease change hands while it is being taken."""
+
+
+class LeaseLost(Exception):  # noqa: N818 - what happened, to the one who held it
+    """Another driver holds the lease: this one was silent for too long."""
+
+
+class Lease:
+    """The lease of one search, as `rebnn_search.storage.folder.DriverLock` is its lock on a disk.
+
+    It is taken by making the object where there is none, or by replacing that of a dead driver, and renewed by replacing one's
+    own: each only if the object is still what was read, so of two drivers one gets it, and one that was silent while another
+    took its place learns so before it writes again. Where the store has no such writes, two drivers within the same moment may
+    both get it; `gap` says so.
+
+    Args:
+        store: The search's place in the store.
+        name: The search's name.
+    """
+
+    def __init__(self, store: ObjectStore, name: str) -> None:
+        self._store, self._name = store, name
+        self.objects = conditional(store)
+        self._token = uuid.uuid4().hex
+        self._version: Any = None
+        self._since = ""
+        self._beat = 0.0
+
+    @property
+    def gap(self) -> str | None:
+        """Why the store cannot see to it that only one driver gets the lease; None where it does."""
+        return self.objects.gap
+
+    def take(self) -> None:
+        """Take the lease.
+
+        Raises:
+            UserError: If another driver was alive less than a minute ago.
+            OSError: If the store cannot be read or written.
+        """
+        self._since = datetime.now(UTC).isoformat(timespec="seconds")
+        for _ in range(TRIES):
+            held = self._read()
+            if held is not None and _owner(held[0]).get("token") != self._token:
+                self._check_dead(_owner(held[0]))
+            if self._write(None if held is None else held[1]):
+                self._probe()
+                return
+        raise OSError(f"{LEASE} changes hands all the time")
+
+    def _read(self) -> tuple[bytes, Any] | None:
+        try:
+            return self.objects.get(LEASE)
+        except OSError as error:
+            if isinstance(self.objects, Compared):
+                raise
+            plain = Compared(self._store, f"obstore cannot read it: {error}")
+            found = plain.get(LEASE)  # if the store is away, it is so for both
+            self.objects = plain
+            return found
+
+    def _check_dead(self, owner: dict[str, Any]) -> None:
+        age = time.time() - _number(owner.get("alive"))
+        if age < STALE_SECONDS and not _is_dead_here(owner):
+            raise UserError(
+                f"{self._name} is being driven by {_describe(owner)} (alive {max(0.0, age):.0f} s ago): wait for it, or stop it "
+                f"first; {STALE_SECONDS:.0f} s after its last sign it is free"
+            )
+
+    def _write(self, expected: Any | None) -> bool:
+        now = time.time()
+        who = {"pid": os.getpid(), "host": socket.gethostname(), "since": self._since}
+        owner = {**who, "alive": now, "token": self._token}
+        version = self.objects.put(LEASE, json.dumps(owner).encode(), expected)
+        if version is None:
+            return False
+        self._version, self._beat = version, now
+        return True
+
+    def _probe(self) -> None:
+        """Try what the store must refuse: some take conditions and do not heed them."""
+        if isinstance(self.objects, Compared):
+            return
+        first = self._version
+        if not self._write(first):
+            return  # taken over between the two: the next renewal tells
+        for wrong in (None, first):
+            if self._write(wrong):
+                self.objects = Compared(self._store, "the store does not heed conditions")
+                found = self.objects.get(LEASE)
+                self._version = None if found is None else found[1]
+                return
+
+    def is_due(self) -> bool:
+        """Whether it is time to renew. By the wall clock: a machine that slept has slept in it."""
+        return abs(time.time() - self._beat) > BEAT_SECONDS
+
+    def renew(self) -> None:
+        """Say that this driver is alive.
+
+        Raises:
+            LeaseLost: If another driver has taken the lease.
+            OSError: If the store cannot be read or written.
+        """
+        expected = self._version
+        for _ in range(TRIES):
+            if self._write(expected):
+                return
+            held = self.objects.get(LEASE)
+            if held is not None and _owner(held[0]).get("token") != self._token:
+                raise LeaseLost(_describe(_owner(held[0])))
+            expected = None if held is None else held[1]  # removed by hand, or our own write whose answer was lost
+        raise OSError(f"{LEASE} changes all the time")
+
+    def release(self) -> None:
+        """Give the lease back, if it is still this driver's. Does nothing where the store is away: it gets stale."""
+        try:
+            held = self.objects.get(LEASE)
+            if held is not None and _owner(held[0]).get("token") == self._token:
+                self._store.delete(LEASE)
+        except OSError:
+            return
+
+
+def _owner(content: bytes) -> dict[str, Any]:
+    try:
+        owner = json.loads(content)
+    except ValueError:
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _describe(owner: dict[str, Any]) -> str:
+    return f"process {owner.get('pid', '?')} on {owner.get('host', '?')} since {owner.get('since', '?')}"
+
+
+def _is_dead_here(owner: dict[str, Any]) -> bool:
+    """Whether the owner was a process of this machine that is no more."""
+    if owner.get("host") != socket.gethostname():
+        return False
+    try:
+        pid = int(str(owner.get("pid")))
+        if pid == os.getpid():
+            return True  # a container started again: same name, same number
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, ValueError, OverflowError):
+        return False
+    return False

@@ -1,0 +1,45 @@
+"""Trials' folders that the record knows nothing of: what was trained under a number that will be asked for anew.
+
+The record is written before a trial starts, so there is one only where the record lost its end: a damaged journal, or an object store
+that was sent the reports and not yet the line that begins their trial. The number may get another configuration now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from rebnn_search.base.notices import notice
+from rebnn_search.config import UserError
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.object_store import ObjectStore
+from rebnn_search.tracking import hide_secrets
+
+
+def leftover_trials(folder: SearchFolder, known: Container[int]) -> list[int]:
+    """The numbers of trials that have a folder, here or in the object store, and are not known.
+
+    Raises:
+        UserError: If the store cannot be read.
+    """
+    names = {path.name for path in (folder.path / "trials").glob("*")}
+    if folder.remote is not None:
+        try:
+            names |= set(ObjectStore(folder.remote).names("trials"))
+        except OSError as error:
+            reason = hide_secrets(str(error).splitlines()[0])
+            raise UserError(f"--storage {hide_secrets(folder.remote)}: cannot be read: {reason}") from None
+    return sorted(number for name in names if name.isdigit() and (number := int(name)) not in known)
+
+
+def set_aside(folder: SearchFolder, number: int) -> None:
+    """Rename a trial's folder so that nothing of it is taken for the trial asked for next; remove it from the object store."""
+    here = folder.trial(number)
+    if here.exists():
+        count = sum(1 for _ in here.parent.glob(f"{here.name}.lost-*")) + 1
+        aside = here.with_name(f"{here.name}.lost-{count}")
+        here.rename(aside)
+        notice(f"{here}: the record knows nothing of this trial; kept as {aside.name}, and trained anew when it is asked for")
+    if folder.remote is not None:
+        store = ObjectStore(folder.remote)
+        for name in store.names(f"trials/{here.name}", recursive=True):
+            store.delete(f"trials/{here.name}/{name}")

@@ -1,0 +1,188 @@
+"""Keeps a search whose storage is an object store there: what changes in the driver's working copy is sent on by a thread.
+
+An object store cannot append, so the journal goes there as segments named by their offset; everything else is small and sent
+whole. What is there is always a state the search was in: reports go before the journal lines that may speak of them, and no line
+is sent before it is whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rebnn_search.config import UserError
+from rebnn_search.storage.fetch import JOURNAL, WHOLE, compare, whole_lines
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.lease import Lease, LeaseLost
+from rebnn_search.storage.object_store import ObjectStore
+from rebnn_search.tracking import hide_secrets
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+SEGMENTS = 256
+"""So many segments of the journal are joined to one."""
+
+
+class Mirror:
+    """Sends what changes in a search's folder to its store while the body runs, and the rest at its end.
+
+    Holds the search there by a `rebnn_search.storage.lease.Lease`. If that is lost, to a driver that took this one for dead, nothing
+    more is sent, the main thread is interrupted as by Ctrl-C, and the end is a `UserError`.
+
+    Args:
+        folder: The search's folder, with ``remote`` set.
+        timeout: How long the end waits for a store that is away, in seconds.
+
+    Raises:
+        UserError: On entry, if another driver was alive less than a minute ago, the search went on elsewhere since the folder was
+            fetched, or the store cannot be written. At the end, if another driver has taken the search over.
+    """
+
+    def __init__(self, folder: SearchFolder, timeout: float) -> None:
+        assert folder.remote is not None
+        self._folder, self._timeout = folder, timeout
+        self._store = ObjectStore(folder.remote)
+        self._lease = Lease(self._store, folder.name)
+        self._sent: dict[Path, tuple[int, int]] = {}
+        self._journal_sent = 0
+        self._segments = 0
+        self._lost: str | None = None
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
+        self.trouble: str | None = None
+
+    def __enter__(self) -> Mirror:
+        try:
+            self._lease.take()
+            try:
+                self._begin()
+            except BaseException:
+                self._lease.release()
+                raise
+        except LeaseLost as error:
+            raise UserError(f"{self._folder.name} is being driven by {error}, which was faster") from None
+        except OSError as error:
+            reason = hide_secrets(str(error).splitlines()[0])
+            raise UserError(f"--storage {hide_secrets(self._store.uri)}: cannot be written: {reason}") from None
+        self._thread.start()
+        return self
+
+    def _begin(self) -> None:
+        if self._lease.gap is not None:
+            print(
+                f"{self._folder.name}: its storage cannot keep out a second driver that starts at the same moment: {self._lease.gap}",
+                file=sys.stderr,
+                flush=True,
+            )
+        difference = compare(self._folder)
+        if difference.behind:
+            raise UserError(
+                f"{self._folder.name}: another driver recorded more of this search while this one started: run the same command "
+                "again, with --resume"
+            )
+        self._journal_sent = len(difference.journal)
+        self._segments = SEGMENTS  # join what an earlier run left
+        self.send()
+
+    def _work(self) -> None:
+        while not self._done.wait(POLL_SECONDS):
+            self._try_to_send()
+            if self._lost is not None:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                return
+
+    def _try_to_send(self) -> bool:
+        """Send what there is to send. Whether nothing is left to try."""
+        if self._lost is not None:
+            return True
+        try:
+            if self._lease.is_due():
+                self._lease.renew()
+            self.send()
+        except LeaseLost as error:
+            self._lost = str(error)
+            logger.error("%s is driven by %s now", self._folder.name, error)
+        except OSError as error:
+            self.trouble = hide_secrets(str(error).splitlines()[0])
+            logger.warning("the storage cannot be written, trying again: %s", self.trouble)
+            return False
+        self.trouble = None
+        return True
+
+    def send(self) -> None:
+        """Send what has changed since the last time.
+
+        Raises:
+            LeaseLost: If another driver has written where this one would.
+            OSError: If the store cannot be written.
+        """
+        journal = self._folder.journal
+        upto = journal.stat().st_size if journal.exists() else 0
+        for pattern in WHOLE:
+            for file in sorted(self._folder.path.glob(pattern)):
+                state = file.stat()
+                mark = (state.st_mtime_ns, state.st_size)
+                if self._sent.get(file) != mark:
+                    content = file.read_bytes()
+                    if file.suffix == ".jsonl":
+                        content = content[: content.rfind(b"\n") + 1]
+                    self._store.write(file.relative_to(self._folder.path).as_posix(), content)
+                    self._sent[file] = mark
+        if upto > self._journal_sent:
+            self._send_journal(upto)
+        result = self._folder.result_file
+        if result in self._sent and not result.exists():
+            self._store.delete(result.name)
+            del self._sent[result]
+
+    def _send_journal(self, upto: int) -> None:
+        joined = self._segments >= SEGMENTS
+        start = 0 if joined else self._journal_sent
+        with self._folder.journal.open("rb") as file:
+            file.seek(start)
+            content = whole_lines(file.read(upto - start))
+        if not content:
+            return
+        if joined:
+            self._lease.renew()  # what follows replaces and removes
+            self._store.write(f"{JOURNAL}/{0:015d}", content)
+        else:
+            content = self._add_segment(start, content)
+        self._journal_sent = start + len(content)
+        self._segments += 1
+        if joined:
+            for name in self._store.names(JOURNAL):
+                if int(name) > 0:
+                    self._store.delete(f"{JOURNAL}/{name}")
+            self._segments = 1
+
+    def _add_segment(self, start: int, content: bytes) -> bytes:
+        """Add a segment where there is none. Returns what is there now: an earlier try may have come through unheard."""
+        name = f"{JOURNAL}/{start:015d}"
+        if self._lease.objects.put(name, content, None) is not None:
+            return content
+        there = self._store.read(name) or b""
+        if not content.startswith(there):
+            raise LeaseLost("another process")
+        return there
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._done.set()
+        self._thread.join()
+        deadline = time.monotonic() + self._timeout
+        while not self._try_to_send():
+            if time.monotonic() > deadline:
+                return
+            time.sleep(POLL_SECONDS)
+        self._lease.release()
+        if self._lost is not None and (error is None or not isinstance(error, Exception)):
+            raise UserError(
+                f"{self._folder.name}: this driver was silent for too long, and {self._lost} has taken the search over; what was "
+                f"recorded here since then is in {self._folder.path} alone"
+            ) from error

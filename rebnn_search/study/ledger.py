@@ -1,0 +1,404 @@
+"""The ledger: the Optuna study as the one record of what was asked, reported, pruned and finished.
+
+Tune's experiment state, the tracking server and the checkpoints can each be lost or behind; what the ledger says is so. One
+driver writes it. Nothing is pickled: a study opened again from its journal asks, prunes and finishes as before.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import uuid
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from rebnn_search.config import UserError
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.leftovers import leftover_trials, set_aside
+from rebnn_search.storage.report_log import NEEDED, ReportLog, TrackedReport
+from rebnn_search.study.draft import FIXED, DraftStorage, blank
+from rebnn_search.study.history import HistoryStorage
+from rebnn_search.study.pruners import build_pruner, settle, unjudged
+from rebnn_search.study.samplers import COMPLETE_HISTORY, sampler_factory
+from rebnn_search.study.spec import Params, Search
+from rebnn_search.tracking import hide_secrets
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+SEARCH_ID = "search_id"
+"""Note with the search's identity."""
+PARAMS = "params"
+"""User attribute with the configuration of a trial; once it is there the trial has been asked for in full."""
+SUMMARY = "summary"
+"""User attribute with the metrics of a trial's last report."""
+REASON = "reason"
+"""User attribute that says why a trial ended other than by being trained to its end."""
+
+
+class Ledger:
+    """The study of one search, with the reports of its trials.
+
+    Args:
+        folder: Where the search lives; the caller holds its driver lock.
+        search: The resolved search.
+        url: Database that holds the study; None for the journal in the folder.
+
+    Raises:
+        UserError: If the journal of a search that was begun is gone, damaged before its last line or another's, or the database
+            cannot be used, or is not the one that the search was begun with, or holds another search's study of this name.
+    """
+
+    def __init__(self, folder: SearchFolder, search: Search, url: str | None = None) -> None:
+        self._folder = folder
+        self._search = search
+        self._url = url
+        self._metric = search.spec.objective.metric
+        self._make_sampler = sampler_factory(search.spec.sampler, search.spec.sampler_seed)
+        self._live: dict[int, optuna.Trial] = {}
+        self._reports: dict[int, ReportLog] = {}
+        self._storage = get_storage(_storage(folder, url))
+        objective = search.spec.objective
+        pruner = build_pruner(search.spec.pruner)
+        with _quiet():
+            study = optuna.create_study(
+                study_name=folder.name, storage=self._storage, direction=objective.direction, load_if_exists=True
+            )
+            self._study_id = study._study_id
+            everything = self.trials
+            seen: Any = self._storage
+            if search.spec.sampler.name not in COMPLETE_HISTORY:
+                seen = HistoryStorage(self._storage, self._study_id, objective.direction == "minimize")
+            self._drafts = DraftStorage(seen, self._study_id, everything)
+            shown: Any = self._drafts
+            self.study = optuna.load_study(study_name=folder.name, storage=shown, pruner=pruner)
+
+        self._made = len(everything)
+        self.asked = sum(PARAMS in trial.user_attrs for trial in everything)
+        """How many trials have been asked for in full."""
+        self._half_asked = [t for t in everything if not t.state.is_finished() and PARAMS not in t.user_attrs]
+        self._known = {t.number: t.last_step or 0 for t in everything if t.state == TrialState.RUNNING}
+        """Reports that the study had of unfinished trials when it was opened."""
+        self.search_id = self._identify()
+        """The search's identity, by which tracking finds its runs."""
+        if folder.search_file.exists():
+            for number in leftover_trials(folder, {t.number for t in everything if PARAMS in t.user_attrs}):
+                set_aside(folder, number)
+        complete = (t for t in everything if t.state == TrialState.COMPLETE)
+        settle(pruner, next((trial.last_step for trial in complete), None))
+
+    def _identify(self) -> str:
+        begun = self._folder.search_id if self._folder.search_file.exists() else None
+        noted = self.noted(SEARCH_ID)
+        if noted is None:
+            if begun is not None or (self._folder.path / "trials").exists():
+                raise UserError(f"{self._folder.name}: {_lost(self._folder, self._url)}")
+            noted = uuid.uuid4().hex
+            self.note(SEARCH_ID, noted)
+        elif begun not in (None, noted):
+            raise UserError(
+                f"{self._folder.name}: {_where(self._folder, self._url)} is of another search than search.yaml here"
+            )
+        return str(noted)
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """Every trial, by number."""
+        return self._storage.get_all_trials(self._study_id, deepcopy=False)
+
+    def trial(self, number: int) -> FrozenTrial:
+        """The trial of a number."""
+        return self._storage.get_trial(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number))
+
+    def reports(self, number: int) -> ReportLog:
+        """The reports of a trial."""
+        if number not in self._reports:
+            self._reports[number] = self.open_reports(number)
+        return self._reports[number]
+
+    def open_reports(self, number: int) -> ReportLog:
+        """As `reports`, of a trial that ended: not remembered."""
+        return ReportLog(self._folder.trial(number) / "reports.jsonl", (self._metric, *NEEDED))
+
+    def ask(self) -> tuple[int, Params]:
+        """Begin the next trial: its number and configuration. What a crash of an earlier version left half asked for comes first."""
+        half = self._half_asked.pop(0) if self._half_asked else None
+        number = self._made if half is None else half.number
+        with _quiet():
+            if half is None:
+                params = self._ask(blank(number, self._given(number)))
+            else:
+                fixed = half.system_attrs.get(FIXED) or self._given(number)
+                params = self._ask(blank(number, fixed, half._trial_id), half)
+        self._made = max(self._made, number + 1)
+        self.asked += 1
+        return number, params
+
+    def _ask(self, draft: FrozenTrial, half: FrozenTrial | None = None) -> Params:
+        """Ask the sampler for a configuration and record the trial with it."""
+        with self._drafts.drafting(draft):
+            self.study.sampler = self._make_sampler(draft.number)
+            trial = self.study.ask()
+            params = self._search.space.suggest(trial)
+            trial.set_user_attr(PARAMS, params)
+            already = {} if half is None else half.params
+            if all(name in trial.params and trial.params[name] == value for name, value in already.items()):
+                self._drafts.keep()
+                return params
+        # With several at a time others have ended since, and the sampler would choose differently: what is recorded stands.
+        fixed = {**draft.system_attrs.get(FIXED, {}), **already}
+        return self._ask(blank(draft.number, fixed, draft._trial_id))
+
+    def _given(self, number: int) -> Params | None:
+        """The configuration of a trial that is not the sampler's to choose: a fixed one, or that of its earlier seeds."""
+        configuration, seed = divmod(number, self._search.spec.seeds)
+        if configuration < len(self._search.fixed):
+            return self._search.fixed[configuration]
+        if seed == 0:
+            return None
+        first: Params = self.trial(number - seed).user_attrs[PARAMS]
+        return first
+
+    def report(self, number: int, report: TrackedReport) -> bool:
+        """Record a report. False if its step was known already."""
+        if not self.reports(number).append(report):
+            return False
+        self._report_to_study(number, report)
+        return True
+
+    def _report_to_study(self, number: int, report: TrackedReport) -> None:
+        with _quiet():
+            self._handle(number).report(report.metrics[self._metric], report.step)
+
+    def should_prune(self, number: int) -> bool:
+        """Whether the pruner would end a trial after its latest report. Never at its final one: that trial is complete."""
+        log = self.reports(number)
+        known = self._known.get(number, 0)
+        if not log.reports or log.reports[-1].final or log.last_step < known:
+            return False  # reports that were lost and are made again have been judged, the last of them perhaps
+        return self._judge_again(self.trial(number)) if log.last_step == known else self._judge(number)
+
+    def _judge(self, number: int) -> bool:
+        with _quiet():
+            return self._handle(number).should_prune()
+
+    def _judge_again(self, trial: FrozenTrial) -> bool:
+        """What the pruner says of the last report that the study has of a trial: it may have been asked before, or not."""
+        shown = copy.copy(trial)
+        shown.system_attrs = unjudged(trial.system_attrs, trial.intermediate_values[trial.last_step or 0])
+        with self._drafts.drafting(shown):
+            verdict = self._judge(trial.number)
+            self._drafts.keep()
+        return verdict
+
+    def complete(self, number: int) -> None:
+        """Finish a trial with the objective of its final report."""
+        last = self.reports(number).reports[-1]
+        self._finish(number, TrialState.COMPLETE, None, last.metrics[self._metric])
+        settle(self.study.pruner, last.step)
+
+    def prune(self, number: int, reason: str) -> None:
+        """Finish a trial as pruned."""
+        self._finish(number, TrialState.PRUNED, reason)
+
+    def fail(self, number: int, reason: str) -> None:
+        """Finish a trial as failed."""
+        self._finish(number, TrialState.FAIL, reason)
+
+    def _finish(self, number: int, state: TrialState, reason: str | None, value: float | None = None) -> None:
+        trial = self._handle(number)
+        summary = self.summary(number)
+        if summary:
+            trial.set_user_attr(SUMMARY, summary)
+        if reason is not None or REASON in trial.user_attrs:  # of a failure that a crash kept from being recorded
+            trial.set_user_attr(REASON, reason)
+        with _quiet():
+            self.study.tell(number, value, state=state)
+        self._live.pop(number, None)
+        self._reports.pop(number, None)
+
+    def summary(self, number: int) -> dict[str, float]:
+        """The headline metrics of a trial's last report, with ``epochs`` and ``reports`` so far; empty before the first."""
+        trial = self.trial(number)
+        if trial.state.is_finished():
+            known: dict[str, float] = trial.user_attrs.get(SUMMARY, {})
+            return known
+        log = self.reports(number).reports
+        if not log:
+            return {}
+        best = {
+            "best/val/loss": min(report.metrics["val/loss"] for report in log),
+            "best/val/top1": max(report.metrics["val/top1"] for report in log),
+        }
+        return {"epochs": log[-1].epoch, "reports": log[-1].step, **_headline(log[-1].metrics), **best}
+
+    def _handle(self, number: int) -> optuna.Trial:
+        if number not in self._live:
+            with _quiet():
+                self._live[number] = optuna.Trial(self.study, self.trial(number)._trial_id)
+        return self._live[number]
+
+    def unfinished(self) -> list[tuple[int, Params]]:
+        """Bring the ledger up to date after a stop of any kind, and return the trials to go on with.
+
+        Reports that reached the disk but not the study are entered; a trial whose last report was final is completed, and one
+        that the pruner would have ended at its last report is pruned: both are what the stopped driver was about to do.
+        """
+        pending: list[tuple[int, Params]] = []
+        for trial in self.trials:
+            if trial.state != TrialState.RUNNING or PARAMS not in trial.user_attrs:
+                continue
+            log = self.reports(trial.number)
+            final = next((report.step for report in log.reports if report.final), 0)
+            known = trial.last_step or 0
+            doomed = 0 < known <= log.last_step and known != final and self._judge_again(trial)
+            for report in log.reports:
+                if report.step not in trial.intermediate_values:
+                    self._report_to_study(trial.number, report)
+                    doomed = not report.final and self._judge(trial.number)
+            if log.reports and log.reports[-1].final:
+                self.complete(trial.number)
+            elif doomed:
+                self.prune(trial.number, prune_reason(self._search, log.last_step))
+            else:
+                pending.append((trial.number, dict(trial.user_attrs[PARAMS])))
+        return pending
+
+    @property
+    def best(self) -> list[FrozenTrial]:
+        """The trials of the best configuration that were trained to their end, by number; empty while there is none.
+
+        The best is the one with the best mean objective over its seeds, the earlier of two equal ones; one that lost a seed to the
+        pruner or a failure comes after all that did not.
+        """
+        seeds = self._search.spec.seeds
+        sign = 1.0 if self._search.spec.objective.direction == "minimize" else -1.0
+        complete: dict[int, list[FrozenTrial]] = {}
+        for trial in self.trials:
+            if trial.state == TrialState.COMPLETE:
+                complete.setdefault(trial.number // seeds, []).append(trial)
+
+        def rank(configuration: int) -> tuple[bool, float, int]:
+            values = [trial.value or 0.0 for trial in complete[configuration]]
+            return len(values) < seeds, sign * sum(values) / len(values), configuration
+
+        return complete[min(complete, key=rank)] if complete else []
+
+    def note(self, key: str, value: Any) -> None:
+        """Keep something about the search itself (JSON)."""
+        self.study.set_user_attr(key, value)
+
+    def noted(self, key: str) -> Any:
+        """What was kept under a key, or None."""
+        return self.study.user_attrs.get(key)
+
+
+def _storage(folder: SearchFolder, url: str | None) -> BaseStorage:
+    begun = folder.search_file.exists()
+    here = None if url is None else hide_secrets(url)
+    if begun and folder.ledger != here:
+        there = f"is in {folder.ledger}: pass --ledger" if folder.ledger else "is its journal: leave --ledger out"
+        raise UserError(f"{folder.name}: the ledger of this search {there}")
+    try:
+        with _quiet():
+            storage = _journal(folder, begun) if url is None else RDBStorage(url, skip_compatibility_check=False)
+            names = {study.study_name for study in storage.get_all_studies()}
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # SQLAlchemy, the database's driver and Optuna each raise their own
+        reason = hide_secrets(" ".join([type(error).__name__, *str(error).splitlines()[:1]]))
+        if url is None:
+            raise UserError(f"{folder.journal}: is damaged ({reason}); restore it from a copy") from error
+        raise UserError(f"--ledger {here}: cannot be used: {reason}") from error
+    if begun and folder.name not in names:
+        raise UserError(f"{folder.name}: {_lost(folder, url, names)}")
+    if not begun and folder.name in names:
+        study = storage.get_study_id_from_name(folder.name)
+        if storage.get_all_trials(study, deepcopy=False):
+            raise UserError(f"--ledger {here}: already holds a study named {folder.name}: choose another --name")
+        storage.delete_study(study)  # of a search that was stopped before its first trial
+    return storage
+
+
+def _journal(folder: SearchFolder, begun: bool) -> JournalStorage:
+    journal = folder.journal
+    if begun and not journal.exists():
+        raise UserError(f"{folder.name}: {_lost(folder, None)}")
+    repair(journal)
+    if not begun and journal.exists():
+        # Left by a start that was killed before it wrote search.yaml; with trials it is more than that.
+        if JournalStorage(JournalFileBackend(str(journal))).get_all_studies() and b'"op_code":4' in journal.read_bytes():
+            raise UserError(f"{folder.path}: holds the record of a search, but not its search.yaml; restore that from a copy")
+        journal.unlink()
+    return JournalStorage(JournalFileBackend(str(journal)))
+
+
+def _where(folder: SearchFolder, url: str | None) -> str:
+    return str(folder.journal) if url is None else f"--ledger {hide_secrets(url)}"
+
+
+def _lost(folder: SearchFolder, url: str | None, others: Collection[str] = ()) -> str:
+    """What to say of a search whose record is gone."""
+    holds = f"holds the record of {', '.join(sorted(others))} in its place" if others else "holds no record of it any more"
+    return (
+        f"{_where(folder, url)} {holds}, and without it the search cannot be continued. Restore it from a copy"
+        f"{'' if folder.remote is None else ' of the object store'}, or begin anew: leave --resume out and give another --name "
+        f"(what was trained stays in {folder.path / 'trials'} and in MLflow)"
+    )
+
+
+def prune_reason(search: Search, step: int) -> str:
+    """Why a trial was pruned, in words."""
+    return f"{search.spec.pruner.name} pruner at report {step}"
+
+
+def _headline(metrics: Mapping[str, float]) -> dict[str, float]:
+    names = ("val/loss", "val/top1", "val/top5", "train/loss", "train/images_per_second", "oscillation/mean/flip_ratio",
+             "oscillation/mean/sequential_oscillation_ratio", "oscillation/mean/gamma_mean")  # fmt: skip
+    return {name: metrics[name] for name in names if name in metrics}
+
+
+def repair(journal: Path) -> None:
+    """Cut off a last journal line that a crash left torn, and the lock of a dead writer.
+
+    Raises:
+        UserError: If another line is damaged: the file was edited, or the disk lost part of it.
+    """
+    for lock in journal.parent.glob(f"{journal.name}.lock*"):
+        lock.unlink(missing_ok=True)
+    if not journal.exists():
+        return
+    data = journal.read_bytes()
+    lines = data.splitlines(keepends=True)
+    good = 0
+    for number, line in enumerate(lines, start=1):
+        try:
+            json.loads(line)
+            whole = line.endswith(b"\n")
+        except ValueError:
+            whole = False
+        if not whole and number < len(lines):
+            raise UserError(f"{journal}:{number}: the journal is damaged here, before its last line; restore it from a copy")
+        if whole:
+            good += len(line)
+    if good < len(data):
+        with journal.open("r+b") as file:
+            file.truncate(good)
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # Optuna warns that parts it offers are experimental, and of fixed values that the space has already checked.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        yield

@@ -1,0 +1,64 @@
+"""What may change between two runs of one search, and what may not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from rebnn_search.config import UserError
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.spec import Search, restore_search
+
+FREE = frozenset({"trials", "resources", "max_failures"})
+"""Keys of a search that change how much is run and where, never what a trial's result is."""
+
+
+def resume_search(folder: SearchFolder, given: Search, trials: int | None) -> Search:
+    """Join a stored search with what its file says now: the stored one, with the new trials and resources.
+
+    Args:
+        folder: The stored search.
+        given: The file as it is now.
+        trials: The number asked for on the command line; None keeps the stored one unless the file asks for more.
+
+    Raises:
+        UserError: If something changed that makes the trials done so far and those to come different things; it lists each
+            change.
+    """
+    _, data = folder.read_search()
+    try:
+        stored = restore_search(data)
+    except (ValidationError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{folder.search_file}: is damaged ({reason}); restore it from a copy, or begin a new search under another --name"
+        ) from None
+    changes = list(_changes(stored.dump(), given.dump()))
+    if changes:
+        listed = "\n".join(f"  {change}" for change in changes)
+        raise UserError(
+            f"{folder.name}: the search is no longer the one that was begun:\n{listed}\n"
+            f"change it back (or repeat the --set it was begun with) to resume, or start a new search without --resume"
+        )
+    wanted = trials or max(stored.spec.trials, given.spec.trials)
+    spec = given.spec.model_copy(update={"trials": wanted})
+    return Search(spec, stored.base, stored.fixed)
+
+
+def _changes(old: Any, new: Any, place: str = "") -> Iterator[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys((*old, *new)):
+            if place or key not in FREE:
+                yield from _changes(old.get(key, ABSENT), new.get(key, ABSENT), f"{place}.{key}" if place else str(key))
+    elif old != new:
+        yield f"{place} was {old!r}, is {new!r}"
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = _Absent()
