@@ -100,7 +100,7 @@ class ReBNNSearchClassifier(ReBNNClassifier):
             "sampler": part("name", self.sampler),
             "pruner": part("name", self.pruner),
             "sampler_seed": given.seed,
-            "objective": {"metric": self.metric, "direction": "minimize" if self.metric == "val/loss" else "maximize"},
+            "objective": {"metric": self.metric},
         }
         search = _study.build_search(given.recipe, plain(values))
         data = given.open(self.validation_fraction, "train").data

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.config import Document, UserError, validate
 from rebnn_search.study.pruners import build_pruner
+from rebnn_search.study.ranking import Standing, rank
 from rebnn_search.study.samplers import sampler_factory
 from rebnn_search.study.spec import Params, Search, SearchSpec, check_against_recipe, recipe_value
 from rebnn_search.training import Diverged, Recipe, Report, Trainer
@@ -113,11 +114,10 @@ def run_study(search: Search, make: Callable[[Recipe], Trainer], timeout: float 
 
 def best(search: Search, outcomes: list[Outcome]) -> Outcome | None:
     """The best trial trained to its end, the earlier of two equal ones; None if there is none."""
-    sign = 1.0 if search.spec.objective.direction == "minimize" else -1.0
-    complete = [
-        (sign * o.report.metrics[search.spec.objective.metric], o.number) for o in outcomes if _complete(o) and o.report
-    ]
-    return outcomes[min(complete)[1]] if complete else None
+    metric = search.spec.objective.metric
+    standings = [Standing(o.number, o.number, o.state, o.report.metrics[metric]) for o in outcomes if _complete(o) and o.report]
+    ranked = rank(standings, search.spec.objective)
+    return outcomes[ranked[0][0]] if ranked else None
 
 
 def _complete(outcome: Outcome) -> bool:

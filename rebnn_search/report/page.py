@@ -11,8 +11,8 @@ from typing import Any
 
 from rebnn_search.report import table as paper_table
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
-from rebnn_search.study.estimate import estimate
-from rebnn_search.study.result import COLUMNS, ORDER
+from rebnn_search.study.ranking import STATES
+from rebnn_search.study.result import COLUMNS
 from rebnn_search.study.table import HEADINGS, value
 
 TITLES: Mapping[str, tuple[str, str]] = {
@@ -67,7 +67,7 @@ def render(search: TrackedSearch, figures: Mapping[str, Any]) -> str:
 def _stats(search: TrackedSearch, states: Counter[str]) -> list[tuple[str, str]]:
     metrics = search.parent.data.metrics
     found = [("trials", str(len(search.trials)))]
-    found += [(name.lower(), str(states[name])) for name in ORDER if states[name]]
+    found += [(name.lower(), str(states[name])) for name in STATES if states[name]]
     if "best/val_loss" in metrics:
         found.append(("best validation loss", f"{metrics['best/val_loss']:.4f}"))
     if "best/test_top1" in metrics:
@@ -90,21 +90,9 @@ def leaderboard_headings(search: TrackedSearch) -> list[str]:
 
 
 def leaderboard(search: TrackedSearch) -> list[list[tuple[str, Any]]]:
-    """The rows: texts with what they are sorted by. Trials trained to their end first, best first."""
-    sign = 1.0 if search.minimize else -1.0
-    means: dict[int, list[float]] = {}
-    for trial in search.complete:
-        means.setdefault(trial.configuration, []).append(search.value(trial) or 0.0)
-
-    def rank(trial: TrackedTrial) -> tuple[int, bool, float, int]:
-        group = estimate(means.get(trial.configuration, [])) if trial.state == "COMPLETE" else None
-        own = search.value(trial)
-        value = group.mean if group else (own if own is not None else float("inf") * sign)
-        place = ORDER.index(trial.state) if trial.state in ORDER else len(ORDER)
-        lost = group is not None and group.n < search.search.spec.seeds  # a seed: after those that did not
-        return place, lost, sign * value, trial.number
-
-    return [_row(search, trial) for trial in sorted(search.trials, key=rank)]
+    """The rows, best first: texts with what they are sorted by."""
+    trials = {trial.number: trial for trial in search.trials}
+    return [_row(search, trials[number]) for group in search.ranked(search.trials) for number in group]
 
 
 def _names(search: TrackedSearch) -> list[str]:

@@ -87,10 +87,6 @@ def label_of(search: TrackedSearch, trial: TrackedTrial) -> str:
 
 
 def _best(search: TrackedSearch, configurations: dict[int, list[TrackedTrial]]) -> list[TrackedTrial]:
-    sign = 1.0 if search.minimize else -1.0
-
-    def rank(number: int) -> tuple[bool, float, int]:
-        values = [search.value(trial) or 0.0 for trial in configurations[number]]
-        return len(values) < search.search.spec.seeds, sign * sum(values) / len(values), number
-
-    return configurations[min(configurations, key=rank)]
+    ranked = search.ranked(trial for trials in configurations.values() for trial in trials)
+    best = set(ranked[0])
+    return next(trials for trials in configurations.values() if trials[0].number in best)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ import yaml
 
 from rebnn_search.config import UserError
 from rebnn_search.execution.reconcile import LATENT_FILE
+from rebnn_search.study.ranking import Standing, rank
 from rebnn_search.study.result import effective_value
 from rebnn_search.study.spec import Params, Search, restore_search
 from rebnn_search.tracking import CONFIGURATION_TAG, SEARCH_TAG, SEED_TAG, STATE_TAG, TRIAL_TAG, hide_secrets
@@ -189,7 +190,12 @@ class TrackedSearch:
     @property
     def minimize(self) -> bool:
         """Whether less of it is better."""
-        return self.search.spec.objective.direction == "minimize"
+        return self.search.spec.objective.minimize
+
+    def ranked(self, trials: Iterable[TrackedTrial]) -> list[list[int]]:
+        """The numbers of trials by configuration, best first, as `rebnn_search.study.ranking.rank` has them."""
+        standings = [Standing(trial.number, trial.configuration, trial.state, self.value(trial)) for trial in trials]
+        return rank(standings, self.search.spec.objective, self.search.spec.seeds)
 
     def value(self, trial: TrackedTrial) -> float | None:
         """A trial's objective at its last report."""

@@ -28,6 +28,7 @@ from rebnn_search.storage.report_log import NEEDED, ReportLog, TrackedReport
 from rebnn_search.study.draft import FIXED, DraftStorage, blank
 from rebnn_search.study.history import HistoryStorage
 from rebnn_search.study.pruners import build_pruner, settle, unjudged
+from rebnn_search.study.ranking import Standing, rank
 from rebnn_search.study.samplers import COMPLETE_HISTORY, sampler_factory
 from rebnn_search.study.spec import Params, Search
 from rebnn_search.tracking import hide_secrets
@@ -76,7 +77,7 @@ class Ledger:
             everything = self.trials
             seen: Any = self._storage
             if search.spec.sampler.name not in COMPLETE_HISTORY:
-                seen = HistoryStorage(self._storage, self._study_id, objective.direction == "minimize")
+                seen = HistoryStorage(self._storage, self._study_id, objective.minimize)
             self._drafts = DraftStorage(seen, self._study_id, everything)
             shown: Any = self._drafts
             self.study = optuna.load_study(study_name=folder.name, storage=shown, pruner=pruner)
@@ -276,21 +277,15 @@ class Ledger:
     def best(self) -> list[FrozenTrial]:
         """The trials of the best configuration that were trained to their end, by number; empty while there is none.
 
-        The best is the one with the best mean objective over its seeds, the earlier of two equal ones; one that lost a seed to the
-        pruner or a failure comes after all that did not.
+        The best is `rebnn_search.study.ranking.rank`'s first.
         """
-        seeds = self._search.spec.seeds
-        sign = 1.0 if self._search.spec.objective.direction == "minimize" else -1.0
-        complete: dict[int, list[FrozenTrial]] = {}
-        for trial in self.trials:
-            if trial.state == TrialState.COMPLETE:
-                complete.setdefault(trial.number // seeds, []).append(trial)
-
-        def rank(configuration: int) -> tuple[bool, float, int]:
-            values = [trial.value or 0.0 for trial in complete[configuration]]
-            return len(values) < seeds, sign * sum(values) / len(values), configuration
-
-        return complete[min(complete, key=rank)] if complete else []
+        complete = {trial.number: trial for trial in self.trials if trial.state == TrialState.COMPLETE}
+        standings = [
+            Standing(number, self._search.configuration_of(number), trial.state.name, trial.value)
+            for number, trial in complete.items()
+        ]
+        ranked = rank(standings, self._search.spec.objective, self._search.spec.seeds)
+        return [complete[number] for number in sorted(ranked[0])] if ranked else []
 
     def note(self, key: str, value: Any) -> None:
         """Keep something about the search itself (JSON)."""

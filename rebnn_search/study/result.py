@@ -10,11 +10,9 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.study.ledger import PARAMS, REASON, Ledger
+from rebnn_search.study.ranking import Standing, rank
 from rebnn_search.study.spec import Params, Search, recipe_value
 from rebnn_search.training import Recipe
-
-ORDER = ("COMPLETE", "PRUNED", "RUNNING", "FAIL")
-"""A leaderboard's order of states: a trial not trained to its end never stands above one that was."""
 
 
 @dataclass(frozen=True)
@@ -116,30 +114,15 @@ def effective_value(recipe: Recipe, name: str) -> Any:
 
 
 def leaderboard(search: Search, ledger: Ledger, run_ids: Mapping[int, str]) -> list[Row]:
-    """The rows of every trial that was asked for, best first: complete ones by objective, then the others by their last one.
-
-    With several seeds by configuration: those with every seed complete by their mean, then those that lost some.
-    """
-    sign = 1.0 if search.spec.objective.direction == "minimize" else -1.0
-    metric = search.spec.objective.metric
-
-    def rank(trial: FrozenTrial) -> tuple[int, float, int]:
-        value = ledger.summary(trial.number).get(metric, float("inf") * sign)
-        return ORDER.index(trial.state.name), sign * value, trial.number
-
-    asked = [t for t in ledger.trials if t.state != TrialState.WAITING and PARAMS in t.user_attrs]
-    configurations: dict[int, list[FrozenTrial]] = {}
-    for trial in sorted(asked, key=rank):
-        configurations.setdefault(search.configuration_of(trial.number), []).append(trial)
-
-    def rank_configuration(trials: list[FrozenTrial]) -> tuple[int, bool, float, int]:
-        values = [trial.value or 0.0 for trial in trials if trial.state == TrialState.COMPLETE]
-        if not values:
-            return rank(trials[0])[0], True, rank(trials[0])[1], trials[0].number
-        return 0, len(values) < search.spec.seeds, sign * sum(values) / len(values), trials[0].number
-
-    ordered = sorted(configurations.values(), key=rank_configuration)
-    return [_row(search, ledger, trial, run_ids.get(trial.number)) for trials in ordered for trial in trials]
+    """The rows of every trial that was asked for, in the order of `rebnn_search.study.ranking.rank`."""
+    objective = search.spec.objective
+    asked = {t.number: t for t in ledger.trials if t.state != TrialState.WAITING and PARAMS in t.user_attrs}
+    standings = [
+        Standing(number, search.configuration_of(number), trial.state.name, ledger.summary(number).get(objective.metric))
+        for number, trial in asked.items()
+    ]
+    ranked = rank(standings, objective, search.spec.seeds)
+    return [_row(search, ledger, asked[number], run_ids.get(number)) for group in ranked for number in group]
 
 
 def _row(search: Search, ledger: Ledger, trial: FrozenTrial, run_id: str | None) -> Row:

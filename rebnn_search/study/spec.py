@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from rebnn_search.base.metrics import VAL_LOSS
 from rebnn_search.config import (
     Component,
     Document,
@@ -46,18 +47,40 @@ class Objective(Strict):
 
     Attributes:
         metric: Name of a validation metric. The test split is never an objective.
-        direction: ``minimize`` or ``maximize``.
+        direction: ``minimize`` or ``maximize``; by default the one that is better.
     """
 
     metric: Literal["val/loss", "val/top1", "val/top5"] = "val/loss"
     direction: Literal["minimize", "maximize"] = "minimize"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _natural(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "direction" not in data and "metric" in data:
+            return {**data, "direction": _direction_of(data["metric"])}
+        return data
+
     @model_validator(mode="after")
     def _agree(self) -> Objective:
-        natural = "minimize" if self.metric == "val/loss" else "maximize"
+        natural = _direction_of(self.metric)
         if self.direction != natural:
             fail("objective", ("direction",), f"{self.metric} must be {natural}d", self.direction)
         return self
+
+    @property
+    def minimize(self) -> bool:
+        """Whether less is better."""
+        return self.direction == "minimize"
+
+    def sort_key(self, value: float | None) -> float:
+        """A number that is the smaller, the better the value; no value is worse than any."""
+        if value is None:
+            return float("inf")
+        return value if self.minimize else -value
+
+
+def _direction_of(metric: object) -> Literal["minimize", "maximize"]:
+    return "minimize" if metric == VAL_LOSS else "maximize"
 
 
 class Resources(Strict):
