@@ -16,8 +16,9 @@ from rich.console import Console
 
 from rebnn_search.base.command import python_command
 from rebnn_search.base.duration import parse_duration
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError, exit_on_user_error
-from rebnn_search.tracking import check_uri, default_uri, hide_secrets
+from rebnn_search.tracking import check_uri, default_uri
 
 if TYPE_CHECKING:
     from rebnn_search.execution.budget import Budget

@@ -17,7 +17,9 @@ import yaml
 from rebnn_search.auto._look import look_at
 from rebnn_search.auto._plan import Plan, open_smallest, plan_for
 from rebnn_search.base.command import python_command
+from rebnn_search.base.files import write_atomically
 from rebnn_search.base.log_redirect import chatter_to
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.controller import Observer
@@ -27,10 +29,9 @@ from rebnn_search.export._files import read_whole, write_whole
 from rebnn_search.refit import Outcome, SeedScore, Stopped, finished_search, refit_search
 from rebnn_search.refit._progress import ended
 from rebnn_search.report import report_search
-from rebnn_search.storage.folder import SearchFolder, write_atomically
+from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.report_log import TrackedReport, read_reports
 from rebnn_search.study.spec import Search, load_search
-from rebnn_search.tracking import hide_secrets
 from rebnn_search.training import Recipe
 from rebnn_search.training.data import Data
 from rebnn_search.training.data._base import SPLITS

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 
 from optuna.trial import TrialState
 
+from rebnn_search.base.files import write_atomically
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.reconcile import end_metrics, end_tags, log_latent_weights, start_tags
-from rebnn_search.storage.folder import DISK_FULL, SearchFolder, write_atomically
+from rebnn_search.storage.folder import DISK_FULL, SearchFolder
 from rebnn_search.storage.report_log import TrackedReport
 from rebnn_search.study.ledger import SUMMARY, Ledger, prune_reason
 from rebnn_search.study.spec import Params, Search

@@ -12,18 +12,20 @@ import torch
 import yaml
 from optuna.trial import FrozenTrial
 
+from rebnn_search.base.files import write_atomically
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import Notice, UserError
 from rebnn_search.execution.model import log_model, model_file, packed
 from rebnn_search.execution.ray.workers import load_trial
 from rebnn_search.execution.run_description import story
-from rebnn_search.storage.folder import SearchFolder, write_atomically, write_bytes_atomically
+from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of, folder_here
 from rebnn_search.study.estimate import estimate
 from rebnn_search.study.ledger import PARAMS, Ledger
 from rebnn_search.study.result import Best, Result, leaderboard
 from rebnn_search.study.spec import Resources, Search
 from rebnn_search.study.table import markdown
-from rebnn_search.tracking import NOTE_TAG, Runs, Tracker, hide_secrets
+from rebnn_search.tracking import NOTE_TAG, Runs, Tracker
 from rebnn_search.training import Recipe, Trainer, dump_recipe
 
 RUNS = "runs"
@@ -61,7 +63,7 @@ def choose(search: Search, folder: SearchFolder, ledger: Ledger) -> Best | None:
     dump_recipe(folder.best_recipe, recipe, comment)
     numbers = [trial.number for trial in trials]
     if model_file(folder, first.number).exists():
-        write_bytes_atomically(folder.model, model_file(folder, first.number).read_bytes())
+        write_atomically(folder.model, model_file(folder, first.number).read_bytes())
     return Best(
         first.number,
         top1.mean,
@@ -79,7 +81,7 @@ def _test(search: Search, folder: SearchFolder, trial: FrozenTrial) -> dict[str,
     if found is None:
         raise UserError(f"{folder.checkpoints(trial.number)}: the checkpoint of the best trial, #{trial.number}, is gone")
     scores, model = found
-    write_bytes_atomically(model_file(folder, trial.number), model)
+    write_atomically(model_file(folder, trial.number), model)
     return scores
 
 

@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 from ray import tune
 
 from rebnn_search.base.log_redirect import chatter_to
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.controller import Controller, Observer
@@ -38,7 +39,7 @@ from rebnn_search.storage.remote_sync import Mirror
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.result import Result
 from rebnn_search.study.spec import Resources, Search
-from rebnn_search.tracking import Runs, Tracker, hide_secrets
+from rebnn_search.tracking import Runs, Tracker
 from rebnn_search.tracking.system import SystemMetrics
 from rebnn_search.training.custom_parts import ALLOWED
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from rebnn_search.base.files import write_atomically
 from rebnn_search.config import UserError
 
 
@@ -14,18 +14,10 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         UserError: If it cannot be written; the message names it.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a file in it")
     try:
-        if path.is_dir():
-            raise UserError(f"{path}: is a folder; name a file in it")
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, content)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from None
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from typing import Any
 
+from rebnn_search.base.files import write_atomically
 from rebnn_search.config import UserError
-from rebnn_search.storage.folder import SearchFolder, write_atomically
+from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import directory_of
 from rebnn_search.training import CheckpointDirectory, Recipe, dump_recipe, load_recipe
 
@@ -46,10 +46,9 @@ class SeedFolder:
                     "to go on with them, or remove that folder to begin anew"
                 )
             return
-        self.path.mkdir(parents=True, exist_ok=True)
-        temporary = self.path / f".recipe.{os.getpid()}"
-        dump_recipe(temporary, recipe, f"The best recipe of {self._folder.name}, trained on training and validation split.")
-        temporary.replace(self.recipe_file)
+        dump_recipe(
+            self.recipe_file, recipe, f"The best recipe of {self._folder.name}, trained on training and validation split."
+        )
 
     @property
     def outcome(self) -> dict[str, Any] | None:

@@ -10,6 +10,8 @@ from typing import Protocol
 
 import torch
 
+from rebnn_search.base.files import write_atomically
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.session import FLUSH_SECONDS
 from rebnn_search.export._files import read_whole, write_whole
@@ -17,12 +19,12 @@ from rebnn_search.refit._folder import SeedFolder, recipe_key
 from rebnn_search.refit._outcome import Outcome, SeedScore
 from rebnn_search.refit._registry import register
 from rebnn_search.refit._seed import Stopped, train_seed
-from rebnn_search.storage.folder import DriverLock, write_atomically
+from rebnn_search.storage.folder import DriverLock
 from rebnn_search.storage.remote_sync import Mirror
 from rebnn_search.storage.report_log import TrackedReport, read_reports
 from rebnn_search.study.finished import FinishedSearch
 from rebnn_search.study.names import run_name
-from rebnn_search.tracking import Point, RefitRuns, Runs, Tracker, hide_secrets
+from rebnn_search.tracking import Point, RefitRuns, Runs, Tracker
 from rebnn_search.training import Recipe
 
 __all__ = ["Observer", "Stopped", "refit_search"]

@@ -13,12 +13,13 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.reconcile import LATENT_FILE
 from rebnn_search.study.ranking import Standing, rank
 from rebnn_search.study.result import effective_value
 from rebnn_search.study.spec import Params, Search, restore_search
-from rebnn_search.tracking import CONFIGURATION_TAG, SEARCH_TAG, SEED_TAG, STATE_TAG, TRIAL_TAG, hide_secrets
+from rebnn_search.tracking import CONFIGURATION_TAG, SEARCH_TAG, SEED_TAG, STATE_TAG, TRIAL_TAG
 from rebnn_search.tracking.client import ARTIFACTS, SQLITE, make_client
 
 SEARCH_FILE = "search.yaml"

@@ -11,10 +11,10 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.config.database import check_server, check_sqlite
 from rebnn_search.storage.folder import DriverLock, SearchFolder
-from rebnn_search.tracking import hide_secrets
 
 TRIALS, TUNE = "trials", "ray"
 """Folders that are made once there is a trial: of what it leaves, and Tune's."""

@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from filelock import FileLock
 
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.storage.object_store import ObjectStore
-from rebnn_search.tracking import hide_secrets
 
 INSTALL = 'pip install "rebnn-search[store]"'
 S3_OPTIONS = frozenset({"region", "scheme", "endpoint_override", "allow_bucket_creation", "allow_bucket_deletion"})

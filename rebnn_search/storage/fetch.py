@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rebnn_search.base.files import write_atomically
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
-from rebnn_search.storage.folder import NAME, DriverLock, SearchFolder, write_bytes_atomically
+from rebnn_search.storage.folder import NAME, DriverLock, SearchFolder
 from rebnn_search.storage.object_store import ObjectStore, place_in, working_copy
-from rebnn_search.tracking import hide_secrets
 
 JOURNAL = "study.journal.d"
 """The journal in a store: segments named by their offset, as nothing can be appended to an object."""
@@ -56,9 +57,9 @@ def _fetch_head(folder: SearchFolder, difference: Difference | None, search: byt
     """Take the resolved search and the result, unless the copy is further."""
     if difference is not None and difference.ahead and not difference.behind:
         return
-    write_bytes_atomically(folder.search_file, search)
+    write_atomically(folder.search_file, search)
     if result is not None:
-        write_bytes_atomically(folder.result_file, result)
+        write_atomically(folder.result_file, result)
     elif difference is not None and difference.behind:
         folder.result_file.unlink(missing_ok=True)  # the search was enlarged elsewhere
 
@@ -154,12 +155,12 @@ def _take(folder: SearchFolder, difference: Difference) -> None:
         else:
             wanted = behind or not file.exists()
         if wanted and (content := store.read(name)) is not None:
-            write_bytes_atomically(file, content)
+            write_atomically(file, content)
     if difference.behind:
         if "result.json" not in stored:
             folder.result_file.unlink(missing_ok=True)  # likewise, elsewhere
         if difference.journal:
-            write_bytes_atomically(folder.journal, difference.journal)
+            write_atomically(folder.journal, difference.journal)
 
 
 def _set_aside(folder: SearchFolder) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from rebnn_search.base.files import write_atomically
 from rebnn_search.base.notices import notice
 from rebnn_search.config import UserError
 
@@ -176,22 +177,6 @@ def _advice(place: Path, error: OSError) -> str:
     if place.is_dir() and error.errno in (errno.EISDIR, errno.ENOTEMPTY, errno.EPERM, errno.EACCES, errno.EEXIST):
         return "is a directory where a search keeps a file of its own: move it away and try again"
     return f"{error.strerror}: a search must be able to write there; mend that, or choose another --storage"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's content so that a reader, or a crash, sees the old or the new and nothing between."""
-    write_bytes_atomically(path, text.encode())
-
-
-def write_bytes_atomically(path: Path, content: bytes) -> None:
-    """As `write_atomically`; the folder is made if it is not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def check_name(name: str) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Container
 
 from rebnn_search.base.notices import notice
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.object_store import ObjectStore
-from rebnn_search.tracking import hide_secrets
 
 
 def leftover_trials(folder: SearchFolder, known: Container[int]) -> list[int]:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rebnn_search.base.files import PARTIAL, write_atomically
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
-from rebnn_search.tracking import hide_secrets
 from rebnn_search.training import CheckpointDirectory
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class ObjectStore:
                 stream.write(content)
             return
         self._fs.create_dir(target.rpartition("/")[0], recursive=True)
-        temporary = f"{target}.{os.getpid()}.partial"
+        temporary = f"{target}.{os.getpid()}{PARTIAL}"
         with self._fs.open_output_stream(temporary) as stream:
             stream.write(content)
         self._fs.move(temporary, target)
@@ -105,14 +106,14 @@ class ObjectStore:
         kept = [
             info for info in found if info.type == fs.FileType.File or (not recursive and info.type == fs.FileType.Directory)
         ]
-        return sorted(info.path[len(base) :].lstrip("/") for info in kept if not info.path.endswith(".partial"))
+        return sorted(info.path[len(base) :].lstrip("/") for info in kept if not info.path.endswith(PARTIAL))
 
     def sizes(self) -> dict[str, int]:
         """The size of every object, in bytes, by name."""
         from pyarrow import fs
 
         found = self._fs.get_file_info(fs.FileSelector(self._base, recursive=True, allow_not_found=True))
-        files = (info for info in found if info.type == fs.FileType.File and not info.path.endswith(".partial"))
+        files = (info for info in found if info.type == fs.FileType.File and not info.path.endswith(PARTIAL))
         return {info.path[len(self._base) :].lstrip("/"): info.size for info in files}
 
     def _path(self, name: str) -> str:
@@ -164,10 +165,7 @@ class StoredCheckpoints(CheckpointDirectory):
         here = {file.name for file in self._files()}
         for name in self._there():
             if name not in here and (content := self._store.read(f"{self._name}/{name}")) is not None:
-                self.path.mkdir(parents=True, exist_ok=True)
-                temporary = self.path / f"{name}.{os.getpid()}.partial"
-                temporary.write_bytes(content)
-                temporary.replace(self.path / name)
+                write_atomically(self.path / name, content)
 
     def latest(self) -> tuple[int, dict[str, Any]] | None:
         """Return step and state of the newest sound checkpoint of both places."""

@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.fetch import JOURNAL, WHOLE, compare, whole_lines
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.lease import Lease, LeaseLost
 from rebnn_search.storage.object_store import ObjectStore
-from rebnn_search.tracking import hide_secrets
 
 logger = logging.getLogger(__name__)
 

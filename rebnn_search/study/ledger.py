@@ -21,6 +21,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.leftovers import leftover_trials, set_aside
@@ -31,7 +32,6 @@ from rebnn_search.study.pruners import build_pruner, settle, unjudged
 from rebnn_search.study.ranking import Standing, rank
 from rebnn_search.study.samplers import COMPLETE_HISTORY, sampler_factory
 from rebnn_search.study.spec import Params, Search
-from rebnn_search.tracking import hide_secrets
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

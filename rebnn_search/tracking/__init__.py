@@ -1,6 +1,6 @@
 """MLflow: one parent run for a search, one child run for each trial, found again by tag."""
 
-from rebnn_search.tracking.client import check_uri, default_uri, hide_secrets
+from rebnn_search.tracking.client import check_uri, default_uri
 from rebnn_search.tracking.refits import REFIT_TAG, RefitRuns
 from rebnn_search.tracking.runs import CONFIGURATION_TAG, NOTE_TAG, SEARCH_TAG, SEED_TAG, STATE_TAG, TRIAL_TAG, Point, Runs
 from rebnn_search.tracking.tracker import Tracker
@@ -19,5 +19,4 @@ __all__ = [
     "Tracker",
     "check_uri",
     "default_uri",
-    "hide_secrets",
 ]

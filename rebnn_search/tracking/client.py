@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.config.database import check_sqlite
 from rebnn_search.tracking.database import check_writable, prepare_database
@@ -65,11 +65,6 @@ def _check_reachable(uri: str) -> None:
             pass
     except (OSError, ValueError) as error:
         raise UserError(f"--tracking-uri {hide_secrets(uri)}: the server cannot be reached: {error}") from None
-
-
-def hide_secrets(text: str) -> str:
-    """A text with the password of every URL in it replaced by ***."""
-    return re.sub(r"(\w[\w+.-]*://[^\s:/@]*):[^\s@]*@", r"\1:***@", text)
 
 
 def artifact_location(uri: str) -> str | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
-from rebnn_search.tracking.client import hide_secrets, make_client
+from rebnn_search.tracking.client import make_client
 from rebnn_search.tracking.runs import PARENT_TAG, STATE_TAG, Runs
 
 REFIT_TAG = "rebnn_search.refit"

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rebnn_search.tracking.client import hide_secrets
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.tracking.runs import Point, Runs
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from rebnn_search.base.files import PARTIAL, write_atomically
 
 MAGIC = b"rebnn_search checkpoint 1\n"
 KEEP = 2
@@ -35,21 +36,13 @@ class CheckpointDirectory:
         Under its name there is nothing or the whole of it, also after a power cut: it is written and synced under another name,
         then renamed.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        for leftover in self.path.glob("*.partial"):
+        for leftover in self.path.glob(f"*{PARTIAL}"):
             leftover.unlink(missing_ok=True)
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         content = buffer.getbuffer()
         target = self.path / f"{step:08d}.pt"
-        temporary = target.with_suffix(f".{os.getpid()}.partial")
-        with temporary.open("wb") as file:
-            file.write(MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n")
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-        _sync_directory(self.path)
+        write_atomically(target, MAGIC, hashlib.sha256(content).hexdigest(), "\n", content)
         for old in self._files()[:-KEEP]:
             old.unlink(missing_ok=True)
         return target
@@ -85,11 +78,3 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file} is damaged: its checksum does not match")
     state: dict[str, Any] = torch.load(io.BytesIO(body), weights_only=True)
     return state
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

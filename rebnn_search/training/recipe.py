@@ -12,6 +12,7 @@ import torch
 import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from rebnn_search.base.files import write_atomically
 from rebnn_search.config import Component, Document, Strict, UserError, component, fail, get_value, load, validate, with_value
 from rebnn_search.config.reading import Place
 from rebnn_search.method.gamma import GAMMA
@@ -240,4 +241,4 @@ def load_recipe_document(path: str | Path, overrides: Iterable[str] = ()) -> Doc
 def dump_recipe(path: Path, recipe: Recipe, comment: str) -> None:
     """Write a recipe file with a comment above it; `load_recipe` reads the same recipe from any directory."""
     text = "".join(f"# {line}\n" for line in comment.splitlines())
-    path.write_text(text + yaml.safe_dump(recipe.dump(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_atomically(path, text, yaml.safe_dump(recipe.dump(), sort_keys=False, allow_unicode=True))

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
-from rebnn_search.tracking import check_uri, hide_secrets
+from rebnn_search.tracking import check_uri
 
 
 def test_an_sqlite_uri_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import ray
 from ray import tune
 
+from rebnn_search.base.files import write_atomically
 from rebnn_search.config import UserError
 from rebnn_search.execution.ray.workers import Rank, dump_trial, free_address, start_peers
-from rebnn_search.storage.folder import write_atomically
 from rebnn_search.storage.locate import checkpoints_of, config_folder
 from rebnn_search.training import Diverged, Report
 from rebnn_search.training.memory import memory_is_told
