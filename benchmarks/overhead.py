@@ -260,9 +260,9 @@ def ledger(finished: int) -> dict[str, float]:
     from optuna.trial import TrialState, create_trial
 
     from rebnn_search.storage.folder import SearchFolder
-    from rebnn_search.storage.report_log import TrackedReport
     from rebnn_search.study.ledger import PARAMS, Ledger
     from rebnn_search.study.spec import load_search
+    from rebnn_search.training.report_log import TrackedReport
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     Path("recipe.yaml").write_text(RECIPE, encoding="utf-8")

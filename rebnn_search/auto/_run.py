@@ -30,11 +30,11 @@ from rebnn_search.refit import Outcome, SeedScore, Stopped, finished_search, ref
 from rebnn_search.refit._progress import ended
 from rebnn_search.report import report_search
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.storage.report_log import TrackedReport, read_reports
 from rebnn_search.study.spec import Search, load_search
 from rebnn_search.training import Recipe
 from rebnn_search.training.data import Data
 from rebnn_search.training.data._base import SPLITS
+from rebnn_search.training.report_log import TrackedReport, read_reports
 
 SPACE_FILE, RECIPE_FILE, MODEL_FILE, RESULT_FILE = "auto.yaml", "recipe.yaml", "model.safetensors", "auto.json"
 NAME = "auto-1"

@@ -17,11 +17,11 @@ from rebnn_search.base.files import write_atomically
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.reconcile import end_metrics, end_tags, log_latent_weights, start_tags
 from rebnn_search.storage.folder import DISK_FULL, SearchFolder
-from rebnn_search.storage.report_log import TrackedReport
 from rebnn_search.study.ledger import SUMMARY, Ledger, prune_reason
 from rebnn_search.study.spec import Params, Search
 from rebnn_search.tracking import Point, Tracker
 from rebnn_search.training import Report
+from rebnn_search.training.report_log import TrackedReport
 
 
 class Observer(Protocol):

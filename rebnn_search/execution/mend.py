@@ -6,10 +6,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.base.notices import notice
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.storage.report_log import ReportLog, TrackedReport
 from rebnn_search.study.ledger import PARAMS, Ledger
 from rebnn_search.study.spec import Search
 from rebnn_search.tracking import Runs
+from rebnn_search.training.report_log import ReportLog, TrackedReport
 
 
 def mend_reports(search: Search, folder: SearchFolder, ledger: Ledger, runs: Runs) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.storage.report_log import TrackedReport, read_reports
 from rebnn_search.study.ledger import PARAMS, REASON, SUMMARY, Ledger
 from rebnn_search.study.spec import Search
 from rebnn_search.tracking import CONFIGURATION_TAG, SEED_TAG, Point, Runs, Tracker
+from rebnn_search.training.report_log import TrackedReport, read_reports
 
 LATENT_FILE = "latent_weights.json"
 """Artifact of a trial's run: unit and counts by epoch, as `rebnn_search.training.LatentHistogram` has them."""

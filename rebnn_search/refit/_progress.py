@@ -7,7 +7,7 @@ import time
 from rich.console import Console
 
 from rebnn_search.refit._outcome import Outcome, SeedScore
-from rebnn_search.storage.report_log import TrackedReport
+from rebnn_search.training.report_log import TrackedReport
 
 SECONDS = 10.0
 """Between two lines of one seed's progress."""

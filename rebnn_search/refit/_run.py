@@ -21,11 +21,11 @@ from rebnn_search.refit._registry import register
 from rebnn_search.refit._seed import Stopped, train_seed
 from rebnn_search.storage.folder import DriverLock
 from rebnn_search.storage.remote_sync import Mirror
-from rebnn_search.storage.report_log import TrackedReport, read_reports
 from rebnn_search.study.finished import FinishedSearch
 from rebnn_search.study.names import run_name
 from rebnn_search.tracking import Point, RefitRuns, Runs, Tracker
 from rebnn_search.training import Recipe
+from rebnn_search.training.report_log import TrackedReport, read_reports
 
 __all__ = ["Observer", "Stopped", "refit_search"]
 

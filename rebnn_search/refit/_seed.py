@@ -11,8 +11,8 @@ from rebnn_search.execution.ray.workers import dump_trial
 from rebnn_search.export import describe, export_packed
 from rebnn_search.refit._folder import SeedFolder
 from rebnn_search.refit._outcome import SeedScore
-from rebnn_search.storage.report_log import ReportLog, TrackedReport
 from rebnn_search.training import Diverged, Recipe, Report, Trainer
+from rebnn_search.training.report_log import ReportLog, TrackedReport
 
 Listener = Callable[[TrackedReport, int, bool], bool]
 

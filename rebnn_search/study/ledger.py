@@ -25,13 +25,13 @@ from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.leftovers import leftover_trials, set_aside
-from rebnn_search.storage.report_log import NEEDED, ReportLog, TrackedReport
 from rebnn_search.study.draft import FIXED, DraftStorage, blank
 from rebnn_search.study.history import HistoryStorage
 from rebnn_search.study.pruners import build_pruner, settle, unjudged
 from rebnn_search.study.ranking import Standing, rank
 from rebnn_search.study.samplers import COMPLETE_HISTORY, sampler_factory
 from rebnn_search.study.spec import Params, Search
+from rebnn_search.training.report_log import ReportLog, TrackedReport
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -11,8 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rebnn_search.storage.report_log import TrackedReport
 from rebnn_search.terminal.state import SearchState, duration
+from rebnn_search.training.report_log import TrackedReport
 
 BARS = "▁▂▃▄▅▆▇█"
 STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}

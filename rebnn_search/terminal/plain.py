@@ -7,8 +7,8 @@ from types import TracebackType
 
 from rich.console import Console
 
-from rebnn_search.storage.report_log import TrackedReport
 from rebnn_search.terminal.state import SearchState, duration
+from rebnn_search.training.report_log import TrackedReport
 
 
 class Silent:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rebnn_search.execution.budget import Budget
-from rebnn_search.storage.report_log import TrackedReport
+from rebnn_search.training.report_log import TrackedReport
 
 UNREPORTED = ("COMPLETE", "PRUNED", "FAIL")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -18,9 +18,7 @@ from rebnn_search.training.data import Data
 from rebnn_search.training.distributed import World
 from rebnn_search.training.recipe import Recipe
 from rebnn_search.training.report import Diverged, Report
-
-if TYPE_CHECKING:
-    from rebnn_search.training.trainer import Trainer
+from rebnn_search.training.run import ReportingTrainer, TrainingRun
 
 NEWS_SECONDS = 60.0
 """How often a rank 0 that waits for another trial's stage one tells its ranks so: they would take a longer silence for its death."""
@@ -32,7 +30,7 @@ def stage_one_weights(
     device: torch.device,
     workspace: Path | None,
     world: World,
-    trainer: type[Trainer],
+    make: Callable[..., ReportingTrainer],
     listener: Callable[[Report], None] | None = None,
 ) -> dict[str, Tensor]:
     """Return the network's state after stage one, trained now unless a trial with the same prefix has done so.
@@ -42,18 +40,18 @@ def stage_one_weights(
     after its checkpoint was written.
     """
     if workspace is None:
-        return _train(recipe, data, device, None, trainer, listener)
+        return _train(recipe, data, device, None, make, listener)
     folder = workspace / "stage_one" / recipe.stage_one_key()
     if world.rank > 0:
         while not _same_everywhere(False, world, device):
             pass
-        return _train(recipe, data, device, folder, trainer, listener)
+        return _train(recipe, data, device, folder, make, listener)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "lock")
     while not _same_everywhere(_acquired(lock), world, device):
         pass
     try:
-        return _train(recipe, data, device, folder, trainer, listener)
+        return _train(recipe, data, device, folder, make, listener)
     finally:
         lock.release()
 
@@ -80,25 +78,20 @@ def _train(
     data: Data,
     device: torch.device,
     folder: Path | None,
-    make: type[Trainer],
+    make: Callable[..., ReportingTrainer],
     listener: Callable[[Report], None] | None,
 ) -> dict[str, Tensor]:
-    trainer = make(stage_one_of(recipe), device=str(device), data=data)
     checkpoints = None if folder is None else CheckpointDirectory(folder)
-    found = None if checkpoints is None else checkpoints.latest()
-    if found is not None:
-        trainer.load_state_dict(found[1])
-    while not trainer.finished:
-        try:
-            report = trainer.next_report()
-        except Diverged as error:
-            raise Diverged(f"in stage one, {error.reason}") from None
-        if checkpoints is not None and World.current().rank == 0:
-            checkpoints.save(report.step, trainer.state_dict())
-        if listener is not None:
-            listener(report)
+    trainer = make(stage_one_of(recipe), device=str(device), data=data)
+    run = TrainingRun(trainer, checkpoints=checkpoints, every_report=True, saves=World.current().rank == 0)
+    try:
+        for report in run:
+            if listener is not None:
+                listener(report)
+    except Diverged as error:
+        raise Diverged(f"in stage one, {error.reason}") from None
     state: dict[str, Tensor] = trainer.network.state_dict()
-    trainer.close()
+    run.close()
     return state
 
 

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from rebnn_search.base.registry import Registry
 from rebnn_search.config import UserError
-from rebnn_search.training.checkpoint import CheckpointDirectory
 from rebnn_search.training.data import Data
 
 TEACHERS: Registry[Teacher] = Registry("teacher")
@@ -92,36 +91,6 @@ class TorchvisionTeacher(Teacher):
                 f"loss.teacher: torchvision's weights of {self.arch} cannot be downloaded ({error}): give a file as loss.teacher.path"
             ) from None
         return state
-
-
-@TEACHERS.register("trained")
-class TrainedTeacher(Teacher):
-    """A network that this program has trained: most often a wider one.
-
-    Args:
-        path: The directory that ``python -m rebnn_search.train --out`` wrote.
-    """
-
-    def __init__(self, *, path: str) -> None:
-        self.path = path
-
-    def build(self, data: Data) -> nn.Module:
-        """Make the network of the recipe there, with the weights of the newest checkpoint."""
-        from rebnn_search.training.recipe import load_recipe  # a recipe holds a teacher
-
-        folder = Path(self.path)
-        found = CheckpointDirectory(folder / "checkpoints").latest()
-        if found is None:
-            raise UserError(f"loss.teacher: {folder} holds no checkpoint of a training")
-        recipe = load_recipe(folder / "recipe.yaml")
-        network: nn.Module = recipe.network.build(
-            in_channels=data.channels, num_classes=data.num_classes, image_size=data.image_size, weights=recipe.weights
-        )
-        try:
-            network.load_state_dict(found[1]["trainer"]["network"])
-        except RuntimeError as error:
-            raise UserError(f"loss.teacher: the network in {folder} does not fit the data: {error}") from None
-        return network
 
 
 def _torchvision_models() -> Any:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.storage.report_log import TrackedReport
 from rebnn_search.study.ledger import Ledger, prune_reason
 from rebnn_search.study.spec import Params, Search, load_search
+from rebnn_search.training.report_log import TrackedReport
 
 REPORTS = 4
 

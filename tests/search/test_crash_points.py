@@ -89,7 +89,7 @@ PLACES = [
     ("after", 1, "rebnn_search.study.ledger:Ledger.ask"),
     ("before", 1, "rebnn_search.tracking:Runs.ensure_child"),
     # A report on the disk and not in the study; in the study and not in MLflow; the pruner not yet asked about it.
-    ("after", 2, "rebnn_search.storage.report_log:ReportLog.append"),
+    ("after", 2, "rebnn_search.training.report_log:ReportLog.append"),
     ("after", 2, "rebnn_search.study.ledger:Ledger.report"),
     ("before", 3, "rebnn_search.study.ledger:Ledger.should_prune"),
     ("before", 1, "rebnn_search.tracking:Runs.log"),

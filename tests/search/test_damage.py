@@ -17,10 +17,10 @@ from rebnn_search.execution.mend import mend_reports
 from rebnn_search.execution.reconcile import reconcile
 from rebnn_search.storage.find import find_folder
 from rebnn_search.storage.folder import DriverLock, SearchFolder, disk_trouble_is_told
-from rebnn_search.storage.report_log import ReportLog, read_reports
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.resume import resume_search
 from rebnn_search.tracking import Point, Runs, Tracker
+from rebnn_search.training.report_log import ReportLog, read_reports
 
 LAST = 2
 """The unfinished trial of the search in these tests."""

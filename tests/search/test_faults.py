@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.storage.report_log import read_reports
 from rebnn_search.study.spec import restore_search
 from rebnn_search.training import dump_recipe
+from rebnn_search.training.report_log import read_reports
 
 
 def read_until(process: subprocess.Popen[str], mark: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import DriverLock, SearchFolder, check_name, disk_trouble_is_told, existing_search, new_search
-from rebnn_search.storage.report_log import ReportLog, TrackedReport, read_reports
+from rebnn_search.training.report_log import ReportLog, TrackedReport, read_reports
 
 
 def make(storage: Path, name: str, source: str = "gamma.yaml", finished: bool = False) -> SearchFolder:

@@ -4,11 +4,11 @@ import re
 import pytest
 from rich.console import Console
 
-from rebnn_search.storage.report_log import TrackedReport
 from rebnn_search.study.result import Best, Result, Row
 from rebnn_search.terminal import LiveProgress, PlainProgress, print_result
 from rebnn_search.terminal.live import sparkline
 from rebnn_search.terminal.state import SearchState, duration
+from rebnn_search.training.report_log import TrackedReport
 
 
 def result(**changes: object) -> Result:

@@ -1,7 +1,7 @@
-"""What each trial reported, kept by the driver before anyone else hears of it.
+"""What a training reported, on disk before anyone else hears of it.
 
-One file a trial, one JSON line a report. The ledger and tracking can both be brought up to date from it after a crash, and a
-report that a restarted trial makes again is recognised by its step.
+One file a training, one JSON line a report. Ledger and tracking can both be brought up to date from it after a crash, and a report
+that an interrupted training makes again is recognised by its step.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,18 +18,21 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from rebnn_search.training.report import Report
+
 
 @dataclass(frozen=True)
 class TrackedReport:
-    """A report as the driver received it.
+    """A report as it was kept.
 
     Attributes:
-        step: Number of the report in its trial, from 1.
+        step: Number of the report in its training, from 1.
         epoch: Epochs trained, with fraction.
-        timestamp: When the driver received it, in milliseconds since 1970.
-        final: Whether it is the last of a trial trained to its end.
+        timestamp: When it was kept, in milliseconds since 1970.
+        final: Whether it is the last of a training that came to its end.
         metrics: Values by name.
         latent: The report's histogram of latent weights as plain data, if it has one.
+        iteration: Optimizer steps taken; 0 where a version before this one wrote it.
     """
 
     step: int
@@ -37,6 +41,13 @@ class TrackedReport:
     final: bool
     metrics: Mapping[str, float]
     latent: Mapping[str, Any] | None = None
+    iteration: int = 0
+
+    @classmethod
+    def of(cls, report: Report, final: bool) -> TrackedReport:
+        """A trainer's report as it is now."""
+        latent = None if report.latent is None else asdict(report.latent)
+        return cls(report.step, report.epoch, int(time.time() * 1000), final, report.metrics, latent, report.iteration)
 
 
 _REPORT = TypeAdapter(TrackedReport)
@@ -66,7 +77,7 @@ def _parse(path: Path, needed: Sequence[str]) -> _Parsed:
         if not line.endswith(b"\n"):
             break
         try:
-            report = _REPORT.validate_json(line, strict=True)
+            report = _read(line)
             wrong = _wrong(report, reports[-1].step if reports else 0, needed)
         except ValidationError as error:
             first = error.errors()[0]
@@ -76,6 +87,18 @@ def _parse(path: Path, needed: Sequence[str]) -> _Parsed:
         size += len(line)
         reports.append(report)
     return _Parsed(reports, size)
+
+
+def _read(line: bytes) -> TrackedReport:
+    try:
+        return _REPORT.validate_json(line, strict=True)
+    except ValidationError:
+        # The train command of earlier versions wrote neither time nor end, and null for a metric that was not measured.
+        content = json.loads(line) if b'"iteration"' in line and b'"timestamp"' not in line else None
+        if not isinstance(content, dict) or not isinstance(content.get("metrics"), dict):
+            raise
+        metrics = {name: math.nan if value is None else value for name, value in content["metrics"].items()}
+        return _REPORT.validate_python({**content, "metrics": metrics, "timestamp": 0, "final": False}, strict=True)
 
 
 def _wrong(report: TrackedReport, last: int, needed: Sequence[str]) -> str | None:
@@ -88,7 +111,7 @@ def _wrong(report: TrackedReport, last: int, needed: Sequence[str]) -> str | Non
 
 
 class ReportLog:
-    """The reports of one trial, in the order of their steps, held by the one who writes them.
+    """The reports of one training, in the order of their steps, held by the one who writes them.
 
     Opening cuts off a last line that a crash left torn. A damaged line is more than a crash leaves: it and what follows are cut off
     too, the file as it was is kept as ``reports.jsonl.damaged``, and ``damage`` says where and what.
