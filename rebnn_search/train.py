@@ -10,10 +10,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -21,7 +19,18 @@ from rich.table import Table
 
 from rebnn_search.base.command import python_command
 from rebnn_search.config import UserError, exit_on_user_error
-from rebnn_search.training import CheckpointDirectory, Diverged, Recipe, Report, Trainer, dump_recipe, load_recipe
+from rebnn_search.training import (
+    CheckpointDirectory,
+    Diverged,
+    Recipe,
+    Report,
+    ReportLog,
+    TrackedReport,
+    Trainer,
+    TrainingFolder,
+    TrainingRun,
+    load_recipe,
+)
 from rebnn_search.training.custom_parts import allow
 
 COLUMNS = (
@@ -59,19 +68,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     for part in args.allow:
         allow(part)
     recipe = load_recipe(args.recipe, args.overrides, new=not args.resume)
-    out = None if args.out is None else _Folder(Path(args.out))
-    if out is None and args.resume:
+    folder = None if args.out is None else TrainingFolder(Path(args.out))
+    if folder is None and args.resume:
         raise UserError("--resume needs --out, the directory that holds the checkpoints")
-    if out is not None:
-        out.check(recipe, args.resume)
+    if folder is not None:
+        _check(folder, recipe, args.resume)
     console = Console(stderr=args.json, highlight=False)
-    run = _Run(args, recipe, console)
-    if out is not None:
-        run.reports = out.begin(recipe, args.recipe, run.trainer)
+    run = _Run(args, recipe, folder, console)
+    if folder is not None:
+        try:
+            folder.write_recipe(recipe, f"Resolved from {args.recipe}")
+        except OSError as error:
+            raise UserError(f"--out {folder.path}: cannot be written: {error.strerror}") from None
     diverged = None
     try:
         with _signals_to(run.on_signal):
-            run.train(out)
+            run.train()
     except (_Stopped, KeyboardInterrupt):
         _say_how_to_resume(args, console)
         return 130
@@ -91,75 +103,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if diverged is None else 1
 
 
-class _Folder:
-    """What ``--out`` names: ``recipe.yaml``, ``reports.jsonl``, ``checkpoints/``, and ``stage_one/`` of a recipe that has one."""
+def _check(folder: TrainingFolder, recipe: Recipe, resume: bool) -> None:
+    """See that a new training finds nothing in its folder, and a resumed one its own recipe.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.recipe_file = path / "recipe.yaml"
-        self._reports_file = path / "reports.jsonl"
-        self._checkpoints = CheckpointDirectory(path / "checkpoints")
-
-    def check(self, recipe: Recipe, resume: bool) -> None:
-        """See that a new training finds nothing here, and a resumed one its own recipe.
-
-        Raises:
-            UserError: If not.
-        """
-        there = self.recipe_file.exists()
-        if there and not resume:
-            raise UserError(
-                f"--out {self.path}: already holds a training: add --resume to go on with it, or choose another directory"
-            )
-        if resume and not there:
-            raise UserError(f"--resume: {self.path} holds no training to go on with")
-        if resume:
-            before = load_recipe(self.recipe_file).dump()
-            now = recipe.dump()
-            changed = [key for key in before.keys() | now.keys() if before.get(key) != now.get(key)]
-            if changed:
-                raise UserError(
-                    f"--resume: the recipe is no longer the one in {self.path}: {', '.join(sorted(changed))} changed"
-                )
-
-    def begin(self, recipe: Recipe, source: str, trainer: Trainer) -> list[Report]:
-        """Bring the trainer to the newest checkpoint, if there is one; return the reports made until then."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            if not self.recipe_file.exists():
-                dump_recipe(self.recipe_file, recipe, f"Resolved from {source}")
-        except OSError as error:
-            raise UserError(f"--out {self.path}: cannot be written: {error.strerror}") from None
-        found = self._checkpoints.latest()
-        reports = []
-        if found is not None:
-            trainer.load_state_dict(found[1]["trainer"])
-            reports = [Report.restore(report) for report in found[1]["reports"]]
-        # What was reported after the checkpoint is reported again.
-        self._reports_file.write_text("".join(map(_line, reports)), encoding="utf-8")
-        return reports
-
-    def keep(self, trainer: Trainer, reports: Sequence[Report]) -> None:
-        """Write a checkpoint and the newest report."""
-        state = {"trainer": trainer.state_dict(), "reports": [asdict(report) for report in reports]}
-        self._checkpoints.save(reports[-1].step, state)
-        with self._reports_file.open("a", encoding="utf-8") as file:
-            file.write(_line(reports[-1]))
+    Raises:
+        UserError: If not.
+    """
+    there = folder.recipe_file.exists()
+    if there and not resume:
+        raise UserError(
+            f"--out {folder.path}: already holds a training: add --resume to go on with it, or choose another directory"
+        )
+    if resume and not there:
+        raise UserError(f"--resume: {folder.path} holds no training to go on with")
+    if resume and (changed := folder.changes(recipe)):
+        raise UserError(f"--resume: the recipe is no longer the one in {folder.path}: {', '.join(changed)} changed")
 
 
 class _Run:
-    """One call of the command: the trainer, what it reported, and the user's wish to stop."""
+    """One call of the command: the training, what it reported, and the user's wish to stop."""
 
-    def __init__(self, args: argparse.Namespace, recipe: Recipe, console: Console) -> None:
+    def __init__(self, args: argparse.Namespace, recipe: Recipe, folder: TrainingFolder | None, console: Console) -> None:
         self._quiet, self._console = args.json, console
         self._stopping = False
-        self.reports: list[Report] = []
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} reports"),
             TimeRemainingColumn(), console=console, transient=True, disable=self._quiet or not console.is_terminal,
         )  # fmt: skip
-        workspace = None if args.out is None else Path(args.out)
+        workspace = None if folder is None else folder.path
         self.trainer = Trainer(recipe, device=args.device, workspace=workspace, listener=self._on_stage_one)
+        self._log = ReportLog(None if folder is None else folder.report_file)
+        checkpoints = None if folder is None else CheckpointDirectory(folder.checkpoint_path)
+        self._training = TrainingRun(self.trainer, checkpoints=checkpoints, log=self._log)
+
+    @property
+    def reports(self) -> list[TrackedReport]:
+        """All reports, those of earlier calls included."""
+        return self._log.reports
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Let SIGINT or SIGTERM end training at the next report, a second one at once."""
@@ -168,24 +148,20 @@ class _Run:
         self._stopping = True
         print("\nstopping at the next report; once more to stop at once", file=sys.stderr)
 
-    def train(self, out: _Folder | None) -> None:
+    def train(self) -> None:
         """Train to the end.
 
         Raises:
             _Stopped: If the user wants to stop.
             Diverged: If training does.
         """
-        trainer = self.trainer
         with self._progress:
-            task = self._progress.add_task("starting", total=trainer.total_reports, completed=trainer.reports_done)
-            while not trainer.finished:
-                report = trainer.next_report()
-                self.reports.append(report)
-                if out is not None:
-                    out.keep(trainer, self.reports)
+            task = self._progress.add_task("starting", total=self.trainer.total_reports, completed=self.trainer.reports_done)
+            for report in self._training:
                 self._say(report, f"epoch {report.epoch:.0f}", report.epoch == int(report.epoch))
                 self._progress.update(task, completed=report.step)
-                if self._stopping and not trainer.finished:
+                if self._stopping and not self._training.finished:
+                    self._training.save()
                     raise _Stopped
 
     def _on_stage_one(self, report: Report) -> None:
@@ -213,7 +189,7 @@ def _signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
             signal.signal(number, old)
 
 
-def _table(reports: Sequence[Report]) -> Table:
+def _table(reports: Sequence[TrackedReport]) -> Table:
     """The reports at epochs' ends."""
     table = Table(box=None, padding=(0, 1))
     # Reports hold nothing of a validation split where all was trained on.
@@ -230,11 +206,6 @@ def _table(reports: Sequence[Report]) -> Table:
 def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
     """Metrics for JSON, which has no NaN: null where there was nothing to measure."""
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-
-
-def _line(report: Report) -> str:
-    content: dict[str, Any] = {**asdict(report), "metrics": _finite(report.metrics)}
-    return json.dumps(content) + "\n"
 
 
 def _say_how_to_resume(args: argparse.Namespace, console: Console) -> None:

@@ -10,26 +10,22 @@ from rebnn_search.base.files import write_atomically
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import directory_of
-from rebnn_search.training import CheckpointDirectory, Recipe, dump_recipe, load_recipe
+from rebnn_search.training import CheckpointDirectory, Recipe, TrainingFolder
 
 
 class SeedFolder:
-    """``refit/seed-N/``: ``recipe.yaml``, ``reports.jsonl``, ``checkpoints/``, and once it is trained ``packed.safetensors`` and then
-    ``outcome.json``.
-    """
+    """``refit/seed-N/``: a training's folder, and once it is trained ``packed.safetensors`` and then ``outcome.json``."""
 
     def __init__(self, folder: SearchFolder, seed: int) -> None:
-        self.path = folder.path / "refit" / f"seed-{seed}"
-        self.recipe_file = self.path / "recipe.yaml"
-        self.reports = self.path / "reports.jsonl"
-        self.model = self.path / "packed.safetensors"
-        self._outcome = self.path / "outcome.json"
+        self.training = TrainingFolder(folder.path / "refit" / f"seed-{seed}")
+        self.model = self.training.path / "packed.safetensors"
+        self._outcome = self.training.path / "outcome.json"
         self._folder = folder
 
     @property
     def checkpoints(self) -> CheckpointDirectory:
         """Its checkpoints, wherever they are kept."""
-        return directory_of(self._folder, self.path / "checkpoints")
+        return directory_of(self._folder, self.training.checkpoint_path)
 
     def begin(self, recipe: Recipe) -> None:
         """Make the folder with its recipe, unless it is there.
@@ -37,18 +33,13 @@ class SeedFolder:
         Raises:
             UserError: If it holds another recipe.
         """
-        if self.recipe_file.exists():
-            before, now = load_recipe(self.recipe_file).dump(), recipe.dump()
-            changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-            if changed:
-                raise UserError(
-                    f"{self.path.parent}: holds trainings of another recipe ({', '.join(changed)} changed): give the same --epochs "
-                    "to go on with them, or remove that folder to begin anew"
-                )
-            return
-        dump_recipe(
-            self.recipe_file, recipe, f"The best recipe of {self._folder.name}, trained on training and validation split."
-        )
+        if self.training.recipe_file.exists() and (changed := self.training.changes(recipe)):
+            raise UserError(
+                f"{self.training.path.parent}: holds trainings of another recipe ({', '.join(changed)} changed): give the same "
+                "--epochs to go on with them, or remove that folder to begin anew"
+            )
+        comment = f"The best recipe of {self._folder.name}, trained on training and validation split."
+        self.training.write_recipe(recipe, comment)
 
     @property
     def outcome(self) -> dict[str, Any] | None:

@@ -136,7 +136,7 @@ def _bring_up(runs: Runs, seed: int, name: str, params: Mapping[str, object], fo
     run_id = runs.ensure_child(seed, name, params)
     last = runs.last_step(run_id, "train/loss")
     # The last step known is sent again: a crash may have cut its batch in two.
-    reports = [report for report in read_reports(folder.reports) if report.step >= last]
+    reports = [report for report in read_reports(folder.training.report_file) if report.step >= last]
     runs.log(run_id, [Point(report.step, report.timestamp, report.metrics) for report in reports])
 
 

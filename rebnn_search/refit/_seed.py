@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import asdict
 
-from rebnn_search.execution.ray.trainable import CHECKPOINT_SHARE
-from rebnn_search.execution.ray.workers import dump_trial
 from rebnn_search.export import describe, export_packed
 from rebnn_search.refit._folder import SeedFolder
 from rebnn_search.refit._outcome import SeedScore
-from rebnn_search.training import Diverged, Recipe, Report, Trainer
-from rebnn_search.training.report_log import ReportLog, TrackedReport
+from rebnn_search.training import Diverged, Recipe, ReportLog, TrackedReport, Trainer, TrainingRun
 
 Listener = Callable[[TrackedReport, int, bool], bool]
 
@@ -43,34 +38,21 @@ def train_seed(recipe: Recipe, folder: SeedFolder, heard: Listener) -> SeedScore
 
 
 def _train(recipe: Recipe, folder: SeedFolder, heard: Listener) -> dict[str, object]:
-    trainer = Trainer(recipe, workspace=folder.path)
-    checkpoints, log = folder.checkpoints, ReportLog(folder.reports)
-    found = checkpoints.latest()
-    if found is not None:
-        trainer.load_state_dict(found[1]["trainer"])
-    saved, seconds = time.monotonic(), 0.0
+    trainer = Trainer(recipe, workspace=folder.training.path)
+    log = ReportLog(folder.training.report_file)
+    run = TrainingRun(trainer, checkpoints=folder.checkpoints, log=log)
     try:
-        while not trainer.finished:
-            report = trainer.next_report()
-            kept = _tracked(report, report.step == trainer.total_reports)
-            # On disk before a checkpoint may say that it was made; one that is made again is known by its step.
-            new = log.append(kept)
-            stop = heard(kept, trainer.total_reports, new)
-            now = time.monotonic()
-            if stop or trainer.finished or seconds <= CHECKPOINT_SHARE * (now - saved):
-                checkpoints.save(report.step, dump_trial(trainer, []))
-                saved = time.monotonic()
-                seconds = saved - now
-            if stop and not trainer.finished:
+        while not run.finished:
+            known = log.last_step
+            report = run.next_report()
+            stop = heard(log.at(report.step), trainer.total_reports, report.step > known)
+            if stop and not run.finished:
+                run.save()
                 raise Stopped
         test = trainer.evaluate("test")
         export_packed(trainer.network, describe(recipe, trainer.data), folder.model)
     except Diverged as error:
         return {"train_loss": None, "test": None, "diverged": error.reason}
     finally:
-        trainer.close()
+        run.close()
     return {"train_loss": log.reports[-1].metrics["train/loss"], "test": test}
-
-
-def _tracked(report: Report, final: bool) -> TrackedReport:
-    return TrackedReport(report.step, report.epoch, int(time.time() * 1000), final, report.metrics, asdict(report)["latent"])

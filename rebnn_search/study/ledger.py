@@ -31,7 +31,7 @@ from rebnn_search.study.pruners import build_pruner, settle, unjudged
 from rebnn_search.study.ranking import Standing, rank
 from rebnn_search.study.samplers import COMPLETE_HISTORY, sampler_factory
 from rebnn_search.study.spec import Params, Search
-from rebnn_search.training.report_log import ReportLog, TrackedReport
+from rebnn_search.training.report_log import NEEDED, ReportLog, TrackedReport
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

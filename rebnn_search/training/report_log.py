@@ -117,15 +117,15 @@ class ReportLog:
     too, the file as it was is kept as ``reports.jsonl.damaged``, and ``damage`` says where and what.
 
     Args:
-        path: The file; made with the first report.
+        path: The file, made with the first report; None keeps them in memory alone.
         needed: Metrics that each report must have.
     """
 
-    def __init__(self, path: Path, needed: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path | None, needed: Sequence[str] = ()) -> None:
         self._path = path
-        parsed = _parse(path, needed)
+        parsed = _Parsed([], 0) if path is None else _parse(path, needed)
         self.reports, self.damage = parsed.reports, parsed.damage
-        if path.exists() and parsed.size < path.stat().st_size:
+        if path is not None and path.exists() and parsed.size < path.stat().st_size:
             if parsed.damage is not None:
                 shutil.copyfile(path, path.with_name(f"{path.name}.damaged"))
             os.truncate(path, parsed.size)
@@ -135,14 +135,19 @@ class ReportLog:
         """The step of the last report, 0 if there is none."""
         return self.reports[-1].step if self.reports else 0
 
+    def at(self, step: int) -> TrackedReport:
+        """The report of a step that is there."""
+        return next(report for report in reversed(self.reports) if report.step == step)
+
     def append(self, report: TrackedReport) -> bool:
         """Keep a report, on disk when this returns. False if its step was there already."""
         if report.step <= self.last_step:
             return False
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(report)) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(report)) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         self.reports.append(report)
         return True
