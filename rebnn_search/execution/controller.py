@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Protocol
 
 from optuna.trial import TrialState
 
 from rebnn_search.base.files import write_atomically
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.reconcile import end_metrics, end_tags, log_latent_weights, start_tags
+from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
 from rebnn_search.storage.folder import DISK_FULL, SearchFolder
 from rebnn_search.study.ledger import SUMMARY, Ledger, prune_reason
 from rebnn_search.study.spec import Params, Search
 from rebnn_search.tracking import Point, Tracker
-from rebnn_search.training import Report
 from rebnn_search.training.report_log import TrackedReport
 
 
@@ -31,7 +29,7 @@ class Observer(Protocol):
         """Tell how many trials there will be, and the state and summary of those that ended in earlier runs."""
 
     def started(self, number: int, name: str, resumed_at: int) -> None:
-        """Report that a trial was handed to Tune, with its name and the reports it already had."""
+        """Report that a trial was handed out, with its name and the reports it already had."""
 
     def reported(self, number: int, report: TrackedReport) -> None:
         """Tell of a report."""
@@ -91,12 +89,12 @@ class Controller:
 
     @property
     def live(self) -> int:
-        """How many trials Tune holds."""
+        """How many trials the executor holds."""
         return len(self._live)
 
     @property
     def exhausted(self) -> bool:
-        """Whether no trial is left to hand out now; one that Tune holds may yet come back."""
+        """Whether no trial is left to hand out now; one that the executor holds may yet come back."""
         return self.ending or (not self._todo and self._ledger.asked >= self._target)
 
     @property
@@ -104,8 +102,8 @@ class Controller:
         """Whether running trials shall end at their next report: the user wants it, or the time is over."""
         return self.stopping or (self._budget is not None and self._budget.over)
 
-    def next_trial(self) -> dict[str, Any]:
-        """Hand out a trial: the configuration for its trainable. Not to be asked for once exhausted."""
+    def next_task(self) -> TrialTask:
+        """Hand out a trial. Not to be asked for once exhausted."""
         number, params = self._todo.popleft() if self._todo else self._ledger.ask()
         self._live[number] = params
         if self._budget is not None:
@@ -114,58 +112,56 @@ class Controller:
         self._tracker.start(number, name, params, start_tags(self._search, number))
         self._observer.started(number, name, self._ledger.reports(number).last_step)
         resources = self._search.spec.resources
-        return {
-            "number": number,
-            "attempt": self._failures[number],
-            "recipe": self._search.recipe_data(params, number),
-            "search": str(self._folder.path.absolute()),
-            "remote": self._folder.remote,
-            "heard": self._ledger.reports(number).last_step,
-            "threads": resources.cpus_per_worker,
-            "gpus": resources.gpus_per_worker,
-            "workers": resources.workers_per_trial,
-        }
-
-    def _is_live(self, config: Mapping[str, Any]) -> bool:
-        return config["number"] in self._live and config["attempt"] == self._failures[config["number"]]
-
-    def result(self, config: Mapping[str, Any], result: Mapping[str, Any]) -> bool:
-        """Take in a result of a trial. Whether the trial shall stop now."""
-        number: int = config["number"]
-        if not self._is_live(config):
-            return True
-        if "failed" in result:
-            self._end(number, TrialState.FAIL, result["failed"])
-            return True
-        if "report" not in result:
-            return False
-        report: Report = result["report"]
-        kept = TrackedReport(
-            report.step, report.epoch, int(time.time() * 1000), bool(result["final"]), report.metrics, asdict(report)["latent"]
+        return TrialTask(
+            number=number,
+            attempt=self._failures[number],
+            params=params,
+            recipe=self._search.recipe_data(params, number),
+            last_step=self._ledger.reports(number).last_step,
+            folder=str(self._folder.path.absolute()),
+            remote=self._folder.remote,
+            workers=resources.workers_per_trial,
+            threads=resources.cpus_per_worker,
+            gpus=resources.gpus_per_worker,
         )
+
+    def _is_live(self, task: TrialTask) -> bool:
+        return task.number in self._live and task.attempt == self._failures[task.number]
+
+    def update(self, task: TrialTask, update: TrialUpdate) -> Decision:
+        """Take in news of a trial, and decide what becomes of it."""
+        number = task.number
+        if not self._is_live(task):
+            return Decision.STOP
+        if update.failed is not None:
+            self._end(number, TrialState.FAIL, update.failed)
+            return Decision.STOP
+        if update.report is None:
+            return Decision.CONTINUE
+        kept = TrackedReport.of(update.report, update.final)
         if self._ledger.report(number, kept):
             self._tracker.log(number, Point(kept.step, kept.timestamp, kept.metrics))
             self._observer.reported(number, kept)
             if self._budget is not None:
                 self._budget.reported(number, kept.epoch)
         elif not kept.final:
-            return False  # told again by a worker that was started again
+            return Decision.CONTINUE  # told again by a worker that was started again
         if kept.final:
             self._end(number, TrialState.COMPLETE, None)
-            return True
+            return Decision.STOP
         if self._ledger.should_prune(number):
             self._end(number, TrialState.PRUNED, prune_reason(self._search, kept.step))
-            return True
-        return False
+            return Decision.STOP
+        return Decision.CONTINUE
 
-    def error(self, config: Mapping[str, Any], message: str) -> None:
+    def error(self, task: TrialTask, message: str) -> None:
         """Hear that a trial raised or its worker died: put it at the head of the queue, or give it up after too many times."""
-        number: int = config["number"]
-        if not self._is_live(config):
+        number = task.number
+        if not self._is_live(task):
             return
         trace = self._trace(number, message)
         if os.strerror(errno.ENOSPC) in trace:
-            self.put_back(config)
+            self.put_back(task)
             self.hopeless = DISK_FULL
             self.stop()
             return
@@ -210,7 +206,7 @@ class Controller:
         """Hand out no more trials, and let those that run end at their next report with a checkpoint."""
         self.stopping = True
 
-    def put_back(self, config: Mapping[str, Any]) -> None:
-        """Take a trial back from Tune unfinished, for a later resume."""
-        if self._is_live(config):
-            del self._live[config["number"]]
+    def put_back(self, task: TrialTask) -> None:
+        """Take a trial back unfinished, for a later resume."""
+        if self._is_live(task):
+            del self._live[task.number]

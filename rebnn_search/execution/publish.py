@@ -16,7 +16,6 @@ from rebnn_search.base.files import write_atomically
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import Notice, UserError
 from rebnn_search.execution.model import log_model, model_file, packed
-from rebnn_search.execution.ray.workers import load_trial
 from rebnn_search.execution.run_description import story
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of, folder_here
@@ -27,6 +26,7 @@ from rebnn_search.study.spec import Resources, Search
 from rebnn_search.study.table import markdown
 from rebnn_search.tracking import NOTE_TAG, Runs, Tracker
 from rebnn_search.training import Recipe, Trainer, dump_recipe
+from rebnn_search.training.run import trainer_state
 
 RUNS = "runs"
 """Note in the ledger: when, where and with what each run of the search was made; what changed between two stands there."""
@@ -120,7 +120,7 @@ def _evaluate_test(threads: int, data: dict[str, Any], number: int, path: str, r
     if found is None:
         return None
     trainer = Trainer(Recipe.model_validate(data), workspace=folder.path)
-    load_trial(trainer, found[1])
+    trainer.load_state_dict(trainer_state(found[1]))
     return trainer.evaluate("test"), packed(trainer)
 
 

@@ -30,7 +30,7 @@ from rebnn_search.execution.ray.adapters import MAX_LOOKAHEAD, ErrorCallback, Le
 from rebnn_search.execution.ray.address import LOCAL, check_address, check_head
 from rebnn_search.execution.ray.room import TellsOfWaiting, bundle, check_machine, refuse_unless_fits
 from rebnn_search.execution.ray.session_folder import own_session
-from rebnn_search.execution.ray.trainable import RecipeTrial
+from rebnn_search.execution.ray.trainable import TASK, RecipeTrial
 from rebnn_search.execution.ray.watchdog import watched_gcs
 from rebnn_search.execution.reconcile import reconcile
 from rebnn_search.storage.begun import check_ledger, removed_unless_begun
@@ -213,7 +213,7 @@ def _tune(search: Search, folder: SearchFolder, controller: Controller) -> None:
             max_failures=0,  # the controller starts failed trials again
             reuse_actors=True,
             raise_on_failed_trial=False,
-            trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}",
+            trial_dirname_creator=lambda trial: f"{trial.config[TASK].number:04d}",
             verbose=0,
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.object_store import ObjectStore, StoredCheckpoints, split_place, working_copy
@@ -37,8 +36,3 @@ def directory_of(folder: SearchFolder, path: Path) -> CheckpointDirectory:
     if folder.remote is None:
         return CheckpointDirectory(path)
     return StoredCheckpoints(path, ObjectStore(folder.remote), path.relative_to(folder.path).as_posix())
-
-
-def config_folder(config: dict[str, Any]) -> SearchFolder:
-    """The search's folder on this node, from a trial's configuration."""
-    return folder_here(config["search"], config["remote"])

@@ -82,6 +82,7 @@ class TrainingRun:
             trainer.load_state_dict(trainer_state(found[1]))
             self.reports = [Report.restore(report) for report in found[1].get("reports", [])]
             self._keep(*self.reports)
+        self._at_report = True
         self._saved_step = trainer.reports_done
         self._saved_at, self._save_seconds = time.monotonic(), 0.0
 
@@ -101,12 +102,22 @@ class TrainingRun:
         Raises:
             Diverged: If a loss or a weight is no finite number.
         """
+        self._at_report = False
         report = self.trainer.next_report()
+        self._at_report = True
         self.reports.append(report)
         self._keep(report)
         if self.finished or self._every_report or self._due():
             self.save()
         return report
+
+    def since(self, step: int) -> list[Report]:
+        """Reports of earlier runs after a step, which somebody else's log lacks; of a finished training the last in any case.
+
+        The worker, its driver or the driver's machine may have died between checkpoint and log.
+        """
+        missing = [report for report in self.reports if report.step > step]
+        return missing or (self.reports[-1:] if self.finished else [])
 
     def _keep(self, *reports: Report) -> None:
         if self._log is None:
@@ -118,8 +129,12 @@ class TrainingRun:
         return self._save_seconds <= CHECKPOINT_SHARE * (time.monotonic() - self._saved_at)
 
     def save(self) -> None:
-        """Write a checkpoint of all that was reported, unless that was done."""
-        if self._checkpoints is None or not self._saves or self.trainer.reports_done == self._saved_step:
+        """Write a checkpoint of all that was reported, unless that was done, or training broke off between two reports.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        if self._checkpoints is None or not self._saves or not self._at_report or self.trainer.reports_done == self._saved_step:
             return
         start = time.monotonic()
         state = {"trainer": self.trainer.state_dict(), "reports": [asdict(report) for report in self.reports[-REMEMBERED:]]}

@@ -14,6 +14,8 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from rebnn_search.execution.controller import Controller
+from rebnn_search.execution.ray.trainable import TASK, UPDATE
+from rebnn_search.execution.task import Decision, TrialUpdate
 
 MAX_LOOKAHEAD = 10_000_000
 """Samples Tune may ask for: more than any search has; the searcher says when it is finished."""
@@ -36,16 +38,16 @@ class LedgerSearcher(Searcher):
 
     def __init__(self, controller: Controller, limit: Any) -> None:
         super().__init__(metric=None, mode=None)
-        self._conductor = controller
+        self._controller = controller
         self._limit = limit
 
     def suggest(self, trial_id: str) -> Any:
         """Return a configuration, None to wait, or FINISHED, which Tune takes as final."""
-        if self._conductor.exhausted:
-            return None if self._conductor.live else Searcher.FINISHED
-        if self._conductor.live >= self._limit():
+        if self._controller.exhausted:
+            return None if self._controller.live else Searcher.FINISHED
+        if self._controller.live >= self._limit():
             return None
-        return self._conductor.next_trial()
+        return {TASK: self._controller.next_task()}
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         """Accept that the ledger, not Tune, knows the metric."""
@@ -72,41 +74,44 @@ class LedgerScheduler(_Stateless, FIFOScheduler):
 
     def __init__(self, controller: Controller) -> None:
         super().__init__()
-        self._conductor = controller
+        self._controller = controller
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stop a trial that the pruner ended, or that is done."""
-        stop = self._conductor.result(trial.config, result)
-        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+        decision = self._pass_on(trial, result)
+        return str(TrialScheduler.CONTINUE if decision is Decision.CONTINUE else TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Take in a last result: Tune does not show it to `on_trial_result` when the trainable itself says it is done."""
-        self._conductor.result(trial.config, result)
-        self._conductor.put_back(trial.config)
+        self._pass_on(trial, result)
+        self._controller.put_back(trial.config[TASK])
+
+    def _pass_on(self, trial: Any, result: dict[str, Any]) -> Decision:
+        return self._controller.update(trial.config[TASK], result.get(UPDATE, TrialUpdate()))
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """Put a trial back that was stopped before it began."""
-        self._conductor.put_back(trial.config)
+        self._controller.put_back(trial.config[TASK])
 
 
 class ErrorCallback(_Stateless, Callback):
     """Passes on the trials that Tune gave up."""
 
     def __init__(self, controller: Controller) -> None:
-        self._conductor = controller
+        self._controller = controller
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Fail the trial with what Tune knows of the cause."""
         file = trial.error_file
         message = Path(file).read_text(encoding="utf-8") if file and Path(file).exists() else "the worker died"
-        self._conductor.error(trial.config, message)
+        self._controller.error(trial.config[TASK], message)
 
 
 class StopWhenAsked(_Stateless, Stopper):
     """Ends the experiment once the controller was asked to stop."""
 
     def __init__(self, controller: Controller) -> None:
-        self._conductor = controller
+        self._controller = controller
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Stop no single trial: that is the scheduler's to do."""
@@ -114,4 +119,4 @@ class StopWhenAsked(_Stateless, Stopper):
 
     def stop_all(self) -> bool:
         """Whether everything shall end."""
-        return self._conductor.ending
+        return self._controller.ending

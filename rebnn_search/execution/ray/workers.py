@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import datetime
 import socket
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -17,27 +16,13 @@ import torch.distributed as dist
 from ray.util import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from rebnn_search.storage.locate import checkpoints_of, config_folder, stage_one_of
+from rebnn_search.execution.task import TrialTask
+from rebnn_search.storage.locate import checkpoints_of, stage_one_of
 from rebnn_search.storage.object_store import StoredCheckpoints
-from rebnn_search.training import Recipe, Report, Trainer
+from rebnn_search.training import Recipe, Report, Trainer, TrainingRun
 
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=10)
 """How long a rank waits for another before it gives the trial up: longer than any evaluation, shorter than a night."""
-
-
-REMEMBERED = 256
-"""Reports that a checkpoint holds: what the ledger may lack where the driver's machine was lost."""
-
-
-def dump_trial(trainer: Trainer, reports: Sequence[Report]) -> dict[str, Any]:
-    """What a trial's checkpoint holds: the trainer's state and the last reports made on the way to it."""
-    return {"trainer": trainer.state_dict(), "reports": [asdict(report) for report in reports[-REMEMBERED:]]}
-
-
-def load_trial(trainer: Trainer, state: Mapping[str, Any]) -> list[Report]:
-    """Bring a trainer to a checkpoint's state. Returns the last reports, some of which may never have been heard."""
-    trainer.load_state_dict(state["trainer"])
-    return [Report.restore(report) for report in state["reports"]]
 
 
 class Sharing:
@@ -52,42 +37,43 @@ class Sharing:
 
 
 class Rank:
-    """One process's trainer of a trial. All ranks are told the same, at the same time.
+    """One process's run of a trial. All ranks are told the same, at the same time.
 
     Args:
-        config: The trial's, as `rebnn_search.execution.ray.trainable.RecipeTrial` describes it.
+        task: The trial.
         rank: Of this process.
         address: ``HOST:PORT`` where rank 0 listens; not used by a trial of one process.
     """
 
-    def __init__(self, config: dict[str, Any], rank: int, address: str) -> None:
-        torch.set_num_threads(config["threads"])
-        self._size = config["workers"]
+    def __init__(self, task: TrialTask, rank: int, address: str) -> None:
+        torch.set_num_threads(task.threads)
+        self._size = task.workers
         if self._size > 1:
-            backend = "nccl" if torch.cuda.is_available() and config["gpus"] >= 1 else "gloo"
+            backend = "nccl" if torch.cuda.is_available() and task.gpus >= 1 else "gloo"
             dist.init_process_group(
                 backend, init_method=f"tcp://{address}", rank=rank, world_size=self._size, timeout=COLLECTIVE_TIMEOUT
             )
         try:
-            folder, recipe = config_folder(config), Recipe.model_validate(config["recipe"])
+            folder, recipe = task.open_folder(), Recipe.model_validate(task.recipe)
             shared = stage_one_of(folder, recipe)
             if shared is not None:
                 shared.fetch()
             # The other ranks fetch what rank 0 has sent.
             share = None if shared is None or rank > 0 else Sharing(shared)
-            found = checkpoints_of(folder, config["number"]).latest()
-            if found is None:
+            trainer = Trainer(recipe, workspace=folder.path, listener=share)
+            self.run = TrainingRun(trainer, checkpoints=checkpoints_of(folder, task.number), saves=rank == 0)
+            if not trainer.reports_done:
                 recipe.check()  # two parameters of a space may not go together
-            self.trainer = Trainer(recipe, workspace=folder.path, listener=share)
-            self.reports = [] if found is None else load_trial(self.trainer, found[1])
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """Let go of the trainer and leave the process group."""
-        if hasattr(self, "trainer"):
-            self.trainer.close()
+        """Leave a checkpoint of all that was reported, let go of the trainer and leave the process group."""
+        if hasattr(self, "run"):
+            with suppress(OSError):  # what that loses is trained again
+                self.run.save()
+            self.run.close()
         if self._size > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
@@ -98,15 +84,15 @@ class Peer:
     def __init__(self) -> None:
         self._rank: Rank | None = None
 
-    def begin(self, config: dict[str, Any], rank: int, address: str) -> None:
+    def begin(self, task: TrialTask, rank: int, address: str) -> None:
         """Put the last trial away and begin another."""
         self.end()
-        self._rank = Rank(config, rank, address)
+        self._rank = Rank(task, rank, address)
 
     def next_report(self) -> None:
         """Train along up to the next report."""
         assert self._rank is not None
-        self._rank.trainer.next_report()
+        self._rank.run.next_report()
 
     def end(self) -> None:
         """Put the trial away."""
@@ -118,15 +104,15 @@ class Peer:
 PeerActor: Any = ray.remote(Peer)
 
 
-def start_peers(config: dict[str, Any]) -> list[Any]:
+def start_peers(task: TrialTask) -> list[Any]:
     """Start the peers of a trial of several workers, one in each further bundle of the trial's placement group."""
     group = get_current_placement_group()
-    options = {"num_cpus": config["threads"], "num_gpus": config["gpus"]}
+    options = {"num_cpus": task.threads, "num_gpus": task.gpus}
     return [
         PeerActor.options(
             **options, scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=bundle)
         ).remote()
-        for bundle in range(1, config["workers"])
+        for bundle in range(1, task.workers)
     ]
 
 

@@ -1,0 +1,69 @@
+"""What goes from the driver to whoever trains a trial, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.locate import folder_here
+from rebnn_search.training import Report
+
+
+@dataclass(frozen=True)
+class TrialTask:
+    """A trial to be trained, or to be gone on with.
+
+    Attributes:
+        number: Of the trial.
+        attempt: How often the trial failed before.
+        params: Its configuration.
+        recipe: The data of its recipe.
+        last_step: The last report that the ledger has of it; what is made again up to there is not news.
+        folder: The search's folder, as the driver sees it.
+        remote: The search's URI in an object store, None without one.
+        workers: Processes that train it together.
+        threads: torch threads of each.
+        gpus: Of each.
+    """
+
+    number: int
+    attempt: int
+    params: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    last_step: int
+    folder: str
+    remote: str | None
+    workers: int
+    threads: int
+    gpus: float
+
+    def open_folder(self) -> SearchFolder:
+        """The search's folder on this node."""
+        return folder_here(self.folder, self.remote)
+
+
+@dataclass(frozen=True)
+class TrialUpdate:
+    """News of a task.
+
+    Attributes:
+        report: The next report; None where training failed.
+        final: Whether it is the last of a trial trained to its end.
+        failed: Why training ended where no retry would mend it.
+    """
+
+    report: Report | None = None
+    final: bool = False
+    failed: str | None = None
+
+
+class Decision(Enum):
+    """What becomes of a trial after an update."""
+
+    CONTINUE = "continue"
+    STOP = "stop"
+    PAUSE = "pause"
+    """Its checkpoint is kept and its place is free; the same trial may be handed out again."""
