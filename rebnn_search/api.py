@@ -84,7 +84,7 @@ class SearchResult:
 
         tracked = TrackedSearch(self.tracking_uri, self.result.name)
         with style():
-            return {name: figure for name, draw in FIGURES.items() if (figure := draw(tracked)) is not None}
+            return FIGURES.draw(tracked)
 
     def figures(self) -> dict[str, Any]:
         """The report's figures that this search has the runs for, as `matplotlib.figure.Figure` by name."""

@@ -1,10 +1,12 @@
-"""Names for implementations: one table per kind of part, filled by a decorator."""
+"""Names for implementations: one table per kind of part, filled by a decorator, and by the plug-ins that are installed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
+
+from rebnn_search.base.discovery import load_plugins
 
 T = TypeVar("T")
 
@@ -40,13 +42,18 @@ class Registry(Mapping[str, type[T]]):
     def __getitem__(self, name: str) -> type[T]:
         found: type[T] | None = self._classes.get(name) or self.otherwise(name)
         if found is None:
+            load_plugins()
+            found = self._classes.get(name)
+        if found is None:
             raise KeyError(self.unknown(name))
         return found
 
     def __iter__(self) -> Iterator[str]:
+        load_plugins()
         return iter(self._classes)
 
     def __len__(self) -> int:
+        load_plugins()
         return len(self._classes)
 
     def get_class(self, name: str) -> type[T]:
@@ -55,6 +62,8 @@ class Registry(Mapping[str, type[T]]):
         Raises:
             ValueError: If there is none; the message lists the valid names.
         """
+        if name not in self._classes:
+            load_plugins()
         if name not in self._classes:
             raise ValueError(self.unknown(name))
         return self._classes[name]

@@ -10,31 +10,14 @@ from importlib.resources import files
 from typing import Any
 
 from rebnn_search.report import table as paper_table
+from rebnn_search.report.figures import FIGURES, Figure
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 from rebnn_search.study.ranking import STATES
 from rebnn_search.study.result import COLUMNS
 from rebnn_search.study.table import HEADINGS, value
 
-TITLES: Mapping[str, tuple[str, str]] = {
-    "training_loss": (
-        "Training loss by strategy",
-        "Mean over seeds at each strategy's best configuration; band: least to most.",
-    ),
-    "oscillation": (
-        "Weight oscillation",
-        "Share of a layer's weights that flip at two steps running (above) and at all (below), mean over an epoch's steps.",
-    ),
-    "latent_weights": ("Latent weights", "First channel of the first binary layer, at the start and each eighth of training."),
-    "history": ("Optimisation history", "Objective of each trial trained to its end."),
-    "intermediate_values": ("What the pruner saw", "Objective at each report."),
-    "importance": ("Hyperparameter importance", "fANOVA over the trials trained to their end."),
-    "parallel_coordinates": ("Parallel coordinates", "Trials trained to their end."),
-    "slice": ("Slices", "Objective over each hyperparameter."),
-    "timeline": ("Timeline", "When each trial ran and how it ended."),
-}
 
-
-def render(search: TrackedSearch, figures: Mapping[str, Any]) -> str:
+def render(search: TrackedSearch, drawn: Mapping[str, Any]) -> str:
     """The page of a search with its drawn figures."""
     from jinja2 import Environment
     from markupsafe import Markup
@@ -56,7 +39,7 @@ def render(search: TrackedSearch, figures: Mapping[str, Any]) -> str:
         table_headings=paper_table.HEADINGS,
         table_rows=[paper_table.cells(row) for row in rows],
         notes=paper_table.notes(search),
-        figures=[(key, *TITLES[key], Markup(svg(figures[key], key))) for key in TITLES if key in figures],  # noqa: S704 - drawn here
+        figures=[(f.name, f.title, f.caption, Markup(svg(drawn[f.name], f))) for f in FIGURES if f.name in drawn],  # noqa: S704 - drawn here
         reasons=Counter(f"{t.state}: {t.reason}" for t in search.trials if t.reason).most_common(),
         epochs=_epochs(search),
         history=search.history,
@@ -113,13 +96,13 @@ def _row(search: TrackedSearch, trial: TrackedTrial) -> list[tuple[str, Any]]:
     return [*cells, (trial.state, trial.state)]
 
 
-def svg(figure: Any, key: str) -> str:
+def svg(drawn: Any, figure: Figure) -> str:
     """A figure as SVG to stand inside a page: no prologue, names of its parts its own, as wide as there is room."""
     file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    drawn.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     text = file.getvalue()
     text = text[text.index("<svg") :]
     # Parts are referred to by name, and every figure of a page has the same ones.
     for mark in ('id="', 'href="#', "url(#"):
-        text = text.replace(mark, f"{mark}{key}-")
-    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(TITLES[key][0])}" ', 1)
+        text = text.replace(mark, f"{mark}{figure.name}-")
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(figure.title)}" ', 1)

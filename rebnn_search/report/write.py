@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rebnn_search.execution.run_description import with_figures
 from rebnn_search.report import table as paper_table
@@ -36,7 +35,7 @@ def write_report(search: TrackedSearch, out: Path, formats: Sequence[str] = ("pn
     """
     (out / "figures").mkdir(parents=True, exist_ok=True)
     with style():
-        drawn: dict[str, Any] = {name: figure for name, draw in FIGURES.items() if (figure := draw(search)) is not None}
+        drawn = FIGURES.draw(search)
         written = []
         for name, figure in drawn.items():
             for form in formats:

@@ -91,7 +91,7 @@ def test_the_study_is_the_ledger_s(tracked: TrackedSearch, searched: Path) -> No
 def test_every_picture_is_drawn_and_its_curves_are_the_metrics(tracked: TrackedSearch) -> None:
     client = MlflowClient(tracked.uri)
     with style():
-        drawn = {name: draw(tracked) for name, draw in FIGURES.items()}
+        drawn = {figure.name: figure.draw(tracked) for figure in FIGURES}
     assert all(figure is not None for figure in drawn.values()), [name for name, figure in drawn.items() if figure is None]
     methods = {m.label: m for m in paper_table.methods(tracked)}
     curves = {line.get_label(): line for line in drawn["training_loss"].axes[0].get_lines()}
@@ -146,7 +146,7 @@ def test_the_command_reports_a_search_that_came_from_another_machine(searched: P
         listed = [here / line for line in done.stdout.splitlines()]
     finally:
         hidden.rename(searched)
-    assert {f"figures/{name}.{form}" for name in FIGURES for form in ("svg", "pdf")} <= {
+    assert {f"figures/{figure.name}.{form}" for figure in FIGURES for form in ("svg", "pdf")} <= {
         file.relative_to(here / "out").as_posix() for file in listed
     }
     assert all(file.stat().st_size > 500 for file in listed)

@@ -1,5 +1,6 @@
 """γ-strategies: how the balanced parameter follows training."""
 
+from rebnn_search.base.discovery import import_modules
 from rebnn_search.method.gamma._base import GAMMA, GammaStrategy
 from rebnn_search.method.gamma._constant import Constant
 from rebnn_search.method.gamma._flip_ratio import FlipRatio
@@ -7,3 +8,5 @@ from rebnn_search.method.gamma._max_gradient import MaxGradient
 from rebnn_search.method.gamma._published import PublishedCode
 
 __all__ = ["GAMMA", "Constant", "FlipRatio", "GammaStrategy", "MaxGradient", "PublishedCode"]
+
+import_modules(__name__)

@@ -1,7 +1,7 @@
 """The base of γ-strategies and their registry.
 
-To add one: a module beside this file with a subclass of `GammaStrategy` under ``@GAMMA.register("name")``, imported in
-``__init__``. Its constructor's arguments are its options in a recipe (``gamma: {strategy: name, option: value}``).
+To add one: a module beside this file with a subclass of `GammaStrategy` under ``@GAMMA.register("name")``. Its constructor's
+arguments are its options in a recipe (``gamma: {strategy: name, option: value}``).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The registry of networks, and the unit they are built of.
 
-To add one: a module beside this file with an ``nn.Module`` under ``@NETWORKS.register("name")``, imported in ``__init__``. Its
+To add one: a module beside this file with an ``nn.Module`` under ``@NETWORKS.register("name")``. Its
 constructor takes ``in_channels``, ``num_classes``, ``image_size`` and ``weights`` as keywords, which the program supplies; its
 other arguments are its options in a recipe (``network: {name: name, option: value}``).
 """

@@ -1,5 +1,6 @@
 """How latent weights become the weights a layer uses: ReBNN and the baselines beside it."""
 
+from rebnn_search.base.discovery import import_modules
 from rebnn_search.method.weights._base import WEIGHTS, WeightBinarizer
 from rebnn_search.method.weights._reactnet import ReActNet
 from rebnn_search.method.weights._rebnn import Resilient
@@ -7,3 +8,5 @@ from rebnn_search.method.weights._recu import ReCU
 from rebnn_search.method.weights._sign import PlainSign, Real
 
 __all__ = ["WEIGHTS", "PlainSign", "ReActNet", "ReCU", "Real", "Resilient", "WeightBinarizer"]
+
+import_modules(__name__)

@@ -1,7 +1,7 @@
 """The base of weight binarizers and their registry.
 
-To add one: a module beside this file with a subclass of `WeightBinarizer` under ``@WEIGHTS.register("name")``, imported in
-``__init__``. Recipes then accept ``weights: name``.
+To add one: a module beside this file with a subclass of `WeightBinarizer` under ``@WEIGHTS.register("name")``. Recipes
+then accept ``weights: name``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """The pictures of a search by name."""
 
-from rebnn_search.report.figures import _latent, _loss, _oscillation, _searcher  # noqa: F401 - each registers its own
-from rebnn_search.report.figures._base import FIGURES, style
+from rebnn_search.base.discovery import import_modules
+from rebnn_search.report.figures._base import FIGURES, Figure, figure, style
 
-__all__ = ["FIGURES", "style"]
+__all__ = ["FIGURES", "Figure", "figure", "style"]
+
+import_modules(__name__)

@@ -2,17 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+from rebnn_search.base.discovery import load_plugins
 from rebnn_search.report.tracked import TrackedSearch
 
 Draw = Callable[[TrackedSearch], Any]
 """Draws a tracked search: a `matplotlib.figure.Figure`, or None where the search lacks what it would show."""
 
-FIGURES: dict[str, Draw] = {}
-"""By name, which is also the file's."""
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of a search.
+
+    Attributes:
+        name: Also the file's.
+        title: Above it on the page.
+        caption: Below that: what is drawn.
+        draw: Draws it.
+        place: Where it stands among the others, smallest first.
+    """
+
+    name: str
+    title: str
+    caption: str
+    draw: Draw
+    place: int
+
+
+class Figures(Collection[Figure]):
+    """The figures in the order of the page."""
+
+    def __init__(self) -> None:
+        self._figures: dict[str, Figure] = {}
+
+    def add(self, figure: Figure) -> None:
+        """Enter a figure.
+
+        Raises:
+            ValueError: If its name is taken.
+        """
+        if figure.name in self._figures:
+            raise ValueError(f"figure {figure.name!r} is already registered")
+        self._figures[figure.name] = figure
+
+    def draw(self, search: TrackedSearch) -> dict[str, Any]:
+        """Draw all that the search has the runs for, by name."""
+        return {figure.name: drawn for figure in self if (drawn := figure.draw(search)) is not None}
+
+    def __iter__(self) -> Iterator[Figure]:
+        load_plugins()
+        return iter(sorted(self._figures.values(), key=lambda figure: (figure.place, figure.name)))
+
+    def __len__(self) -> int:
+        load_plugins()
+        return len(self._figures)
+
+    def __contains__(self, name: object) -> bool:
+        load_plugins()
+        return name in self._figures
+
+
+FIGURES = Figures()
+"""Every figure of the report."""
 
 STYLE = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "xtick.labelsize": 8, "ytick.labelsize": 8,
@@ -24,11 +79,11 @@ WIDTH = 6.9
 """Inches: a page of two columns."""
 
 
-def figure(name: str) -> Callable[[Draw], Draw]:
-    """Enter a function among the figures under a name."""
+def figure(name: str, title: str, caption: str, *, place: int = 1000) -> Callable[[Draw], Draw]:
+    """Enter a function among the figures; see `Figure`."""
 
     def enter(draw: Draw) -> Draw:
-        FIGURES[name] = draw
+        FIGURES.add(Figure(name, title, caption, draw, place))
         return draw
 
     return enter

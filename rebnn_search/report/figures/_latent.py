@@ -21,7 +21,12 @@ DRAWN = 32
 """Bins drawn, of several kept: a channel has a few hundred weights."""
 
 
-@drawn_as("latent_weights")
+@drawn_as(
+    "latent_weights",
+    "Latent weights",
+    "First channel of the first binary layer, at the start and each eighth of training.",
+    place=30,
+)
 def latent_weights(search: TrackedSearch) -> Any:
     """Histograms from the start to the end of training, ReActNet (or γ = 0, or another) beside ReBNN."""
     from matplotlib.figure import Figure

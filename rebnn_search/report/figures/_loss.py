@@ -11,7 +11,12 @@ from rebnn_search.report.strategies import colours, methods
 from rebnn_search.report.tracked import TrackedSearch
 
 
-@drawn_as("training_loss")
+@drawn_as(
+    "training_loss",
+    "Training loss by strategy",
+    "Mean over seeds at each strategy's best configuration; band: least to most.",
+    place=10,
+)
 def training_loss(search: TrackedSearch) -> Any:
     """Training loss over epochs, one curve a strategy at its best configuration: mean over seeds, band from least to most."""
     from matplotlib.figure import Figure

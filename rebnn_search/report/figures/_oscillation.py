@@ -16,7 +16,12 @@ from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 RATIOS = {"sequential_oscillation_ratio": "sequential oscillation\n(% of weights)", "flip_ratio": "sign flips\n(% of weights)"}
 
 
-@drawn_as("oscillation")
+@drawn_as(
+    "oscillation",
+    "Weight oscillation",
+    "Share of a layer's weights that flip at two steps running (above) and at all (below), mean over an epoch's steps.",
+    place=20,
+)
 def oscillation(search: TrackedSearch) -> Any:
     """Sequential oscillation above, plain flips below, of the first, middle and last binary layer, by epoch."""
     from matplotlib.figure import Figure

@@ -77,7 +77,7 @@ def _objective(search: TrackedSearch) -> str:
     return units.get(search.objective, search.objective)
 
 
-@drawn_as("history")
+@drawn_as("history", "Optimisation history", "Objective of each trial trained to its end.", place=40)
 def history(search: TrackedSearch) -> Any:
     """The objective of each trial, and the best so far."""
     from optuna.visualization import matplotlib as plots
@@ -88,7 +88,7 @@ def history(search: TrackedSearch) -> Any:
     return figure
 
 
-@drawn_as("importance")
+@drawn_as("importance", "Hyperparameter importance", "fANOVA over the trials trained to their end.", place=60)
 def importance(search: TrackedSearch) -> Any:
     """How much of the objective's variance each hyperparameter explains (fANOVA)."""
     from optuna.importance import FanovaImportanceEvaluator
@@ -110,7 +110,7 @@ def importance(search: TrackedSearch) -> Any:
     return figure
 
 
-@drawn_as("parallel_coordinates")
+@drawn_as("parallel_coordinates", "Parallel coordinates", "Trials trained to their end.", place=70)
 def parallel_coordinates(search: TrackedSearch) -> Any:
     """Each trial as a line through its hyperparameters."""
     from optuna.visualization import matplotlib as plots
@@ -123,7 +123,7 @@ def parallel_coordinates(search: TrackedSearch) -> Any:
     return _drawn(search, draw, (WIDTH, 3.4), least=2)
 
 
-@drawn_as("slice")
+@drawn_as("slice", "Slices", "Objective over each hyperparameter.", place=80)
 def slices(search: TrackedSearch) -> Any:
     """The objective over each hyperparameter."""
     from optuna.visualization import matplotlib as plots
@@ -140,7 +140,7 @@ def slices(search: TrackedSearch) -> Any:
     return figure
 
 
-@drawn_as("intermediate_values")
+@drawn_as("intermediate_values", "What the pruner saw", "Objective at each report.", place=50)
 def intermediate_values(search: TrackedSearch) -> Any:
     """The curve that the pruner saw, of every trial; those it ended are dotted and end at a cross."""
     from optuna.visualization import matplotlib as plots
@@ -175,7 +175,7 @@ def intermediate_values(search: TrackedSearch) -> Any:
     return figure
 
 
-@drawn_as("timeline")
+@drawn_as("timeline", "Timeline", "When each trial ran and how it ended.", place=90)
 def timeline(search: TrackedSearch) -> Any:
     """When each trial ran, and how it ended."""
     from optuna.visualization import matplotlib as plots

@@ -1,5 +1,6 @@
 """Datasets by name, opened as splits of normalised batches."""
 
+from rebnn_search.base.discovery import import_modules
 from rebnn_search.training.data._arrays import Arrays, from_arrays
 from rebnn_search.training.data._augment import AUGMENTATIONS, Augmentation
 from rebnn_search.training.data._base import DATASETS, Data, Dataset, Split
@@ -27,3 +28,5 @@ __all__ = [
     "Split",
     "from_arrays",
 ]
+
+import_modules(__name__)
