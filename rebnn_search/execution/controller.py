@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import errno
 import os
 from collections import Counter, deque
@@ -17,6 +18,7 @@ from rebnn_search.execution.reconcile import end_metrics, end_tags, log_latent_w
 from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
 from rebnn_search.storage.folder import DISK_FULL, SearchFolder
 from rebnn_search.study.ledger import SUMMARY, Ledger, prune_reason
+from rebnn_search.study.pausing import NoPauses, PauseRule
 from rebnn_search.study.spec import Params, Search
 from rebnn_search.tracking import Point, Tracker
 from rebnn_search.training.report_log import TrackedReport
@@ -37,6 +39,9 @@ class Observer(Protocol):
     def failed(self, number: int, reason: str, times: int) -> None:
         """Tell that a trial failed for the ``times``-th time and will be started again."""
 
+    def paused(self, number: int) -> None:
+        """Tell that a trial waits from now on; `started` tells when it goes on."""
+
     def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
         """Tell that a trial ended COMPLETE, PRUNED or FAIL."""
 
@@ -48,8 +53,8 @@ HOPELESS = 5
 class Controller:
     """Decides which trial comes next and what becomes of each report.
 
-    A trial may be handed out several times, after failures of its worker: each is an attempt, and what a former one still has to
-    say is ignored. Tune's own retrying is not used: it gives a trial up at once whose reused actor dies before its first step.
+    A trial may be handed out several times, after failures of its worker or a pause: each is an attempt, and what a former one still
+    has to say is ignored. Tune's own retrying is not used: it gives a trial up at once whose reused actor dies before its first step.
 
     Args:
         search: The resolved search.
@@ -59,6 +64,7 @@ class Controller:
         observer: Who watches.
         target: How many trials the search shall have in all.
         budget: The time this run may take; None for any.
+        pauses: Who waits while others train.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class Controller:
         observer: Observer,
         target: int,
         budget: Budget | None = None,
+        pauses: PauseRule | None = None,
     ) -> None:
         self._search = search
         self._folder = folder
@@ -78,9 +85,12 @@ class Controller:
         self._observer = observer
         self._target = target
         self._budget = budget
+        self._pauses = pauses or NoPauses()
+        self._paused = ledger.paused
         self._todo = deque(ledger.unfinished())
         self._live: dict[int, Params] = {}
         self._failures: Counter[int] = Counter()
+        self._handed_out: Counter[int] = Counter()
         self._ends: Counter[TrialState] = Counter()
         self.stopping = False
         self.hopeless: str | None = None
@@ -95,7 +105,15 @@ class Controller:
     @property
     def exhausted(self) -> bool:
         """Whether no trial is left to hand out now; one that the executor holds may yet come back."""
-        return self.ending or (not self._todo and self._ledger.asked >= self._target)
+        return self.ending or not (self._todo or self._left or self._next_paused() is not None)
+
+    @property
+    def _left(self) -> int:
+        """How many new trials may still be asked for."""
+        return max(0, self._target - self._ledger.asked)
+
+    def _next_paused(self) -> int | None:
+        return self._pauses.continues(self._ledger, self._paused, self._left) if self._paused else None
 
     @property
     def ending(self) -> bool:
@@ -104,8 +122,9 @@ class Controller:
 
     def next_task(self) -> TrialTask:
         """Hand out a trial. Not to be asked for once exhausted."""
-        number, params = self._todo.popleft() if self._todo else self._ledger.ask()
+        number, params = self._choose()
         self._live[number] = params
+        self._handed_out[number] += 1
         if self._budget is not None:
             self._budget.started(number)
         name = self._search.name_of(number, params)
@@ -114,7 +133,7 @@ class Controller:
         resources = self._search.spec.resources
         return TrialTask(
             number=number,
-            attempt=self._failures[number],
+            attempt=self._handed_out[number],
             params=params,
             recipe=self._search.recipe_data(params, number),
             last_step=self._ledger.reports(number).last_step,
@@ -125,8 +144,17 @@ class Controller:
             gpus=resources.gpus_per_worker,
         )
 
+    def _choose(self) -> tuple[int, Params]:
+        if self._todo:
+            return self._todo.popleft()
+        number = self._next_paused()
+        if number is None:
+            return self._ledger.ask()
+        self._paused.remove(number)
+        return number, self._ledger.take_up(number)
+
     def _is_live(self, task: TrialTask) -> bool:
-        return task.number in self._live and task.attempt == self._failures[task.number]
+        return task.number in self._live and task.attempt == self._handed_out[task.number]
 
     def update(self, task: TrialTask, update: TrialUpdate) -> Decision:
         """Take in news of a trial, and decide what becomes of it."""
@@ -152,7 +180,16 @@ class Controller:
         if self._ledger.should_prune(number):
             self._end(number, TrialState.PRUNED, prune_reason(self._search, kept.step))
             return Decision.STOP
+        if self._pauses.pauses(self._ledger, number):
+            self._pause(number)
+            return Decision.PAUSE
         return Decision.CONTINUE
+
+    def _pause(self, number: int) -> None:
+        self._ledger.pause(number)
+        del self._live[number]
+        bisect.insort(self._paused, number)
+        self._observer.paused(number)
 
     def error(self, task: TrialTask, message: str) -> None:
         """Hear that a trial raised or its worker died: put it at the head of the queue, or give it up after too many times."""
@@ -201,6 +238,15 @@ class Controller:
         if self._ends[TrialState.FAIL] == HOPELESS == self._ends.total():
             self.hopeless = f"the first {HOPELESS} trials all failed, so the search was stopped: {reason}"
             self.stop()
+
+    def give_up_paused(self) -> None:
+        """Prune the trials that wait and that nobody will take up again. For the end of a search that was not cut short."""
+        for number in self._paused:
+            self._live[number] = self._ledger.take_up(number)
+            self._end(
+                number, TrialState.PRUNED, f"paused at report {self._ledger.reports(number).last_step}, and not taken up again"
+            )
+        self._paused.clear()
 
     def stop(self) -> None:
         """Hand out no more trials, and let those that run end at their next report with a checkpoint."""

@@ -18,7 +18,7 @@ class TrialTask:
 
     Attributes:
         number: Of the trial.
-        attempt: How often the trial failed before.
+        attempt: How often this run has handed the trial out, this time included.
         params: Its configuration.
         recipe: The data of its recipe.
         last_step: The last report that the ledger has of it; what is made again up to there is not news.

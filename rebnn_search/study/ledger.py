@@ -43,6 +43,8 @@ SUMMARY = "summary"
 """User attribute with the metrics of a trial's last report."""
 REASON = "reason"
 """User attribute that says why a trial ended other than by being trained to its end."""
+PAUSED = "paused"
+"""User attribute with the report after which a trial was made to wait; None once it was taken up again."""
 
 
 class Ledger:
@@ -200,6 +202,20 @@ class Ledger:
             self._drafts.keep()
         return verdict
 
+    def pause(self, number: int) -> None:
+        """Let a trial wait after its latest report."""
+        self._handle(number).set_user_attr(PAUSED, self.reports(number).last_step)
+
+    def take_up(self, number: int) -> Params:
+        """Let a trial that waits go on. Returns its configuration."""
+        self._handle(number).set_user_attr(PAUSED, None)
+        return dict(self.trial(number).user_attrs[PARAMS])
+
+    @property
+    def paused(self) -> list[int]:
+        """The trials that wait, by number."""
+        return [t.number for t in self.trials if t.state == TrialState.RUNNING and t.user_attrs.get(PAUSED) is not None]
+
     def complete(self, number: int) -> None:
         """Finish a trial with the objective of its final report."""
         last = self.reports(number).reports[-1]
@@ -248,7 +264,7 @@ class Ledger:
         return self._live[number]
 
     def unfinished(self) -> list[tuple[int, Params]]:
-        """Bring the ledger up to date after a stop of any kind, and return the trials to go on with.
+        """Bring the ledger up to date after a stop of any kind, and return the trials to go on with, less those that are paused.
 
         Reports that reached the disk but not the study are entered; a trial whose last report was final is completed, and one
         that the pruner would have ended at its last report is pruned: both are what the stopped driver was about to do.
@@ -269,7 +285,7 @@ class Ledger:
                 self.complete(trial.number)
             elif doomed:
                 self.prune(trial.number, prune_reason(self._search, log.last_step))
-            else:
+            elif trial.user_attrs.get(PAUSED) is None:
                 pending.append((trial.number, dict(trial.user_attrs[PARAMS])))
         return pending
 

@@ -51,6 +51,10 @@ class LiveProgress:
         """Say, above the picture, that a trial will be started again."""
         self._console.print(Text(f"{self._state.name(number)} failed ({times}): {reason}; starting it again", style="yellow"))
 
+    def paused(self, number: int) -> None:
+        """Take in that a trial waits."""
+        self._state.paused(number)
+
     def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
         """Take in a trial's end; a failure's reason stays on the screen."""
         if state == "FAIL":

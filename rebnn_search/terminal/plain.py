@@ -32,6 +32,9 @@ class Silent:
     def failed(self, number: int, reason: str, times: int) -> None:
         """Say nothing."""
 
+    def paused(self, number: int) -> None:
+        """Say nothing."""
+
     def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
         """Say nothing."""
 
@@ -62,6 +65,10 @@ class PlainProgress(Silent):
     def failed(self, number: int, reason: str, times: int) -> None:
         """Say that a trial will be started again."""
         self._print(f"trial {self._state.name(number)} failed ({times}): {reason}; starting it again")
+
+    def paused(self, number: int) -> None:
+        """Take in that a trial waits."""
+        self._state.paused(number)
 
     def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
         """Say how a trial ended, and how the search stands."""

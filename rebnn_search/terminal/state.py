@@ -64,6 +64,10 @@ class SearchState:
         trial.epoch, trial.step = report.epoch, report.step
         trial.curve.append(report.metrics[self.metric])
 
+    def paused(self, number: int) -> None:
+        """Take in that a trial waits."""
+        self.running.pop(number, None)
+
     def finished(self, number: int, state: str, summary: Mapping[str, float]) -> None:
         """Take in a trial's end."""
         self.running.pop(number, None)
