@@ -1,0 +1,28 @@
+"""What every part of a kind must keep to, as checks that a part's own tests can run: here, and in a package of yours.
+
+A check takes what makes the part and raises AssertionError where it falls short. With pytest:
+
+    @pytest.mark.parametrize("check", rebnn_search.testing.GAMMA_CHECKS, ids=lambda check: check.__name__)
+    def test_it_is_a_gamma_strategy(check):
+        check(MyStrategy)
+"""
+
+from rebnn_search.testing.augmentation import AUGMENTATION_CHECKS
+from rebnn_search.testing.dataset import DATASET_CHECKS
+from rebnn_search.testing.gamma import GAMMA_CHECKS
+from rebnn_search.testing.network import NETWORK_CHECKS
+from rebnn_search.testing.pruner import PRUNER_CHECKS
+from rebnn_search.testing.sampler import SAMPLER_CHECKS
+from rebnn_search.testing.scale_init import SCALE_INIT_CHECKS
+from rebnn_search.testing.weights import WEIGHTS_CHECKS
+
+__all__ = [
+    "AUGMENTATION_CHECKS",
+    "DATASET_CHECKS",
+    "GAMMA_CHECKS",
+    "NETWORK_CHECKS",
+    "PRUNER_CHECKS",
+    "SAMPLER_CHECKS",
+    "SCALE_INIT_CHECKS",
+    "WEIGHTS_CHECKS",
+]

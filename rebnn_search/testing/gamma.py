@@ -1,0 +1,57 @@
+"""What a γ-strategy keeps to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from rebnn_search.method import BinaryLinear, GammaStrategy, ReBNN
+
+Make = Callable[[], GammaStrategy]
+
+FLIPS = torch.tensor([0.0, 0.25, 1.0, 0.0])
+GRADS = torch.tensor([0.5, 2.0, 1e-3, 0.0])
+
+
+def gives_one_finite_non_negative_value_a_channel(make: Make) -> None:
+    """In the dtype it is given, before the first step and after."""
+    for dtype in (torch.float32, torch.float64):
+        strategy = make()
+        for gamma in (strategy.initial(torch.zeros(4, dtype=dtype)), strategy.update(FLIPS.to(dtype), GRADS.to(dtype), 0)):
+            assert gamma.shape == (4,), f"shape {tuple(gamma.shape)} for 4 channels"
+            assert gamma.dtype == dtype, f"{gamma.dtype} from {dtype}"
+            assert torch.isfinite(gamma).all() and (gamma >= 0).all(), f"γ must be finite and >= 0, not {gamma.tolist()}"
+
+
+def leaves_its_inputs_alone(make: Make) -> None:
+    """What it returns is no view of them either."""
+    flips, grads = FLIPS.clone(), GRADS.clone()
+    make().update(flips, grads, 3).mul_(2)
+    assert torch.equal(flips, FLIPS) and torch.equal(grads, GRADS), "the inputs were changed, or returned"
+
+
+def treats_channels_apart(make: Make) -> None:
+    """A channel's γ does not depend on the others: layers of any width, and any share of one, agree."""
+    whole = make().update(FLIPS, GRADS, 5)
+    single = [make().update(FLIPS[i : i + 1], GRADS[i : i + 1], 5) for i in range(4)]
+    assert torch.equal(whole, torch.cat(single)), f"{whole.tolist()} together, {torch.cat(single).tolist()} apart"
+
+
+def trains(make: Make) -> None:
+    """Twenty steps of a small layer stay finite."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layer = BinaryLinear(8, 4)
+        optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
+        rebnn = ReBNN(layer, gamma=make()).attach(optimizer)
+        for _ in range(20):
+            optimizer.zero_grad()
+            layer(torch.randn(5, 8)).square().mean().backward()
+            optimizer.step()
+    assert torch.isfinite(layer.weight).all(), "the latent weights are not finite after 20 steps"
+    assert all((gamma >= 0).all() and torch.isfinite(gamma).all() for gamma in rebnn.gammas.values())
+
+
+GAMMA_CHECKS = (gives_one_finite_non_negative_value_a_channel, leaves_its_inputs_alone, treats_channels_apart, trains)
+"""For anything that makes a strategy: its class, where its options have defaults."""

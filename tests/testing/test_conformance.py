@@ -1,0 +1,82 @@
+"""Every part of the project keeps to what its kind asks; a new one is taken up here by being registered."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rebnn_search import testing
+from rebnn_search.method import GAMMA, NETWORKS, SCALE_INIT, WEIGHTS
+from rebnn_search.study.pruners import PRUNERS
+from rebnn_search.study.samplers import SAMPLERS
+from rebnn_search.training.data import AUGMENTATIONS, Digits
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "patient": {"patience": 2},
+    "percentile": {"percentile": 50.0},
+    "threshold": {"upper": 3.0},
+}
+"""Of parts that have one without a default."""
+
+
+def each(checks: tuple[Callable[..., None], ...], parts: Any) -> Any:
+    pairs = [pytest.param(check, name, id=f"{name}-{check.__name__}") for name in sorted(parts) for check in checks]
+    return pytest.mark.parametrize(("check", "name"), pairs)
+
+
+@each(testing.GAMMA_CHECKS, GAMMA)
+def test_gamma(check: Callable[..., None], name: str) -> None:
+    check(GAMMA[name])
+
+
+@each(testing.SCALE_INIT_CHECKS, SCALE_INIT)
+def test_scale_init(check: Callable[..., None], name: str) -> None:
+    check(SCALE_INIT[name])
+
+
+@each(testing.WEIGHTS_CHECKS, WEIGHTS)
+def test_weights(check: Callable[..., None], name: str) -> None:
+    check(name)
+
+
+@each(testing.NETWORK_CHECKS, NETWORKS)
+def test_network(check: Callable[..., None], name: str) -> None:
+    check(NETWORKS[name])
+
+
+@each(testing.AUGMENTATION_CHECKS, AUGMENTATIONS)
+def test_augmentation(check: Callable[..., None], name: str) -> None:
+    check(AUGMENTATIONS[name])
+
+
+@each(testing.SAMPLER_CHECKS, SAMPLERS)
+def test_sampler(check: Callable[..., None], name: str) -> None:
+    check(lambda seed: SAMPLERS[name](seed=seed))
+
+
+@each(testing.PRUNER_CHECKS, PRUNERS)
+def test_pruner(check: Callable[..., None], name: str) -> None:
+    check(lambda: PRUNERS[name](**OPTIONS.get(name, {})))
+
+
+@pytest.mark.parametrize("check", testing.DATASET_CHECKS, ids=lambda check: check.__name__)
+def test_dataset(check: Callable[..., None]) -> None:
+    check(Digits().open)
+
+
+class Drops:
+    """A γ-strategy that forgets a channel, changes its inputs and gives a negative γ."""
+
+    def initial(self, channels: Any) -> Any:
+        return channels[:-1]
+
+    def update(self, flip_fraction: Any, max_grad: Any, iteration: int) -> Any:
+        return flip_fraction.mul_(-1)
+
+
+def test_a_part_that_falls_short_is_told() -> None:
+    for check in testing.GAMMA_CHECKS[:2]:
+        with pytest.raises(AssertionError):
+            check(Drops)
