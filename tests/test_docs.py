@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 EXTEND = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
-PARTS = re.findall(r"## (.*?)\n\n```python\n(.*?)```", EXTEND, re.DOTALL)
+PARTS = re.findall(r"## (.*?)\n\n```python\n(.*?)```", EXTEND.partition("## In a package")[0], re.DOTALL)
 USE = {
     "A γ-strategy": (
         "import torch\n"
@@ -35,6 +35,9 @@ USE = {
         "from rebnn_search.method import NETWORKS\n"
         "network = NETWORKS['wide'](in_channels=3, num_classes=5, image_size=8, factor=1)\n"
         "assert network(torch.randn(2, 3, 8, 8)).shape == (2, 5)\n"
+    ),
+    "A pruner": (
+        "from rebnn_search.testing import PRUNER_CHECKS\nfor check in PRUNER_CHECKS:\n    check(PRUNERS['plateau'])\n"
     ),
 }
 
