@@ -22,7 +22,7 @@ from ray import tune
 from rebnn_search.config import UserError
 from rebnn_search.search.adapters import MAX_LOOKAHEAD, ErrorCallback, LedgerScheduler, LedgerSearcher, StopWhenAsked
 from rebnn_search.search.address import LOCAL, check_address, check_head
-from rebnn_search.search.begun import check_ledger, removed_unless_begun
+from rebnn_search.search.begun import check_ledger, check_tracking, removed_unless_begun
 from rebnn_search.search.budget import Budget
 from rebnn_search.search.conductor import Conductor, Observer
 from rebnn_search.search.finish import RUNS, choose, outcome, publish
@@ -93,6 +93,7 @@ def run_search(
     own = address == LOCAL and not ray.is_initialized()
     if ledger_url is not None:
         check_ledger(ledger_url)
+    check_tracking(tracking_uri)
     if own:
         check_machine(search.spec.resources)
     head = address if ray.is_initialized() else check_address(address)
