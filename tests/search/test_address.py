@@ -6,7 +6,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from ray.tune.logger import NoopLogger
 
 from rebnn_search.config import UserError
 from rebnn_search.search.address import check_address
@@ -53,7 +52,8 @@ def test_a_trial_that_no_memory_holds_ends_with_the_reason(tmp_path: Path) -> No
     recipe = {"data": {"name": "digits"}, "network": {"name": "digits_resnet", "width": 10**8}, "epochs": 1}
     here = {"search": str(tmp_path), "remote": None, "number": 0, "attempt": 0, "heard": 0}
     config = {**here, "recipe": recipe, "threads": 1, "gpus": 0, "workers": 1}
-    trial = RecipeTrial(config=config, logger_creator=lambda _: NoopLogger(config, str(tmp_path)))
+    trial = RecipeTrial.__new__(RecipeTrial)  # Tune's own constructor makes a folder in the home directory
+    trial.setup(config)
     result = trial.step()
     assert result["done"]
     assert "parameters: training it takes" in result["failed"]
