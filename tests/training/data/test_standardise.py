@@ -17,7 +17,7 @@ RNG = np.random.default_rng(0)
 COUNT = 180
 SECONDS = 1_700_000_000 + np.linspace(0, 60, COUNT)
 NORTHINGS = 5_400_000 + RNG.permutation(COUNT) * 0.001
-LABELS = np.where(SECONDS > SECONDS.mean(), "late", "early")
+LABELS = np.where(np.arange(COUNT) >= COUNT // 2, "late", "early")
 X = np.stack([SECONDS, NORTHINGS], axis=1)
 
 
