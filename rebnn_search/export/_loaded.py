@@ -84,7 +84,12 @@ class LoadedModel:
 
     @torch.no_grad()
     def _logits(self, raw: Tensor) -> Tensor:
-        parts = [self._compute(self.info.normalised(part)) for part in torch.split(raw, BATCH)]
+        parts = []
+        for part in torch.split(raw, BATCH):
+            images = self.info.normalised(part)
+            if not images.isfinite().all():
+                raise UserError("a value is too far from those that the network was trained on: in float32 it is infinite")
+            parts.append(self._compute(images))
         return torch.cat(parts) if parts else torch.empty(0, len(self.classes))
 
 

@@ -125,6 +125,11 @@ def test_a_model_file_keeps_the_statistics_exactly(trained: tuple[Path, Trainer,
     assert len(model.info.normalised(raw)[:, 0].unique()) == COUNT
 
 
+def test_a_value_far_beyond_the_training_data_s_is_refused(trained: tuple[Path, Trainer, LoadedModel]) -> None:
+    with pytest.raises(UserError, match="too far from those that the network was trained on"):
+        trained[2].predict_proba(np.array([[1e300, 0.0]]))
+
+
 def test_an_earlier_header_reads_as_it_was_written() -> None:
     old = {
         "recipe": {"network": {"name": "mlp"}}, "classes": ["a", "b"], "channels": 1, "image_size": 1, "mean": [0.5], "std": [2.0],
