@@ -125,3 +125,22 @@ def test_a_section_of_another_width_is_refused(trainer: Trainer) -> None:
     del plain["table"]["columns"][0]
     with pytest.raises(ValueError, match=r"makes \d+ features, the network reads \d+"):
         type(info).model_validate(plain)
+
+
+def test_a_model_without_the_section_reads_plain_numbers_as_ever(tmp_path: Path) -> None:
+    lines = [f"{row * 37 % 61 / 4},{row % 7},{'ab'[row % 2]}" for row in range(60)]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["x,z,kind", *lines]), encoding="utf-8")
+    trainer = Trainer(
+        validate(Recipe, parse(RECIPE.format(path=path).replace("epochs: 20", "epochs: 1"), "recipe")), device="cpu"
+    )
+    trainer.next_report()
+    info = describe(trainer.recipe, trainer.data)
+    export_packed(trainer.network, info, tmp_path / "new")
+    export_packed(trainer.network, info.model_copy(update={"table": None}), tmp_path / "old")
+    old = load_model(tmp_path / "old")
+    assert old.info.table is None
+    np.testing.assert_array_equal(predicted(old, path), predicted(load_model(tmp_path / "new"), path))
+    path.write_text("z,x\n1,2\n3,\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"t\.csv:3: column 'x': '' is no finite number"):
+        predicted(old, path)
