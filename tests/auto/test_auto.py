@@ -63,7 +63,9 @@ def test_from_a_table_to_predictions(tmp_path: Path) -> None:
     assert "guessing the largest class: 75.00 %" in done.stdout
     result = json.loads((tmp_path / "made" / "auto.json").read_text(encoding="utf-8"))
     assert result["test_top1"] > result["majority"] == 75.0
-    assert result["trials"] >= 1
+    # On a machine that is too busy for a search it says that it trained without one.
+    without = "no search: " in done.stdout or "the time to search was over" in done.stdout
+    assert (result["trials"] == 0) is without
     # The files that it made are a recipe and a search that can be run by hand.
     search = load_search(tmp_path / "made" / "auto.yaml")
     assert search.base["data"] == load_recipe(tmp_path / "made" / "recipe.yaml").dump()["data"]
