@@ -90,7 +90,7 @@ def run_auto(
     Args:
         path: The data.
         out: Folder for all that is made; must not hold anything.
-        label: Of a CSV file, the column of labels.
+        label: Of a table, the column of labels.
         skip_damaged: Leave pictures out that cannot be decoded, and say which.
         seconds: For everything since ``begun``.
         seeds: Last trainings, if there is time for so many.

@@ -37,8 +37,8 @@ def run(table: Path, out: Path, seconds: float, said: list[str]) -> _run.AutoRes
         raise AssertionError("no search begins")
 
     return run_auto(
-        table, out, label=None, seconds=seconds, seeds=1, tracking_uri="", begun=time.monotonic(), say=said.append,
-        observe=never, on_start=never,
+        table, out, label=None, skip_damaged=False, seconds=seconds, seeds=1, tracking_uri="", begun=time.monotonic(),
+        say=said.append, observe=never, on_start=never,
     )  # fmt: skip
 
 
