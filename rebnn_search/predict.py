@@ -17,7 +17,10 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m rebnn_search.predict", description="Classify images with an exported model.")
     p.add_argument("model", metavar="MODEL", help="a file that rebnn_search.export wrote, of any format")
     p.add_argument(
-        "images", metavar="IMAGES", nargs="+", help="image files; .npy and .npz hold many images or a table's rows, .csv rows"
+        "images",
+        metavar="IMAGES",
+        nargs="+",
+        help="image files; .npy and .npz hold many images or a table's features, .csv, .csv.gz, .tsv and .parquet rows",
     )
     p.add_argument("--top", type=int, default=1, metavar="K", help="name the K likeliest classes (default: %(default)s)")
     p.add_argument("--skip-damaged", action="store_true", help="leave image files out that cannot be decoded, and say which")

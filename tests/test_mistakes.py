@@ -242,6 +242,7 @@ BAD: list[tuple[str, list[str], Sequence[str]]] = [
     running("--tracking-uri=sqlite:////proc/x.db")("cannot be written"),
     running("--tracking-uri=http://127.0.0.1:1")("cannot be reached"),
     running("--tracking-uri=http://[")("is no address"),
+    running("--tracking-uri=mssql://u:secret@127.0.0.1:1/x")("--tracking-uri mssql://u:***@127.0.0.1:1/x: cannot be used"),
     running("--tracking-uri=file:///tmp/x")("expected sqlite:///PATH"),
     ("report", ["s-1"], ["there is no database", "mlflow.db"]),
     ("report", ["s-1", "--tracking-uri=sqlite:///empty.db"], ["there is nothing in"]),

@@ -7,9 +7,9 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -18,14 +18,22 @@ from rebnn_search.base.duration import parse_duration
 from rebnn_search.config import UserError, exit_on_user_error
 from rebnn_search.tracking import check_uri, default_uri
 
+if TYPE_CHECKING:
+    from rebnn_search.execution.budget import Budget
+    from rebnn_search.study.spec import Search
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(
         prog="python -m rebnn_search.auto", description="Look at data, search a recipe for them, and train and export a model."
     )
-    p.add_argument("data", metavar="DATA", help="folder of class folders with images, an .npz file (X, y), or a CSV file")
-    p.add_argument("--label", metavar="COLUMN", help="column of a CSV file's labels (default: label, class, target or y)")
+    p.add_argument(
+        "data",
+        metavar="DATA",
+        help="folder of class folders with images, an .npz file (X, y), or a table: .csv, .csv.gz, .tsv, .parquet",
+    )
+    p.add_argument("--label", metavar="COLUMN", help="column of a table's labels (default: label, class, target or y)")
     p.add_argument("--skip-damaged", action="store_true", help="leave pictures out that cannot be decoded, and say which")
     p.add_argument("--time", metavar="TIME", default="30m", help="for everything: 90s, 30m, 2h (default: %(default)s)")
     p.add_argument("--out", metavar="DIR", help="where everything goes (default: auto-DATA, with a number if that is taken)")
@@ -46,10 +54,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = Path(args.out) if args.out else _free(Path(args.data))
     # What is above needs milliseconds, torch and Ray seconds.
     from rebnn_search.auto._run import NAME, SPACE_FILE, Interrupted, run_auto
-    from rebnn_search.execution.budget import Budget
-    from rebnn_search.study.spec import Search
-    from rebnn_search.terminal import LiveProgress, PlainProgress, Silent, stop_on_signals
-    from rebnn_search.terminal.state import SearchState
 
     console = Console(highlight=False)
 
@@ -58,15 +62,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             console.print(line, soft_wrap=True, markup=False)
 
     def observe(search: Search, budget: Budget) -> Any:
+        from rebnn_search.terminal import LiveProgress, PlainProgress, Silent  # with Ray, which a training alone needs not
+        from rebnn_search.terminal.state import SearchState
+
         state = SearchState(search.spec.objective.metric, True, float(search.base["epochs"]), budget)
         if args.quiet:
             return Silent()
         return LiveProgress(console, state) if console.is_terminal else PlainProgress(console, state)
 
+    def begin(stop: Callable[[], None]) -> None:
+        from rebnn_search.terminal import stop_on_signals
+
+        stop_on_signals(stop)
+
     try:
         result = run_auto(
             Path(args.data), out, label=args.label, skip_damaged=args.skip_damaged, seconds=seconds, seeds=args.seeds,
-            tracking_uri=uri, begun=begun, say=say, observe=observe, on_start=stop_on_signals,
+            tracking_uri=uri, begun=begun, say=say, observe=observe, on_start=begin,
         )  # fmt: skip
     except Interrupted:
         words = [*python_command(), "-m", "rebnn_search.run", str(out / SPACE_FILE), "--storage", str(out / "results")]
@@ -89,7 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _free(data: Path) -> Path:
     """``auto-DATA`` in the working directory, numbered if that is taken."""
-    stem = "auto-" + (re.sub(r"[^A-Za-z0-9._-]+", "-", data.absolute().stem).strip("-.") or "data")
+    stem = "auto-" + (
+        re.sub(r"[^A-Za-z0-9._-]+", "-", data.absolute().name.removesuffix(".gz").rsplit(".", 1)[0]).strip("-.") or "data"
+    )
     number = 1
     while (path := Path(stem if number == 1 else f"{stem}-{number}")).exists():
         number += 1

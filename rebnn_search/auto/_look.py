@@ -12,9 +12,9 @@ import numpy as np
 
 from rebnn_search.config import UserError
 from rebnn_search.training.data import DATASETS, Data
-from rebnn_search.training.data._csv import read_table
 from rebnn_search.training.data._folder import EXTENSIONS, class_names, visible_files
 from rebnn_search.training.data._images import DamagedImageError, advice, decoding, open_picture
+from rebnn_search.training.data.tables import is_table, labels_of, notes, read_table
 
 SHARE = 0.2
 """Of the samples for validation, and for the test, where the data do not say."""
@@ -57,8 +57,8 @@ def look_at(path: Path, label: str | None = None, skip_damaged: bool = False) ->
     """Look at data.
 
     Args:
-        path: A folder of class folders, also below ``train/``, an ``.npz`` file or a CSV file.
-        label: The CSV file's column of labels; by default one called label, class, target or y.
+        path: A folder of class folders, also below ``train/``, an ``.npz`` file or a table.
+        label: The table's column of labels; by default one called label, class, target or y.
         skip_damaged: Whether pictures that cannot be decoded are left out; for folders.
 
     Raises:
@@ -68,17 +68,19 @@ def look_at(path: Path, label: str | None = None, skip_damaged: bool = False) ->
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
     kind = "" if path.is_dir() else path.suffix.lower()
-    if label is not None and kind not in (".csv", ".tsv"):
-        raise UserError(f"--label {label}: is for CSV files; the classes of {path} are {'its folders' if not kind else 'in y'}")
+    if label is not None and not is_table(path):
+        raise UserError(f"--label {label}: is for tables; the classes of {path} are {'its folders' if not kind else 'in y'}")
     if skip_damaged and kind:
         raise UserError(f"--skip-damaged: is for folders of images; {path} is a file")
     if path.is_dir():
         return _folder(path, skip_damaged)
     if kind == ".npz":
         return _arrays(path)
-    if kind in (".csv", ".tsv"):
+    if is_table(path):
         return _table(path, label)
-    raise UserError(f"{path}: expected a folder of class folders with images, an .npz file (X, y) or a .csv file")
+    raise UserError(
+        f"{path}: expected a folder of class folders with images, an .npz file (X, y) or a table: .csv or .tsv, also .gz, or .parquet"
+    )
 
 
 def _folder(root: Path, skip_damaged: bool) -> Look:
@@ -167,6 +169,8 @@ def _arrays(path: Path) -> Look:
 
 
 def _table(path: Path, label: str | None) -> Look:
+    from rebnn_search.training.data import Csv
+
     table = read_table(path, str(path))
     if label is None:
         fitting = [name for name in table.names if name.lower() in LABEL_NAMES]
@@ -175,15 +179,15 @@ def _table(path: Path, label: str | None) -> Look:
         label = fitting[0]
     if label not in table.names:
         raise UserError(f"--label {label}: {path} has no such column; there are {', '.join(table.names)}")
-    column = table.names.index(label)
-    for name, count in Counter(row[column].strip() for row in table.rows).items():
-        if name:
-            _enough(name, count, path)
-    features = [name for name in table.names if name != label]
-    data = {"name": "csv", "path": str(path), "label": label, "features": features, "validation": SHARE, "test": SHARE}
-    return Look(
-        data, False, 1, [f"a table of {len(table.rows):,} rows and {len(features)} features, labels in {label!r}"], str(path)
-    )
+    for name, count in Counter(labels_of(table, label, str(path))).items():
+        _enough(name, count, path)
+    options: dict[str, Any] = {"path": str(path), "label": label, "validation": SHARE, "test": SHARE}
+    fitted = Csv(**options).open_table(table, str(path), choose=True).fitted
+    # By name: what was chosen now is what every trial trains on.
+    features = [column.name for column in fitted.preprocessing.columns]
+    seen = f"a table of {len(table):,} rows and {len(features)} features, labels in {label!r}"
+    seen += f" ({', '.join(table.remarks)})" if table.remarks else ""
+    return Look({"name": "csv", **options, "features": features}, False, 1, [seen, *notes(table, fitted, str(path))], str(path))
 
 
 def _enough(name: str, count: int, source: Path) -> None:

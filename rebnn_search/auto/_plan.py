@@ -16,19 +16,26 @@ from rebnn_search.config import UserError
 from rebnn_search.training import Recipe, Trainer
 from rebnn_search.training.data import Data
 
-SEARCH_OVERHEAD, REFIT_OVERHEAD = 18.0, 6.0
-"""Seconds that starting and ending a search takes beside its trials, and a refit beside its epochs, on a slow machine."""
+SEARCH_OVERHEAD, REFIT_OVERHEAD, DIRECT_OVERHEAD = 18.0, 6.0, 2.0
+"""Seconds that starting and ending a search takes beside its trials, and a refit beside its epochs, on a slow machine; and a training
+without a search beside its epochs."""
+IMPORTS = 1.5
+"""How many times as long as the start of this process the imports of Ray and MLflow take, and the workers' own start."""
+LAST_SECONDS, LAST_SHARE = 3.0, 0.02
+"""Kept for writing the model and for the process's start and end, and a share of the time in which it may be held up."""
 SHARING = 1.5
 """How much slower a trial is beside the others and the driver than alone."""
-TRIALS, FEWEST_TRIALS = 10, 3
-"""Whole trainings that the search should have room for; pruned trials make many more of them. And that it must have."""
+TRIALS = 10
+"""Whole trainings that a search must have room for; pruned trials make many more of them."""
 MOST_TRIALS = 200
-STEPS, FEWEST_STEPS = 1500, 500
-"""Optimizer steps that a training should have, and must have."""
+STEPS, FEWER_STEPS, FEWEST_STEPS = 1500, 500, 100
+"""Optimizer steps that a training should have, must have to be worth a search, and must have."""
 EPOCHS = (6, 60)
 """Of a training, at least and at most: fewer leave a schedule no room, more only overfit."""
 TABLE_EPOCHS = 30
 """Of a table's training: each is several passes over the rows."""
+FEWEST_EPOCHS = 3
+"""Of a training without a search."""
 PROBE_STEPS = 5
 GPU_TRIALS = 4
 """Trials that share a GPU: each of these small networks leaves most of one idle."""
@@ -66,6 +73,7 @@ class Plan:
         trial_seconds: Of a training alone on the machine.
         refit_seconds: Of one seed's last training, on training and validation split.
         seeds: Last trainings that time is kept for.
+        searched: Whether there is time for a search; else the recipe is trained as it is.
         reasons: Lines for the user.
     """
 
@@ -75,6 +83,7 @@ class Plan:
     trial_seconds: float
     refit_seconds: float
     seeds: int
+    searched: bool
     reasons: list[str]
 
     def search(self, recipe_file: str) -> dict[str, Any]:
@@ -111,8 +120,16 @@ def open_smallest(look: Look) -> Opened:
     return _open(look, next(_ladder(look))[1])
 
 
+def kept_seconds(seconds: float) -> float:
+    """Of a time, what is kept for its end."""
+    return LAST_SECONDS + LAST_SHARE * seconds
+
+
 def plan_for(look: Look, opened: Opened, seconds: float, seeds: int, begun: float) -> Plan:
     """Measure networks of rising size and plan with the largest that has time for enough epochs.
+
+    A search of whole trainings where there is time for one, else of shorter ones, else a training without a search, which needs no
+    Ray: with as many steps as there should be, or fewer.
 
     Args:
         look: At the data.
@@ -124,40 +141,59 @@ def plan_for(look: Look, opened: Opened, seconds: float, seeds: int, begun: floa
     Raises:
         UserError: If the time is too short for the smallest network, saying which would do; or the data are unfit.
     """
-    best: tuple[Rung, int, int, int] | None = None
-    first, slots = None, _slots()
+    started = time.monotonic() - begun - opened.seconds
+    best: tuple[Rung, Data, _Choice] | None = None
     for network, size in _ladder(look):
         if size != opened.image_size:
             opened = _open(look, size)
-        data, steps = opened.data, _steps(opened.data)
         rung = _measure(look, network, opened)
-        if first is None:
-            first = (rung, data)
-        left = seconds - (time.monotonic() - begun) - SEARCH_OVERHEAD - REFIT_OVERHEAD
-        # A generous plan where there is room for one, else a smaller: fewer trials and one last training.
-        for trials, wanted, least in ((TRIALS, seeds, STEPS), (TRIALS, seeds, FEWEST_STEPS), (FEWEST_TRIALS, 1, FEWEST_STEPS)):
-            epochs = _epochs(rung, data, left, trials, wanted, slots)
-            if epochs >= _least_epochs(steps, least):
-                break
-        else:
+        left = seconds - (time.monotonic() - begun) - kept_seconds(seconds)
+        choice = _choose(rung, opened.data, left, seeds, SEARCH_OVERHEAD + IMPORTS * started + REFIT_OVERHEAD)
+        if best is None and choice is None:
+            raise _too_short(rung, opened.data, seconds, time.monotonic() - begun)
+        # A larger network only where it gets as many steps as it should, and as much of a search.
+        if choice is None or (best is not None and (choice.steps < STEPS or choice.searched != best[2].searched)):
             break
-        if best is not None and (least, trials) != (STEPS, TRIALS):
-            break  # a larger network only where it gets as many steps as it should
-        best = (rung, epochs, wanted, trials)
-        chosen = data
-    assert first is not None
-    if best is None:
-        rung, data = first
-        least_epochs = _least_epochs(_steps(data), FEWEST_STEPS)
-        needed = _cost(rung, data, least_epochs, FEWEST_TRIALS, 1, slots) + SEARCH_OVERHEAD + REFIT_OVERHEAD
-        needed += time.monotonic() - begun
-        raise UserError(
-            f"--time {seconds:.0f}s: is too short even for the smallest network ({least_epochs} epochs of "
-            f"{rung.epoch_seconds:.2g} s, {FEWEST_TRIALS} trials): --time {math.ceil(1.1 * needed / 10) * 10}s would do"
-        )
-    rung, epochs, wanted, _ = best
-    most = TABLE_EPOCHS if not look.images else max(EPOCHS[1], _least_epochs(_steps(chosen), STEPS))
-    return _plan(look, rung, chosen, min(epochs, most), wanted)
+        best = (rung, opened.data, choice)
+        if choice.steps < STEPS:
+            break
+    assert best is not None
+    rung, data, choice = best
+    most = TABLE_EPOCHS if not look.images else max(EPOCHS[1], _least_epochs(_steps(data), STEPS))
+    return _plan(look, rung, data, min(choice.epochs, most), seeds if choice.searched else 1, choice.searched)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """How a network is trained: the epochs there is time for, the steps that they are at least, and whether after a search."""
+
+    epochs: int
+    steps: int
+    searched: bool
+
+
+def _choose(rung: Rung, data: Data, left: float, seeds: int, overhead: float) -> _Choice | None:
+    """The best that a network has time for; None if it has not even for the shortest training."""
+    slots = _slots()
+    for steps in (STEPS, FEWER_STEPS):
+        epochs = _epochs(rung, data, left - overhead, TRIALS, seeds, slots)
+        if epochs >= _least_epochs(_steps(data), steps):
+            return _Choice(epochs, steps, True)
+    for steps in (STEPS, FEWER_STEPS, FEWEST_STEPS):
+        epochs = _epochs(rung, data, left - DIRECT_OVERHEAD, 0, 1, slots)
+        if epochs >= _least_epochs(_steps(data), steps, FEWEST_EPOCHS):
+            return _Choice(epochs, steps, False)
+    return None
+
+
+def _too_short(rung: Rung, data: Data, seconds: float, spent: float) -> UserError:
+    epochs = _least_epochs(_steps(data), FEWEST_STEPS, FEWEST_EPOCHS)
+    needed = spent + DIRECT_OVERHEAD + _cost(rung, data, epochs, 0, 1, 1) + LAST_SECONDS
+    needed = 1.1 * needed / (1 - LAST_SHARE)
+    return UserError(
+        f"--time {seconds:.0f}s: is too short even for the smallest network and no search ({spent:.0f} s to start, "
+        f"{epochs} epochs of {rung.epoch_seconds:.2g} s): --time {math.ceil(max(needed, seconds + 1) / 5) * 5}s would do"
+    )
 
 
 def _slots() -> int:
@@ -185,8 +221,8 @@ def _joined(data: Data) -> float:
     return (train + validation) / train
 
 
-def _least_epochs(steps: int, total: int) -> int:
-    return max(EPOCHS[0], math.ceil(total / steps))
+def _least_epochs(steps: int, total: int, least: int = EPOCHS[0]) -> int:
+    return max(least, math.ceil(total / steps))
 
 
 def _steps(data: Data) -> int:
@@ -278,7 +314,7 @@ def _recipe(look: Look, network: dict[str, Any], size: int, data: Data, epochs: 
     }
 
 
-def _plan(look: Look, rung: Rung, data: Data, epochs: int, seeds: int) -> Plan:
+def _plan(look: Look, rung: Rung, data: Data, epochs: int, seeds: int, searched: bool) -> Plan:
     recipe = _recipe(look, rung.network, rung.image_size, data, epochs)
     space: dict[str, Any] = {
         "optimizer.lr": {"log_uniform": [1e-3, 3e-2]},
@@ -298,7 +334,7 @@ def _plan(look: Look, rung: Rung, data: Data, epochs: int, seeds: int) -> Plan:
         f"network: {kind} ({words}): the largest tried that has time for its steps; an epoch takes {rung.epoch_seconds:.2g} s",
         f"each training: {epochs} epochs" + (f" of {passes // epochs} passes each" if passes > epochs else "")
         + f", batches of {recipe['batch_size']}: about {rung.training(epochs):.0f} s alone",
-        f"searched: {', '.join(space)}",
+        f"searched: {', '.join(space)}" if searched else "no search: the time has no room for one beside Ray's start",
     ]  # fmt: skip
     refit = rung.open_seconds + epochs * rung.epoch_seconds * _joined(data)
-    return Plan(recipe, space, epochs, rung.training(epochs), refit, seeds, reasons)
+    return Plan(recipe, space, epochs, rung.training(epochs), refit, seeds, searched, reasons)

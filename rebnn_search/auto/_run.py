@@ -1,51 +1,44 @@
-"""Looks, plans, searches, refits and exports, within a given time."""
+"""Looks, plans, searches or trains without a search, refits and exports, within a given time."""
 
 from __future__ import annotations
 
 import json
+import math
 import shlex
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
 
+from rebnn_search.auto._direct import train_directly
 from rebnn_search.auto._look import look_at
-from rebnn_search.auto._plan import Plan, open_smallest, plan_for
+from rebnn_search.auto._plan import Plan, kept_seconds, open_smallest, plan_for
 from rebnn_search.base.command import python_command
 from rebnn_search.base.files import write_atomically
-from rebnn_search.base.log_redirect import chatter_to
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
-from rebnn_search.execution.controller import Observer
-from rebnn_search.execution.session import run_search
 from rebnn_search.export import export_packed, find_trained
 from rebnn_search.export._files import read_whole, write_whole
-from rebnn_search.refit import Outcome, SeedScore, Stopped, finished_search, refit_search
-from rebnn_search.refit._progress import ended
-from rebnn_search.report import report_search
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.study.spec import Search, load_search
+from rebnn_search.study.estimate import Estimate
 from rebnn_search.training import Recipe
 from rebnn_search.training.data import Data
 from rebnn_search.training.data._base import SPLITS
-from rebnn_search.training.report_log import TrackedReport, read_reports
+
+if TYPE_CHECKING:
+    from rebnn_search.study.spec import Search
 
 SPACE_FILE, RECIPE_FILE, MODEL_FILE, RESULT_FILE = "auto.yaml", "recipe.yaml", "model.safetensors", "auto.json"
 NAME = "auto-1"
 """Of the search in ``OUT/results``."""
-LAST_SECONDS, LAST_SHARE = 3.0, 0.02
-"""Kept for writing the model and for the process's start and end, and a share of the time in which it may be held up."""
 REPORT_SECONDS = 15.0
 """Kept for drawing the report, of a time of `LONG_SECONDS` or more."""
 LONG_SECONDS = 120.0
-SUM_UP_SECONDS = 2.0
-"""Kept for summing up a refit that was ended."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +91,7 @@ def run_auto(
     Args:
         path: The data.
         out: Folder for all that is made; must not hold anything.
-        label: Of a CSV file, the column of labels.
+        label: Of a table, the column of labels.
         skip_damaged: Leave pictures out that cannot be decoded, and say which.
         seconds: For everything since ``begun``.
         seeds: Last trainings, if there is time for so many.
@@ -124,36 +117,67 @@ def run_auto(
         say(line)
     write_files(out, path, plan)
     say(f"written: {out / RECIPE_FILE}, {out / SPACE_FILE}")
-    deadline = begun + (1 - LAST_SHARE) * seconds - LAST_SECONDS - (REPORT_SECONDS if seconds >= LONG_SECONDS else 0.0)
-    folder = SearchFolder(out / "results" / NAME)
-    folder.path.parent.mkdir(parents=True, exist_ok=True)
-    reserved = plan.seeds * plan.refit_seconds + 5.0
-    budget = Budget(max(1.0, deadline - reserved - time.monotonic()))
-    trials = _search(out, folder, plan, budget, seconds, tracking_uri, observe, on_start)
-    outcome = _refit(out, plan, seeds, deadline, tracking_uri, say)
     model = out / MODEL_FILE
-    if outcome is not None and outcome.model is not None:
-        write_whole(model, read_whole(Path(outcome.model)))
-        top1 = outcome.test("top1")
-        assert top1 is not None
-        score, half_width, done = top1.mean, top1.half_width, top1.n
-    else:
-        why = "no time was left for a last training" if outcome is None else "every last training diverged"
-        say(f"{why}: the model is the search's chosen trial")
-        trained = find_trained(str(folder.path))
-        export_packed(trained.network, trained.info, model)
-        chosen = json.loads(folder.result_file.read_text(encoding="utf-8"))["best"]
-        score, half_width, done = chosen["test_top1"], None, 0
-    if begun + seconds - time.monotonic() > REPORT_SECONDS:
+    report = REPORT_SECONDS if plan.searched and seconds >= LONG_SECONDS else 0.0
+    deadline = begun + seconds - kept_seconds(seconds) - report
+    trials, score = 0, None
+    if plan.searched:
+        trials, score = _searched(out, plan, seeds, deadline, tracking_uri, say, observe, on_start)
+        if score is None:
+            say("the time to search was over before any trial was trained to its end: the recipe's own values are trained")
+    if score is None:
+        left = (deadline - time.monotonic()) / plan.refit_seconds if plan.searched else 1.0
+        epochs = max(1, min(plan.epochs, math.floor(left * plan.epochs)))
+        score = train_directly(plan, epochs, seeds, deadline, model, say)
+    elif begun + seconds - time.monotonic() > REPORT_SECONDS:
+        from rebnn_search.base.log_redirect import chatter_to
+        from rebnn_search.report import report_search
+
+        folder = SearchFolder(out / "results" / NAME)
         with chatter_to(folder.log):
             page = str(report_search(tracking_uri, folder))
         say(f"report: {page}")
     else:
         words = ["-m", "rebnn_search.report", NAME, "--tracking-uri", hide_secrets(tracking_uri), "--out", str(out / "report")]
         say(f"no time was left to draw the report: {shlex.join([*python_command(), *words])}")
-    result = AutoResult(str(out), str(model), look.example, score, half_width, done, majority, trials, time.monotonic() - begun)
+    result = AutoResult(
+        str(out), str(model), look.example, score.mean, score.half_width, score.n, majority, trials, time.monotonic() - begun
+    )
     write_atomically(out / RESULT_FILE, json.dumps(vars(result), indent=1))
     return result
+
+
+def _searched(
+    out: Path,
+    plan: Plan,
+    seeds: int,
+    deadline: float,
+    tracking_uri: str,
+    say: Callable[[str], None],
+    observe: Callable[[Search, Budget], Any],
+    on_start: Callable[[Callable[[], None]], None],
+) -> tuple[int, Estimate | None]:
+    """Search, refit and write the model. Returns the number of trials and the test accuracy, of no seeds where it is the search's
+    chosen trial's; None if no trial came to its end.
+    """
+    from rebnn_search.auto._searched import refit_within, search_within  # imports Ray and MLflow, which takes seconds
+
+    folder = SearchFolder(out / "results" / NAME)
+    folder.path.parent.mkdir(parents=True, exist_ok=True)
+    budget = Budget(max(1.0, deadline - plan.seeds * plan.refit_seconds - 5.0 - time.monotonic()))
+    trials = search_within(out, SPACE_FILE, folder, budget, tracking_uri, observe, on_start)
+    if trials is None:
+        return 0, None
+    outcome = refit_within(out, plan, seeds, deadline, tracking_uri, say)
+    if outcome is not None and outcome.model is not None:
+        write_whole(out / MODEL_FILE, read_whole(Path(outcome.model)))
+        return trials, outcome.test("top1")
+    why = "no time was left for a last training" if outcome is None else "every last training diverged"
+    say(f"{why}: the model is the search's chosen trial")
+    trained = find_trained(str(folder.path))
+    export_packed(trained.network, trained.info, out / MODEL_FILE)
+    chosen = json.loads(folder.result_file.read_text(encoding="utf-8"))["best"]
+    return trials, Estimate(chosen["test_top1"], None, 0)
 
 
 def majority_guess(data: Data) -> float:
@@ -190,93 +214,3 @@ def write_files(out: Path, source: Path, plan: Plan) -> None:
     ):
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
         write_atomically(out / name, f"# {comment}\n{text}")
-
-
-def _search(
-    out: Path,
-    folder: SearchFolder,
-    plan: Plan,
-    budget: Budget,
-    seconds: float,
-    tracking_uri: str,
-    observe: Callable[[Search, Budget], Any],
-    on_start: Callable[[Callable[[], None]], None],
-) -> int:
-    """Search within the budget. Returns the number of trials."""
-    search = load_search(out / SPACE_FILE)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with observe(search, budget) as observer:
-            watched: Observer = observer
-            result = run_search(
-                search, folder, source=SPACE_FILE, tracking_uri=tracking_uri, observer=watched, budget=budget, on_start=on_start
-            )
-    except UserError as error:
-        smallest = budget.smallest(plan.epochs)
-        if not budget.over or smallest is None:
-            raise
-        needed = seconds + smallest - budget.seconds
-        raise UserError(
-            f"--time {seconds:.0f}s: was over before any trial was trained to its end: --time {10 * -(-needed // 10):.0f}s would do"
-        ) from error
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)  # those of the search would only stop the search
-    if result.interrupted:
-        raise Interrupted
-    if result.best is None:
-        raise UserError(
-            f"{folder.path}: no trial was trained to its end: {result.rows[0].reason if result.rows else 'none began'}"
-        )
-    return len(result.rows)
-
-
-class _Watch:
-    """Ends a refit when the time is over, or a further seed would not be done by then."""
-
-    def __init__(self, deadline: float, say: Callable[[str], None]) -> None:
-        self._deadline, self._say = deadline, say
-        self._began = self._longest = 0.0
-        self.done: list[SeedScore] = []
-
-    def started(self, seed: int) -> None:
-        """Take the time."""
-        self._began = time.monotonic()
-
-    def reported(self, seed: int, report: TrackedReport, reports: int) -> bool:
-        """End it in time, unless it is all but done."""
-        return not report.final and max(time.monotonic(), self._began + self._longest) > self._deadline
-
-    def finished(self, score: SeedScore) -> None:
-        """Keep it, and say so."""
-        if score not in self.done:
-            self._longest = max(self._longest, time.monotonic() - self._began)
-            self.done.append(score)
-            self._say(f"trained on training and validation split, seed {score.seed}: {ended(score)}")
-
-
-def _refit(out: Path, plan: Plan, seeds: int, deadline: float, tracking_uri: str, say: Callable[[str], None]) -> Outcome | None:
-    """Train for as many seeds as there is time for; None if there is none for one."""
-    found = finished_search(str(out / "results"), NAME)
-    deadline -= SUM_UP_SECONDS
-    if time.monotonic() + max(plan.refit_seconds, _measured(out, found.number, plan)) > deadline:
-        return None
-    watch = _Watch(deadline, say)
-
-    def call(count: int) -> Outcome:
-        return refit_search(found, seeds=count, tracking_uri=tracking_uri, observer=watch)
-
-    try:
-        return call(seeds)
-    except Stopped:
-        return call(len(watch.done)) if watch.done else None
-
-
-def _measured(out: Path, number: int, plan: Plan) -> float:
-    """Seconds of a last training, from the reports of the chosen trial, which shared the machine with others."""
-    reports = read_reports(SearchFolder(out / "results" / NAME).trial(number) / "reports.jsonl")
-    if len(reports) < 2:
-        return 0.0
-    each = (reports[-1].timestamp - reports[0].timestamp) / 1000 / (reports[-1].epoch - reports[0].epoch)
-    joined = plan.refit_seconds / max(plan.trial_seconds, 1e-9)
-    return each * plan.epochs * joined / 1.2

@@ -14,6 +14,7 @@ from rebnn_search.export import ModelInfo, describe, export_packed, load_model
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.tracking import Runs
 from rebnn_search.training import Trainer
+from rebnn_search.training.data._normalise import normalise
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +39,15 @@ class Classifier(nn.Module):
         self.network = network
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(info.mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(info.std).view(1, -1, 1, 1))
+        mean, std = info.statistics()
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (n, classes) of images (n, C, H, W) float32, in the units of the training data."""
-        logits: Tensor = self.network((images - self.mean) / self.std)
+        """Return the logits (n, classes) of images (n, C, H, W) in the units of the training data: float32, or of real numbers
+        float64.
+        """
+        logits: Tensor = self.network(normalise(images, self.mean, self.std))
         return logits
 
 

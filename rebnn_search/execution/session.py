@@ -33,7 +33,7 @@ from rebnn_search.execution.ray.session_folder import own_session
 from rebnn_search.execution.ray.trainable import TASK, RecipeTrial
 from rebnn_search.execution.ray.watchdog import watched_gcs
 from rebnn_search.execution.reconcile import reconcile
-from rebnn_search.storage.begun import check_ledger, removed_unless_begun
+from rebnn_search.storage.begun import check_ledger, check_tracking, removed_unless_begun
 from rebnn_search.storage.folder import DriverLock, SearchFolder, disk_trouble_is_told
 from rebnn_search.storage.remote_sync import Mirror
 from rebnn_search.study.ledger import Ledger
@@ -94,6 +94,7 @@ def run_search(
     own = address == LOCAL and not ray.is_initialized()
     if ledger_url is not None:
         check_ledger(ledger_url)
+    check_tracking(tracking_uri)
     if own:
         check_machine(search.spec.resources)
     head = address if ray.is_initialized() else check_address(address)

@@ -12,6 +12,9 @@ from torch import Tensor
 from rebnn_search.config import Strict, fail
 from rebnn_search.training import Recipe
 from rebnn_search.training.data import Data, ResidentData
+from rebnn_search.training.data._csv import TableData
+from rebnn_search.training.data._normalise import normalise
+from rebnn_search.training.data.tables import Preprocessing
 
 WHITE = {"digits": 16.0}
 """White in the units of datasets whose bytes are not the usual 0 to 255."""
@@ -31,6 +34,7 @@ class ModelInfo(Strict):
         std: Of each channel, likewise.
         white: What 255 of an image file is in those units; None where training saw no bytes, and image files mean nothing.
         crop_pct: Share of an image file's shorter side that is kept: it becomes ``image_size / crop_pct``, the rest is cut off.
+        table: How a table's columns become the features; None where it was no table.
     """
 
     recipe: dict[str, Any]
@@ -41,24 +45,33 @@ class ModelInfo(Strict):
     std: list[float]
     white: float | None = 255.0
     crop_pct: Annotated[float, Field(gt=0, le=1)] = 1.0
+    table: Preprocessing | None = None
 
     @model_serializer(mode="wrap")
     def _as_files_have_it(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Files without it were written before there was a choice, and their checksum covers the header.
+        # Files without one of these were written before there was a choice, and their checksum covers the header.
         found: dict[str, Any] = plain(self)
-        return found if self.crop_pct != 1 else {name: value for name, value in found.items() if name != "crop_pct"}
+        left_out = {name for name, default in (("crop_pct", 1.0), ("table", None)) if getattr(self, name) == default}
+        return {name: value for name, value in found.items() if name not in left_out}
 
     @model_validator(mode="after")
     def _fits(self) -> ModelInfo:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.channels:
                 fail("model", (name,), f"needs a value for each of the {self.channels} channels", values)
+        if self.table is not None and (self.table.width, 1) != (self.channels, self.image_size):
+            fail("model", ("table",), f"makes {self.table.width} features, the network reads {self.channels}", self.table)
         return self
 
     def normalised(self, raw: Tensor) -> Tensor:
         """Images (N, C, H, W) in the training data's units, as `rebnn_search.training.data.Data.batches` normalises them."""
-        mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
-        return (raw.float() - mean) / std
+        return normalise(raw, *self.statistics())
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (1, C, 1, 1), in the type that training computed with: float32 of bytes, else float64."""
+        dtype = torch.float64 if self.white is None else torch.float32
+        mean, std = (torch.tensor(values, dtype=dtype).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        return mean, std
 
 
 def describe(recipe: Recipe | Mapping[str, Any], data: Data) -> ModelInfo:
@@ -72,4 +85,5 @@ def describe(recipe: Recipe | Mapping[str, Any], data: Data) -> ModelInfo:
         recipe=plain, classes=data.classes, channels=data.channels, image_size=data.image_size,
         mean=data.mean.flatten().tolist(), std=data.std.flatten().tolist(),
         white=WHITE.get(str(name), 255.0) if in_bytes else None, crop_pct=data.crop_pct,
+        table=data.fitted.preprocessing if isinstance(data, TableData) else None,
     )  # fmt: skip

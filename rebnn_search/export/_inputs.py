@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,17 @@ from torch import Tensor
 
 from rebnn_search.config import UserError
 from rebnn_search.export._info import ModelInfo
-from rebnn_search.training.data._csv import numbers, read_table
 from rebnn_search.training.data._images import decode
+from rebnn_search.training.data.tables import Table, is_table, read_table
+from rebnn_search.training.data.tables._cells import numbers
 
-TABLE = ".csv"
-ARRAYS = (".npy", ".npz", TABLE)
-"""Endings of files that hold many images."""
+ARRAYS = (".npy", ".npz")
+"""Endings of files of arrays."""
+
+
+def holds_many(file: Path) -> bool:
+    """Whether a file is named as one that holds many images, or rows."""
+    return file.suffix.lower() in ARRAYS or is_table(file)
 
 
 def images_of(array: np.ndarray[Any, Any] | Tensor, info: ModelInfo, source: str) -> Tensor:
@@ -39,7 +44,8 @@ def images_of(array: np.ndarray[Any, Any] | Tensor, info: ModelInfo, source: str
         wanted = f"(n, {info.channels}, {size}, {size})"
         wanted += f" or (n, {info.channels})" if size == 1 else f" or (n, {size}, {size})" if info.channels == 1 else ""
         raise UserError(f"{source}: has shape {shape}, the model reads {wanted}")
-    images = torch.from_numpy(np.ascontiguousarray(found, dtype=np.float32))
+    # Bytes are exact in float32; of real numbers nothing may be lost before they are standardised.
+    images = torch.from_numpy(np.ascontiguousarray(found, dtype=np.float32 if info.white is not None else np.float64))
     bad = ~images.isfinite().flatten(1).all(1)
     if bad.any():
         raise UserError(f"{source}: has values that are no finite numbers, first in sample {int(bad.nonzero()[0, 0])}")
@@ -74,7 +80,7 @@ def read_array(file: Path, info: ModelInfo) -> Tensor:
     Raises:
         UserError: If it cannot be read, or as `images_of`.
     """
-    if file.suffix.lower() == TABLE:
+    if is_table(file):
         return images_of(_rows(file, info), info, str(file))
     try:
         found = np.load(file, allow_pickle=False)
@@ -93,20 +99,33 @@ def read_array(file: Path, info: ModelInfo) -> Tensor:
 
 
 def _rows(file: Path, info: ModelInfo) -> np.ndarray[Any, Any]:
-    """A CSV file's columns that the network was trained on, found by name; without names, all but that of the labels."""
+    """The features of a table's columns that the network was trained on, found by name."""
     trained = info.recipe.get("data", {})
-    if trained.get("name") != "csv":
-        raise UserError(f"{file}: the model was not trained on a CSV file, whose columns it would know")
+    if info.table is None and trained.get("name") != "csv":
+        raise UserError(f"{file}: the model was not trained on a table, whose columns it would know")
     table = read_table(file, str(file))
+    if info.table is not None:
+        return info.table.features(table, str(file))
+    return _plain_numbers(table, trained, str(file))
+
+
+def _plain_numbers(table: Table, trained: Mapping[str, Any], source: str) -> np.ndarray[Any, Any]:
+    """The columns of a model that earlier versions wrote: plain numbers all; without names, all but that of the labels."""
     features = trained.get("features") or [name for name in table.names if name != trained.get("label")]
-    return numbers(table, features, str(file))
+    found = np.stack([numbers(table.column(name, source), ".") for name in features], axis=1)
+    bad = np.argwhere(~np.isfinite(found))
+    if len(bad):
+        row, name = int(bad[0][0]), features[int(bad[0][1])]
+        cell = table.column(name, source)[row]
+        raise UserError(f"{source}:{table.lines[row]}: column {name!r}: {cell!r} is no finite number")
+    return found
 
 
 def grouped(files: Iterable[Path], most: int) -> Iterator[list[Path]]:
     """Split files into runs of at most so many image files, and array files each alone."""
     group: list[Path] = []
     for file in files:
-        if group and (len(group) == most or any(path.suffix.lower() in ARRAYS for path in (group[0], file))):
+        if group and (len(group) == most or holds_many(group[0]) or holds_many(file)):
             yield group
             group = []
         group.append(file)

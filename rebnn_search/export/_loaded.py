@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rebnn_search.config import UserError
 from rebnn_search.export._files import read_whole
 from rebnn_search.export._info import ModelInfo
-from rebnn_search.export._inputs import ARRAYS, grouped, images_of, read_array, read_pictures
+from rebnn_search.export._inputs import grouped, holds_many, images_of, read_array, read_pictures
 from rebnn_search.export._onnx import is_onnx, load_onnx
 from rebnn_search.export._packed import is_packed, load_packed
 from rebnn_search.export._torch import is_torch, load_torch
@@ -67,7 +67,7 @@ class LoadedModel:
             UserError: If a file cannot be read, or holds what the network was not trained on; the message names it.
         """
         for group in grouped(files, BATCH):
-            if group[0].suffix.lower() in ARRAYS:
+            if holds_many(group[0]):
                 raw = read_array(group[0], self.info)
                 names = [f"{group[0]}[{index}]" for index in range(len(raw))]
             else:
@@ -84,7 +84,12 @@ class LoadedModel:
 
     @torch.no_grad()
     def _logits(self, raw: Tensor) -> Tensor:
-        parts = [self._compute(self.info.normalised(part)) for part in torch.split(raw, BATCH)]
+        parts = []
+        for part in torch.split(raw, BATCH):
+            images = self.info.normalised(part)
+            if not images.isfinite().all():
+                raise UserError("a value is too far from those that the network was trained on: in float32 it is infinite")
+            parts.append(self._compute(images))
         return torch.cat(parts) if parts else torch.empty(0, len(self.classes))
 
 

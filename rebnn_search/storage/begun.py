@@ -88,3 +88,13 @@ def check_ledger(url: str) -> None:
         check_sqlite(path, option=option, owner="Optuna", table="version_info", column="schema_version", write=True)
         return
     check_server(url, option)
+
+
+def check_tracking(uri: str) -> None:
+    """See that a database server of MLflow's answers; files and web servers `rebnn_search.tracking.check_uri` has looked at.
+
+    Raises:
+        UserError: If not.
+    """
+    if not uri.startswith(("sqlite:", "http:", "https:")):
+        check_server(uri, f"--tracking-uri {hide_secrets(uri)}")

@@ -63,7 +63,9 @@ def test_from_a_table_to_predictions(tmp_path: Path) -> None:
     assert "guessing the largest class: 75.00 %" in done.stdout
     result = json.loads((tmp_path / "made" / "auto.json").read_text(encoding="utf-8"))
     assert result["test_top1"] > result["majority"] == 75.0
-    assert result["trials"] >= 1
+    # On a machine that is too busy for a search it says that it trained without one.
+    without = "no search: " in done.stdout or "the time to search was over" in done.stdout
+    assert (result["trials"] == 0) is without
     # The files that it made are a recipe and a search that can be run by hand.
     search = load_search(tmp_path / "made" / "auto.yaml")
     assert search.base["data"] == load_recipe(tmp_path / "made" / "recipe.yaml").dump()["data"]
@@ -95,10 +97,6 @@ def test_too_little_time_is_said_with_the_smallest_that_would_do(tmp_path: Path)
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ({"length": ""}, r":9: column 'length': the value is missing"),
-        ({"width": "nan"}, r":9: column 'width': 'nan' is no finite number"),
-        ({"width": "1e39"}, r":9: column 'width': '1e39' is no finite number"),
-        ({"length": "tall"}, r":9: column 'length': 'tall' is no finite number"),
         ({"kind": ""}, r":9: column 'kind': the label is missing"),
         ({"kind": "tulip"}, r"class 'tulip' has 1 sample: each needs at least 3"),
     ],
@@ -107,6 +105,30 @@ def test_a_table_s_faults_name_line_and_column(tmp_path: Path, cell: dict[str, s
     path = write_table(tmp_path / "flowers.csv", **cell)
     with pytest.raises(UserError, match=re.escape(str(path)) + ".*" + message):
         look_at(path, "kind").open()
+
+
+def test_gaps_and_what_is_no_number_are_filled_in_and_said(tmp_path: Path) -> None:
+    look = look_at(write_table(tmp_path / "flowers.csv", length="tall", width=""), "kind")
+    assert look.notes[1:] == [
+        "columns: 2 numbers (length, width)",
+        "missing, filled in and marked: width 0.5 %",
+        "taken as missing: length: 'tall' in line 9 is no number with a decimal point",
+    ]
+    assert look.open().num_classes == 2
+
+
+def test_identifiers_and_constants_are_left_out_of_plain_numbers_too(tmp_path: Path) -> None:
+    lines = [f"{row + 1},{row * 37 % 61 / 4},5,{'ab'[row % 2]}" for row in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["id,x,five,y", *lines]), encoding="utf-8")
+    look = look_at(tmp_path / "t.csv")
+    assert look.data["features"] == ["x"]
+    assert look.notes[-1] == "left out: 'id' (identifier: runs with the rows), 'five' (always '5')"
+
+
+def test_a_target_of_many_numbers_is_named_as_regression(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("\n".join(["x,y", *(f"{row % 7},{row / 8}" for row in range(90))]), encoding="utf-8")
+    with pytest.raises(UserError, match=r"t\.csv: column 'y' holds 90 different numbers .* is regression"):
+        look_at(tmp_path / "t.csv")
 
 
 def test_the_label_must_be_known(tmp_path: Path) -> None:
@@ -173,10 +195,10 @@ def test_a_folder_s_faults_are_named(tmp_path: Path) -> None:
         look_at(root)
     (tmp_path / "data.txt").write_text("x", encoding="utf-8")
     with pytest.raises(
-        UserError, match=r"expected a folder of class folders with images, an .npz file \(X, y\) or a .csv file"
+        UserError, match=r"expected a folder of class folders with images, an .npz file \(X, y\) or a table: .csv"
     ):
         look_at(tmp_path / "data.txt")
-    with pytest.raises(UserError, match="--label kind: is for CSV files"):
+    with pytest.raises(UserError, match="--label kind: is for tables"):
         look_at(root, "kind")
 
 
@@ -203,17 +225,24 @@ def test_more_time_never_plans_for_less(tmp_path: Path, monkeypatch: pytest.Monk
         return _plan.Rung(network, opened.image_size, measured[network["width"]], 0.1)
 
     monkeypatch.setattr(_plan, "_measure", measure)
+    monkeypatch.setattr(_plan, "_slots", lambda: 2)
     monkeypatch.setattr(_plan.time, "monotonic", lambda: 0.0)
     look = look_at(write_table(tmp_path / "flowers.csv"), "kind")
     opened = _plan.open_smallest(look)
-    with pytest.raises(UserError, match=r"--time (\d+)s would do") as error:
-        plan_for(look, opened, 25.0, 3, 0.0)
+    with pytest.raises(UserError, match=r"smallest network and no search .*: --time (\d+)s would do") as error:
+        plan_for(look, opened, 4.0, 3, 0.0)
     enough = float(re.findall(r"--time (\d+)s would do", str(error.value))[0])
-    plans = [plan_for(look, opened, seconds, 3, 0.0) for seconds in (enough, 60.0, 180.0, 1800.0)]
-    assert [plan.recipe["network"]["width"] for plan in plans] == sorted(plan.recipe["network"]["width"] for plan in plans)
+    times = (enough, 12.0, 20.0, 45.0, 60.0, 180.0, 1800.0)
+    plans = [plan_for(look, opened, seconds, 3, 0.0) for seconds in times]
+    assert [plan.searched for plan in plans] == sorted(plan.searched for plan in plans)
+    assert not plans[0].searched
+    assert plans[-2].searched
+    for searched in (False, True):  # beside a search there is less time for each network
+        widths = [plan.recipe["network"]["width"] for plan in plans if plan.searched is searched]
+        assert widths == sorted(widths)
     assert plans[-1].recipe["network"]["width"] == 128
-    for plan, seconds in zip(plans, (enough, 60.0, 180.0, 1800.0), strict=True):
-        assert 3 * plan.trial_seconds / 2 + plan.seeds * plan.refit_seconds < seconds
+    for plan, seconds in zip(plans, times, strict=True):
+        assert 10 * plan.searched * plan.trial_seconds / 2 + plan.seeds * plan.refit_seconds < seconds
         (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(plan.recipe), encoding="utf-8")
         (tmp_path / "space.yaml").write_text(yaml.safe_dump(plan.search("recipe.yaml")), encoding="utf-8")
         assert load_search(tmp_path / "space.yaml").spec.trials == 200

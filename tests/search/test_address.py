@@ -51,7 +51,9 @@ def test_auto_means_what_the_environment_or_ray_start_says(
 def test_a_trial_that_no_memory_holds_ends_with_the_reason(tmp_path: Path) -> None:
     recipe = {"data": {"name": "digits"}, "network": {"name": "digits_resnet", "width": 10**8}, "epochs": 1}
     here = {"search": str(tmp_path), "remote": None, "number": 0, "attempt": 0, "heard": 0}
-    trial = RecipeTrial(config={**here, "recipe": recipe, "threads": 1, "gpus": 0, "workers": 1})
+    config = {**here, "recipe": recipe, "threads": 1, "gpus": 0, "workers": 1}
+    trial = RecipeTrial.__new__(RecipeTrial)  # Tune's own constructor makes a folder in the home directory
+    trial.setup(config)
     result = trial.step()
     assert result["done"]
     assert "parameters: training it takes" in result["failed"]

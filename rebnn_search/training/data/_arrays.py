@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import Tensor
 from rebnn_search.config import Component, UserError
 from rebnn_search.training.data._augment import AUGMENTATIONS, AugmentationOption
 from rebnn_search.training.data._base import DATASETS, Data, Dataset
-from rebnn_search.training.data._resident import ResidentData, Samples, channel_statistics
+from rebnn_search.training.data._normalise import channel_statistics
+from rebnn_search.training.data._resident import ResidentData, Samples
 from rebnn_search.training.data._split import check_fractions, stratified
 
 Array = np.ndarray[Any, Any]
@@ -102,22 +104,47 @@ def from_arrays(
         UserError: If shapes disagree, a value is no finite number, there is only one class, or a class is too small to split.
     """
     images = _images(features, source, "X")
-    classes, targets = _classes(labels, len(images), source)
-    parts: dict[str, Samples] = {}
-    rest = torch.arange(len(images))
-    shares = {"test": test, "validation": validation}
-    taken = 0.0
-    for name, share in shares.items():
-        if isinstance(share, tuple):
-            parts[name] = _given(share, classes, images, source, name)
-        else:
-            left, off = stratified(targets[rest], share / (1 - taken), split_seed, classes, name, source)
-            parts[name] = Samples(images[rest[off]], targets[rest[off]])
-            rest, taken = rest[left], taken + share
-    parts["train"] = Samples(images[rest], targets[rest])
+    classes, targets = classes_of(labels, len(images), source)
+    given = {name: share for name, share in (("test", test), ("validation", validation)) if isinstance(share, tuple)}
+    shares = {name: share for name, share in (("test", test), ("validation", validation)) if not isinstance(share, tuple)}
+    drawn = drawn_splits(targets, shares, split_seed, classes, source)
+    parts: dict[str, Samples] = {name: Samples(images[rows], targets[rows]) for name, rows in drawn.items()}
+    for name, share in given.items():
+        parts[name] = _given(share, classes, images, source, name)
     mean, std = channel_statistics(parts["train"].images)
+    check_statistics(mean, std, source)
     augmentation = None if augment is None else augment.build()
     return ResidentData(parts, classes, mean, std, augmentation, repeat)  # type: ignore[arg-type]
+
+
+def drawn_splits(
+    targets: Tensor, shares: Mapping[str, float], seed: int, classes: Sequence[str], source: str
+) -> dict[str, Tensor]:
+    """Sample indices by split: a stratified share of the labels (n,) for each split named, one after another, ``train`` the rest.
+
+    Raises:
+        UserError: If a class is too small to split.
+    """
+    drawn: dict[str, Tensor] = {}
+    rest, taken = torch.arange(len(targets)), 0.0
+    for name, share in shares.items():
+        left, off = stratified(targets[rest], share / (1 - taken), seed, classes, name, source)
+        drawn[name] = rest[off]
+        rest, taken = rest[left], taken + share
+    return {**drawn, "train": rest}
+
+
+def check_statistics(mean: Tensor, std: Tensor, source: str) -> None:
+    """Check that values can be standardised.
+
+    Raises:
+        UserError: If their squares overflow.
+    """
+    bad = ~(mean.isfinite() & std.isfinite())
+    if bad.any():
+        raise UserError(
+            f"{source}: has values too large to standardise: their squares overflow, first in feature {int(bad.nonzero()[0])}"
+        )
 
 
 def _images(features: Array | Tensor, source: str, name: str) -> Tensor:
@@ -137,7 +164,8 @@ def _images(features: Array | Tensor, source: str, name: str) -> Tensor:
     elif array.ndim == 2:
         array = array[:, :, None, None]
     if array.dtype != np.uint8:
-        array = array.astype(np.float32)
+        # float32 where it holds every value of the type exactly, else float64: nothing is lost before it is standardised.
+        array = array.astype(np.float32 if np.can_cast(array.dtype, np.float32) else np.float64, copy=False)
         bad = ~np.isfinite(array).reshape(len(array), -1).all(1)
         if bad.any():
             raise UserError(
@@ -146,7 +174,12 @@ def _images(features: Array | Tensor, source: str, name: str) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def _classes(labels: Array | Tensor, count: int, source: str) -> tuple[list[str], Tensor]:
+def classes_of(labels: Array | Tensor, count: int, source: str) -> tuple[list[str], Tensor]:
+    """The sorted distinct labels' names, and the label (count,) int64 of each sample.
+
+    Raises:
+        UserError: If there are not so many labels, one is no finite number, or there is only one class.
+    """
     array = labels.numpy() if isinstance(labels, Tensor) else np.asarray(labels)
     if array.shape != (count,):
         raise UserError(f"{source}: y must have shape ({count},), one label for each sample, not {array.shape}")
@@ -160,7 +193,7 @@ def _classes(labels: Array | Tensor, count: int, source: str) -> tuple[list[str]
 
 def _given(share: tuple[Any, Any], classes: list[str], like: Tensor, source: str, name: str) -> Samples:
     images = _images(share[0], source, f"X of {name}")
-    if images.shape[1:] != like.shape[1:] or images.dtype != like.dtype:
+    if images.shape[1:] != like.shape[1:] or (images.dtype == torch.uint8) != (like.dtype == torch.uint8):
         raise UserError(
             f"{source}: {name} has samples of {tuple(images.shape[1:])} {images.dtype}, "
             f"training of {tuple(like.shape[1:])} {like.dtype}"

@@ -18,6 +18,7 @@ from torch import Tensor
 from rebnn_search.base.registry import Registry
 from rebnn_search.training.data._augment import Augmentation
 from rebnn_search.training.data._crop import RandomResizedCrop
+from rebnn_search.training.data._normalise import normalise
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -30,7 +31,7 @@ class Data(ABC):
         classes: Names of the classes, by label.
         channels: Channels of the images.
         image_size: Side of the (square) images.
-        mean: Of each channel (C,), in the units of what is read.
+        mean: Of each channel (C,), in the units of what is read; batches are normalised in its type.
         std: Of each channel, likewise.
         augmentation: Applied to normalised training batches; None for none.
         crop: Made of whole pictures before that, by `read_cropped`; None for none.
@@ -127,7 +128,7 @@ class Data(ABC):
         cropped = augment and self._crop is not None
         read = self.read_cropped(split, parts, device, ("crop", seed, epoch)) if cropped else self.read(split, parts, device)
         for index, (raw, labels) in enumerate(read):
-            images = (raw.float() - mean) / std
+            images = normalise(raw, mean, std)
             if augment and self._augmentation is not None:
                 # Drawn for the global batch: a sample's augmentation does not depend on how many ranks share it.
                 draws = self._augmentation.draw(len(wholes[index]), seeded("augment", seed, epoch, start + index))

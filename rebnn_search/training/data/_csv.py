@@ -1,45 +1,56 @@
-"""Tables: a CSV file with a column of labels."""
+"""Tables: a file with a column of labels and columns to learn from."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from rebnn_search.config import UserError
-from rebnn_search.training.data._arrays import Array, from_arrays
-from rebnn_search.training.data._base import DATASETS, Data, Dataset
+from rebnn_search.training.data._arrays import check_statistics, classes_of, drawn_splits
+from rebnn_search.training.data._base import DATASETS, Data, Dataset, Split
+from rebnn_search.training.data._normalise import channel_statistics
+from rebnn_search.training.data._resident import ResidentData, Samples
 from rebnn_search.training.data._split import check_fractions
+from rebnn_search.training.data.tables import Fitted, Table, fit, labels_of, read_table
 
-DELIMITERS = ",;\t"
 
+class TableData(ResidentData):
+    """A table's rows as images of one pixel, whose channels are the features; arguments as of `ResidentData`.
 
-@dataclass(frozen=True)
-class Table:
-    """A CSV file's cells as text.
-
-    Attributes:
-        names: Of the columns.
-        rows: Of cells, as many in each as there are names.
-        lines: The line of the file on which each row ends.
+    Args:
+        fitted: How its columns became features.
     """
 
-    names: list[str]
-    rows: list[list[str]]
-    lines: list[int]
+    def __init__(
+        self, fitted: Fitted, splits: Mapping[Split, Samples], classes: Sequence[str], mean: Tensor, std: Tensor, repeat: int
+    ) -> None:
+        super().__init__(splits, classes, mean, std, None, repeat)
+        self.fitted = fitted
+
+    def joined(self) -> Data:
+        """Put the validation rows after the training rows; what was fitted to these stays."""
+        whole = super().joined()
+        assert isinstance(whole, ResidentData)
+        splits: dict[Split, Samples] = {name: whole.samples(name) for name in self._splits}
+        return TableData(self.fitted, splits, self.classes, self.mean.flatten(), self.std.flatten(), self._repeat)
 
 
 @DATASETS.register("csv")
 class Csv(Dataset):
-    """A CSV file with a header: a column of labels of any kind, and columns of numbers, standardised from the training split.
+    """A table with a column of labels of any kind and columns of numbers, words, dates, yes and no, with or without gaps.
+
+    Delimited text in any usual encoding, compressed with gzip or not, or Parquet. What a column holds, what is put for its gaps and
+    which of its words are frequent is fitted to the training rows, and so is the standardisation.
 
     Args:
-        path: The file; separated by comma, semicolon or tab, in UTF-8.
+        path: The file.
         label: Name of the column of labels; their sorted distinct values are the classes.
-        features: Names of the columns to learn from, in this order; by default all others.
+        features: Names of the columns to learn from, in this order; by default all others, without identifiers and constants. Of a
+            table of plain numbers alone without a gap these stay, too.
         validation: Share of the rows for validation.
         test: Share of the rows for the test.
         split_seed: Of the stratified splits.
@@ -66,87 +77,29 @@ class Csv(Dataset):
         self.path, self.label, self.features = Path(path), label, features
         self.validation, self.test, self.split_seed, self.repeat = validation, test, split_seed, repeat
 
-    def open(self) -> Data:
-        """Read, check and split."""
+    def open(self) -> TableData:
+        """Read, check, split and fit."""
         source = f"data.path: {self.path}"
-        table = read_table(self.path, source)
-        if self.label not in table.names:
-            raise UserError(f"{source}: has no column {self.label!r} of labels; it has {', '.join(table.names)}")
-        features = self.features or [name for name in table.names if name != self.label]
-        column = table.names.index(self.label)
-        labels = [row[column].strip() for row in table.rows]
-        if "" in labels:
-            raise UserError(f"{source}:{table.lines[labels.index('')]}: column {self.label!r}: the label is missing")
-        return from_arrays(
-            numbers(table, features, source), np.array(labels), validation=self.validation, test=self.test,
-            split_seed=self.split_seed, source=source, repeat=self.repeat,
-        )  # fmt: skip
+        return self.open_table(read_table(self.path, source), source)
 
+    def open_table(self, table: Table, source: str, choose: bool | None = None) -> TableData:
+        """Split and fit a table that was read; ``choose`` as of `rebnn_search.training.data.tables.fit`.
 
-def read_table(path: Path, source: str) -> Table:
-    """Read a CSV file's header and rows; blank lines are passed over. Messages begin with the source.
-
-    Raises:
-        UserError: If it cannot be read, has no rows, or a row has other than the header's number of cells; the message names the
-            line.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            head = file.readline()
-            file.seek(0)
-            reader = csv.reader(file, delimiter=max(DELIMITERS, key=head.count), strict=True)
-            found = [(row, reader.line_num) for row in reader if row]
-    except FileNotFoundError:
-        raise UserError(f"{source}: no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{source}: is no CSV file in UTF-8: {error}") from None
-    names = [name.strip() for name in found[0][0]] if found else []
-    if len(found) < 2 or len(names) < 2:
-        raise UserError(f"{source}: needs a header of at least two columns, and rows below it")
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"{source}: two columns are called {twice!r}")
-    for row, line in found[1:]:
-        if len(row) != len(names):
-            raise UserError(f"{source}:{line}: has {len(row)} cells, the header has {len(names)}")
-    return Table(names, [row for row, _ in found[1:]], [line for _, line in found[1:]])
-
-
-def numbers(table: Table, features: Sequence[str], source: str) -> Array:
-    """The columns of a table as numbers (rows, features) float32.
-
-    Raises:
-        UserError: If a column is not there, or a cell is missing or no finite number; the message names line and column.
-    """
-    missing = [name for name in features if name not in table.names]
-    if missing:
-        raise UserError(f"{source}: has no column {missing[0]!r}; it has {', '.join(table.names)}")
-    columns = [table.names.index(name) for name in features]
-    out = np.empty((len(table.rows), len(columns)), dtype=np.float32)
-    for index, row in enumerate(table.rows):
-        try:
-            with np.errstate(over="ignore"):  # infinite then, which is said below
-                out[index] = [float(row[column]) for column in columns]
-        except ValueError:
-            raise _not_a_number(table, index, features, source) from None
-    bad = np.flatnonzero(~np.isfinite(out).all(1))
-    if len(bad):
-        raise _not_a_number(table, int(bad[0]), features, source)
-    return out
-
-
-def _not_a_number(table: Table, index: int, features: Sequence[str], source: str) -> UserError:
-    for name in features:
-        cell = table.rows[index][table.names.index(name)].strip()
-        try:
-            with np.errstate(over="ignore"):
-                finite = bool(np.isfinite(np.float32(cell)))
-        except ValueError:
-            finite = False
-        if not finite:
-            what = "the value is missing" if not cell else f"{cell!r} is no finite number"
-            return UserError(
-                f"{source}:{table.lines[index]}: column {name!r}: {what}; fill it in, turn the column into numbers, or leave the "
-                "row or the column out"
-            )
-    raise AssertionError("every cell of the row is a finite number")
+        Raises:
+            UserError: If it is unfit; the message names line or column.
+        """
+        if self.features is not None and self.label in self.features:
+            raise UserError(f"data.features: {self.label!r} is the column of labels")
+        twice = [name for name in self.features or [] if (self.features or []).count(name) > 1]
+        if twice:
+            raise UserError(f"data.features: {twice[0]!r} is there twice")
+        labels = labels_of(table, self.label, source)
+        classes, targets = classes_of(np.array(labels), len(table), source)
+        shares = {"test": self.test, "validation": self.validation}
+        rows = drawn_splits(targets, shares, self.split_seed, classes, source)
+        fitted = fit(table, self.label, self.features, rows["train"].numpy(), source, choose=choose)
+        images = torch.from_numpy(fitted.preprocessing.features(table, source))[:, :, None, None]
+        mean, std = channel_statistics(images[rows["train"]])
+        check_statistics(mean, std, source)
+        splits = {name: Samples(images[part], targets[part]) for name, part in rows.items()}
+        return TableData(fitted, splits, classes, mean, std, self.repeat)  # type: ignore[arg-type]

@@ -7,7 +7,8 @@ import torch
 from rebnn_search.config import Component
 from rebnn_search.training.data._augment import AUGMENTATIONS, AugmentationOption
 from rebnn_search.training.data._base import DATASETS, Data, Dataset
-from rebnn_search.training.data._resident import ResidentData, Samples, channel_statistics
+from rebnn_search.training.data._normalise import channel_statistics
+from rebnn_search.training.data._resident import ResidentData, Samples
 from rebnn_search.training.data._split import check_fractions, stratified
 
 

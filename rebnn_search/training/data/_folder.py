@@ -16,7 +16,8 @@ from rebnn_search.config import Component, Notice, UserError
 from rebnn_search.training.data._augment import AUGMENTATIONS, AugmentationOption
 from rebnn_search.training.data._base import DATASETS, Data, Dataset, Split
 from rebnn_search.training.data._images import DamagedImageError, advice, decode, left_out
-from rebnn_search.training.data._resident import ResidentData, Samples, channel_statistics
+from rebnn_search.training.data._normalise import channel_statistics
+from rebnn_search.training.data._resident import ResidentData, Samples
 from rebnn_search.training.data._split import check_fractions, stratified
 from rebnn_search.training.data._streaming import StreamingData, find_damaged
 

@@ -18,7 +18,7 @@ class Samples:
     """One split.
 
     Attributes:
-        images: (N, C, H, W), uint8 or float32.
+        images: (N, C, H, W), uint8, float32 or float64.
         labels: (N,) int64.
         weights: (N,) float32, if they differ.
         whole: (N, C, side, side) whole pictures scaled to squares, in the images' units, where crops are made of them.
@@ -136,11 +136,3 @@ def _joined_weights(first: Samples, second: Samples) -> Tensor | None:
     both = [torch.ones(len(part.labels)) if part.weights is None else part.weights for part in (first, second)]
     weights = torch.cat(both).double()
     return (weights / weights.mean()).float()
-
-
-def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (C,) of images (N, C, H, W), in their own units; a constant channel gets std 1."""
-    values = images.double()
-    mean = values.mean((0, 2, 3))
-    std = values.std((0, 2, 3), correction=0)
-    return mean.float(), torch.where(std > 0, std, 1.0).float()

@@ -1,0 +1,116 @@
+"""The search and the last trainings after it, each within its time."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rebnn_search.auto._plan import Plan
+from rebnn_search.auto._run import NAME, Interrupted
+from rebnn_search.config import UserError
+from rebnn_search.execution.budget import Budget
+from rebnn_search.execution.controller import Observer
+from rebnn_search.execution.session import run_search
+from rebnn_search.refit import Outcome, SeedScore, Stopped, finished_search, refit_search
+from rebnn_search.refit._progress import ended
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.spec import Search, load_search
+from rebnn_search.training.report_log import TrackedReport, read_reports
+
+SUM_UP_SECONDS = 2.0
+"""Kept for summing up a refit that was ended."""
+
+
+def search_within(
+    out: Path,
+    space_file: str,
+    folder: SearchFolder,
+    budget: Budget,
+    tracking_uri: str,
+    observe: Callable[[Search, Budget], Any],
+    on_start: Callable[[Callable[[], None]], None],
+) -> int | None:
+    """Search within the budget. Returns the number of trials; None if the time was over before any came to its end.
+
+    Raises:
+        Interrupted: If the user stopped the search.
+        UserError: If every trial failed.
+    """
+    search = load_search(out / space_file)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with observe(search, budget) as observer:
+            watched: Observer = observer
+            result = run_search(
+                search, folder, source=space_file, tracking_uri=tracking_uri, observer=watched, budget=budget, on_start=on_start
+            )
+    except UserError:
+        if not budget.over:
+            raise
+        return None
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)  # those of the search would only stop the search
+    if result.interrupted:
+        raise Interrupted
+    if result.best is None:
+        raise UserError(
+            f"{folder.path}: no trial was trained to its end: {result.rows[0].reason if result.rows else 'none began'}"
+        )
+    return len(result.rows)
+
+
+class _Watch:
+    """Ends a refit when the time is over, or a further seed would not be done by then."""
+
+    def __init__(self, deadline: float, say: Callable[[str], None]) -> None:
+        self._deadline, self._say = deadline, say
+        self._began = self._longest = 0.0
+        self.done: list[SeedScore] = []
+
+    def started(self, seed: int) -> None:
+        """Take the time."""
+        self._began = time.monotonic()
+
+    def reported(self, seed: int, report: TrackedReport, reports: int) -> bool:
+        """End it in time, unless it is all but done."""
+        return not report.final and max(time.monotonic(), self._began + self._longest) > self._deadline
+
+    def finished(self, score: SeedScore) -> None:
+        """Keep it, and say so."""
+        if score not in self.done:
+            self._longest = max(self._longest, time.monotonic() - self._began)
+            self.done.append(score)
+            self._say(f"trained on training and validation split, seed {score.seed}: {ended(score)}")
+
+
+def refit_within(
+    out: Path, plan: Plan, seeds: int, deadline: float, tracking_uri: str, say: Callable[[str], None]
+) -> Outcome | None:
+    """Train for as many seeds as there is time for; None if there is none for one."""
+    found = finished_search(str(out / "results"), NAME)
+    deadline -= SUM_UP_SECONDS
+    if time.monotonic() + max(plan.refit_seconds, _measured(out, found.number, plan)) > deadline:
+        return None
+    watch = _Watch(deadline, say)
+
+    def call(count: int) -> Outcome:
+        return refit_search(found, seeds=count, tracking_uri=tracking_uri, observer=watch)
+
+    try:
+        return call(seeds)
+    except Stopped:
+        return call(len(watch.done)) if watch.done else None
+
+
+def _measured(out: Path, number: int, plan: Plan) -> float:
+    """Seconds of a last training, from the reports of the chosen trial, which shared the machine with others."""
+    reports = read_reports(SearchFolder(out / "results" / NAME).trial(number) / "reports.jsonl")
+    if len(reports) < 2:
+        return 0.0
+    each = (reports[-1].timestamp - reports[0].timestamp) / 1000 / (reports[-1].epoch - reports[0].epoch)
+    joined = plan.refit_seconds / max(plan.trial_seconds, 1e-9)
+    return each * plan.epochs * joined / 1.2

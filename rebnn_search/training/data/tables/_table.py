@@ -1,0 +1,95 @@
+"""A table's cells as text, whatever file they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rebnn_search.config import UserError
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text, without the blanks around them.
+
+    Attributes:
+        names: Of the columns, each another.
+        columns: The cells of each column, one for each row; empty where there is no value.
+        lines: Where each row ends in the file, for messages.
+        typed: Columns of which the file itself says what they hold (Parquet): there numbers and dates are as Python writes them.
+        separator: Between cells; empty where there is none.
+        remarks: What the user may want to know of how the file was read.
+    """
+
+    names: list[str]
+    columns: list[list[str]]
+    lines: list[int]
+    typed: frozenset[str] = frozenset()
+    separator: str = ""
+    remarks: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def column(self, name: str, source: str) -> list[str]:
+        """The cells of a column.
+
+        Raises:
+            UserError: If there is none of that name.
+        """
+        if name not in self.names:
+            raise UserError(f"{source}: has no column {name!r}; it has {', '.join(self.names)}")
+        return self.columns[self.names.index(name)]
+
+
+def clean(text: str) -> str:
+    """A cell without the blanks around it, and with plain ones for those that do not break."""
+    return (text if text.isascii() else text.replace("\u00a0", " ").replace("\u202f", " ")).strip()
+
+
+def check_names(names: list[str], rows: int, source: str) -> None:
+    """Check that a table has at least two columns with different names, and rows.
+
+    Raises:
+        UserError: If not.
+    """
+    if rows < 1 or len(names) < 2:
+        raise UserError(f"{source}: needs a header of at least two columns, and rows below it")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"{source}: two columns are called {twice!r}")
+
+
+TEXT_ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+PARQUET_ENDINGS = (".parquet", ".pq")
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is named as a table."""
+    return path.name.lower().endswith(TEXT_ENDINGS + PARQUET_ENDINGS)
+
+
+def read_table(path: Path, source: str) -> Table:
+    """Read a table: Parquet by its ending or first bytes, else delimited text, compressed with gzip or not.
+
+    Args:
+        path: The file.
+        source: What messages begin with.
+
+    Raises:
+        UserError: If it cannot be read, has no rows, or a row has other than the header's number of cells; the message names the
+            line.
+    """
+    from rebnn_search.training.data.tables import _delimited, _parquet  # which know this module
+
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{source}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{source}: cannot be read: {error.strerror}") from None
+    if content[:4] == _parquet.MAGIC:
+        return _parquet.parse(content, source)
+    if path.name.lower().endswith(PARQUET_ENDINGS):
+        raise UserError(f"{source}: is no Parquet file")
+    return _delimited.parse(content, source)

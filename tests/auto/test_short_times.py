@@ -1,0 +1,100 @@
+"""Times that have no room for a search: a training without one, in this process."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rebnn_search.auto import _run
+from rebnn_search.auto._direct import train_directly
+from rebnn_search.auto._look import look_at
+from rebnn_search.auto._plan import Plan, kept_seconds, open_smallest, plan_for
+from rebnn_search.auto._run import run_auto
+from rebnn_search.config import UserError
+from rebnn_search.export import load_model
+
+TOO_SHORT_TO_SEARCH = 23.0
+"""Seconds: starting a search alone is planned with more."""
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    draw = np.random.default_rng(0)
+    lines = [f"{draw.normal(3 * (row % 3)):.3f};{'red' if row % 3 == 1 else 'blue'};{'abc'[row % 3]}" for row in range(150)]
+    path = tmp_path_factory.mktemp("table") / "t.csv"
+    path.write_text("\n".join(["x;colour;y", *lines]), encoding="utf-8")
+    return path
+
+
+def run(table: Path, out: Path, seconds: float, said: list[str]) -> _run.AutoResult:
+    def never(*_: Any) -> Any:
+        raise AssertionError("no search begins")
+
+    return run_auto(
+        table, out, label=None, skip_damaged=False, seconds=seconds, seeds=1, tracking_uri="", begun=time.monotonic(),
+        say=said.append, observe=never, on_start=never,
+    )  # fmt: skip
+
+
+def test_without_a_search_there_is_a_model_all_the_same(table: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    result = run(table, tmp_path / "out", TOO_SHORT_TO_SEARCH, said)
+    assert any(line.startswith("no search: ") for line in said)
+    assert (result.trials, result.seeds) == (0, 1)
+    assert result.test_top1 > result.majority + 20
+    assert json.loads((tmp_path / "out" / "auto.json").read_text(encoding="utf-8"))["test_top1"] == result.test_top1
+    assert not (tmp_path / "out" / "results").exists()
+    rows = [row.argmax() for _, row in load_model(result.model).predict_files([table])]
+    truth = ["abc".index(line[-1]) for line in table.read_text(encoding="utf-8").splitlines()[1:]]
+    assert np.mean(np.array(rows) == truth) > 0.5
+
+
+def test_a_search_that_brought_nothing_gives_way_to_a_training(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def planned(*args: Any) -> Plan:
+        return replace(plan_for(*args), searched=True, epochs=3)
+
+    monkeypatch.setattr(_run, "plan_for", planned)
+    monkeypatch.setattr(_run, "_searched", lambda *_: (0, None))
+    said: list[str] = []
+    result = run(table, tmp_path / "out", TOO_SHORT_TO_SEARCH, said)
+    assert "the time to search was over before any trial was trained to its end: the recipe's own values are trained" in said
+    assert (result.trials, result.seeds) == (0, 1)
+    assert Path(result.model).is_file()
+
+
+def test_a_training_that_the_time_overtakes_ends_with_its_epoch(table: Path, tmp_path: Path) -> None:
+    look = look_at(table)
+    plan = plan_for(look, open_smallest(look), TOO_SHORT_TO_SEARCH, 1, time.monotonic())
+    said: list[str] = []
+    score = train_directly(plan, plan.epochs, 3, time.monotonic(), tmp_path / "m.safetensors", said.append)
+    assert score.n == 1
+    assert said[0] == f"seed 0: the time was over after 1 of {plan.epochs} epochs"
+    assert load_model(tmp_path / "m.safetensors").classes == ["a", "b", "c"]
+
+
+def test_the_least_time_is_said_and_is_enough_to_plan_with(table: Path) -> None:
+    look = look_at(table)
+    opened = open_smallest(look)
+    with pytest.raises(
+        UserError, match=r"--time 1s: is too short even for the smallest network and no search .* would do"
+    ) as error:
+        plan_for(look, opened, 1.0, 1, time.monotonic())
+    enough = float(str(error.value).rsplit("--time ", 1)[1].removesuffix("s would do"))
+    assert kept_seconds(enough) < enough
+    plan_for(look, opened, 3 * enough, 1, time.monotonic())
+
+
+def test_planning_needs_neither_ray_nor_mlflow() -> None:
+    code = (
+        "import sys, rebnn_search.auto._run, rebnn_search.auto.__main__\n"
+        "print({'ray', 'mlflow', 'optuna', 'pandas', 'sklearn'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
