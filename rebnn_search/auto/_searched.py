@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Any
 
 from rebnn_search.auto._plan import Plan
 from rebnn_search.auto._run import NAME, Interrupted
+from rebnn_search.base.signals import signals_given_back
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.controller import Observer
 from rebnn_search.execution.session import run_search
 from rebnn_search.refit import Outcome, SeedScore, Stopped, finished_search, refit_search
-from rebnn_search.refit._progress import ended
+from rebnn_search.refit.progress import ended
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.spec import Search, load_search
 from rebnn_search.training.report_log import TrackedReport, read_reports
@@ -40,9 +40,9 @@ def search_within(
         UserError: If every trial failed.
     """
     search = load_search(out / space_file)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with observe(search, budget) as observer:
+        # The search's own handlers would only stop the search.
+        with signals_given_back(), observe(search, budget) as observer:
             watched: Observer = observer
             result = run_search(
                 search, folder, source=space_file, tracking_uri=tracking_uri, observer=watched, budget=budget, on_start=on_start
@@ -51,9 +51,6 @@ def search_within(
         if not budget.over:
             raise
         return None
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)  # those of the search would only stop the search
     if result.interrupted:
         raise Interrupted
     if result.best is None:

@@ -1,55 +1,9 @@
-"""``python -m rebnn_search.export RUN_OR_CHECKPOINT --format packed|onnx|torch``: a trained network as a model file."""
+"""``python -m rebnn_search.export``: the command export, see `rebnn_search.cli.export`."""
 
-from __future__ import annotations
+from rebnn_search.base.errors import exit_on_user_error
+from rebnn_search.cli.export import main, parser
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
-
-from rich.console import Console
-
-from rebnn_search.config import UserError, exit_on_user_error
-
-NAMES = {"packed": "packed.safetensors", "torch": "model.pt", "onnx": "model.onnx"}
-"""Files by format, where ``--out`` names none."""
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    p = argparse.ArgumentParser(prog="python -m rebnn_search.export", description="Write a trained network as a model file.")
-    p.add_argument(
-        "source", metavar="RUN_OR_CHECKPOINT",
-        help="a checkpoint, the folder of a trial, of a training (--out of rebnn_search.train) or of a whole search, "
-        "a model file, or the id of an MLflow run",
-    )  # fmt: skip
-    p.add_argument("--format", choices=list(NAMES), required=True, help="what to write")
-    p.add_argument("--out", metavar="FILE", help=f"the file (default: {', '.join(NAMES.values())} in the source's folder)")
-    p.add_argument("--recipe", metavar="FILE", help="the recipe of a checkpoint that lies apart from its own")
-    p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: sqlite:///mlflow.db in this directory)")
-    return p
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command. Returns 0."""
-    args = parser().parse_args(argv)
-    # What is above needs milliseconds, torch seconds.
-    from rebnn_search.export import export_onnx, export_packed, export_torch, find_trained
-    from rebnn_search.export._sizes import size_table
-
-    trained = find_trained(args.source, recipe=args.recipe, tracking_uri=args.tracking_uri)
-    out = trained.folder / NAMES[args.format] if args.out is None else Path(args.out)
-    if not out.parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {out.parent}")
-    console = Console(highlight=False)
-    if args.format == "packed":
-        console.print(size_table(export_packed(trained.network, trained.info, out)))
-    elif args.format == "torch":
-        export_torch(trained.network, trained.info, out)
-    else:
-        export_onnx(trained.network, trained.info, out)
-    console.print(f"{out}: {out.stat().st_size:,} bytes", soft_wrap=True, markup=False)
-    return 0
-
+__all__ = ["main", "parser"]
 
 if __name__ == "__main__":
     exit_on_user_error(main)

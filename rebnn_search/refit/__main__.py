@@ -1,79 +1,9 @@
-"""``python -m rebnn_search.refit NAME``: train a search's best recipe once more, on all that is not the test split."""
+"""``python -m rebnn_search.refit``: the command refit, see `rebnn_search.cli.refit`."""
 
-from __future__ import annotations
+from rebnn_search.base.errors import exit_on_user_error
+from rebnn_search.cli.refit import main, parser
 
-import argparse
-import json
-import os
-import shlex
-import signal
-import sys
-from collections.abc import Sequence
-from types import FrameType
-
-from rich.console import Console
-
-from rebnn_search.base.command import python_command
-from rebnn_search.config import UserError, exit_on_user_error
-from rebnn_search.refit import Stopped, finished_search, refit_search
-from rebnn_search.refit._progress import Progress, print_outcome
-from rebnn_search.tracking import check_uri
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m rebnn_search.refit",
-        description="Train the best recipe of a finished search on training and validation split together, over several seeds, one "
-        "after another. Interrupted, the same command goes on.",
-    )
-    p.add_argument("name", metavar="NAME", help="name of the search, as in results/NAME")
-    p.add_argument(
-        "--seeds", type=int, default=3, metavar="K", help="trainings: the recipe's seed, +1, ... (default: %(default)s)"
-    )
-    p.add_argument("--epochs", type=int, metavar="N", help="epochs of each (default: the recipe's)")
-    p.add_argument("--storage", metavar="DIR|URI", default="results", help="where the search is kept (default: %(default)s)")
-    p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: the search's)")
-    p.add_argument("--register", metavar="MODEL", help="make the median seed's model a version of MODEL in MLflow's registry")
-    p.add_argument("--json", action="store_true", help="print one JSON object")
-    p.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    return p
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command. Returns 0, 1 if every seed diverged, 130 if it was interrupted."""
-    args = parser().parse_args(argv)
-    for option in ("seeds", "epochs"):
-        value = getattr(args, option)
-        if value is not None and value < 1:
-            raise UserError(f"--{option} {value}: must be at least 1")
-    search = finished_search(args.storage, args.name)
-    known = None if "***" in search.tracking_uri else search.tracking_uri
-    uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or known or "")
-    console = Console(highlight=False, stderr=args.json)
-    progress = Progress(console, quiet=args.json or args.quiet)
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        print("\nstopping at the next report; once more to stop at once", file=sys.stderr)
-        progress.stopping = True
-        signal.signal(number, signal.default_int_handler)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
-    try:
-        outcome = refit_search(
-            search, seeds=args.seeds, epochs=args.epochs, tracking_uri=uri, observer=progress, registered=args.register
-        )
-    except (Stopped, KeyboardInterrupt):
-        words = [*python_command(), "-m", "rebnn_search.refit", *(sys.argv[1:] if argv is None else argv)]
-        console.print(f"stopped; continue with\n  {shlex.join(words)}", soft_wrap=True, markup=False)
-        return 130
-    if args.json:
-        print(json.dumps(outcome.dump()))
-    else:
-        print_outcome(console, outcome)
-    return 0 if outcome.median is not None else 1
-
+__all__ = ["main", "parser"]
 
 if __name__ == "__main__":
     exit_on_user_error(main)

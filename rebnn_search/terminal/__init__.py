@@ -3,6 +3,5 @@
 from rebnn_search.terminal.board import print_result
 from rebnn_search.terminal.live import LiveProgress
 from rebnn_search.terminal.plain import PlainProgress, Silent
-from rebnn_search.terminal.signals import stop_on_signals
 
-__all__ = ["LiveProgress", "PlainProgress", "Silent", "print_result", "stop_on_signals"]
+__all__ = ["LiveProgress", "PlainProgress", "Silent", "print_result"]

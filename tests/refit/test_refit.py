@@ -20,7 +20,7 @@ from scipy import stats
 from rebnn_search.config import UserError
 from rebnn_search.export import load_model
 from rebnn_search.refit import Outcome, SeedScore, Stopped, refit_search
-from rebnn_search.refit._progress import Progress
+from rebnn_search.refit.progress import Progress
 from rebnn_search.storage.folder import DriverLock
 from rebnn_search.training import CheckpointDirectory, Trainer, load_recipe
 from rebnn_search.training.data import Digits

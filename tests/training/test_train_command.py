@@ -66,14 +66,14 @@ def test_a_pipe_gets_plain_lines_and_a_table(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_longer_training_s_table_stays_short() -> None:
-    from rebnn_search.train import TABLE_ROWS, _table
+    from rebnn_search.cli._training import TABLE_ROWS, epochs_table
     from rebnn_search.training import Report
 
     metrics = dict.fromkeys(
         ["train/loss", "val/loss", "val/top1", "val/top5", "oscillation/mean/flip_ratio", "train/images_per_second"], 1.0
     )
     for epochs in (0, 1, 20, 21, 256):
-        table = _table([Report(i, i / 4, i, metrics) for i in range(1, 4 * epochs + 1)])
+        table = epochs_table([Report(i, i / 4, i, metrics) for i in range(1, 4 * epochs + 1)])
         assert table.row_count <= TABLE_ROWS
         assert table.row_count >= min(epochs, TABLE_ROWS // 2)
         if epochs:

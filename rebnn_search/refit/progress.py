@@ -21,6 +21,10 @@ class Progress:
         self._said = time.monotonic()
         self.stopping = False
 
+    def stop(self) -> None:
+        """End the refit at its next report."""
+        self.stopping = True
+
     def started(self, seed: int) -> None:
         """Say nothing: the first report comes soon."""
 

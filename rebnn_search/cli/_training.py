@@ -1,0 +1,103 @@
+"""One call of the train command: the training, its display, its table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from rebnn_search.training import (
+    CheckpointDirectory,
+    Recipe,
+    Report,
+    ReportLog,
+    TrackedReport,
+    Trainer,
+    TrainingFolder,
+    TrainingRun,
+)
+
+COLUMNS = (
+    ("epoch", None, ".2f"), ("train loss", "train/loss", ".4f"), ("val loss", "val/loss", ".4f"), ("Top-1", "val/top1", ".2f"),
+    ("Top-5", "val/top5", ".2f"), ("flip ratio", "oscillation/mean/flip_ratio", ".2e"),
+    ("images/s", "train/images_per_second", ".0f"),
+)  # fmt: skip
+TABLE_ROWS = 20
+"""Epochs in the table at the end; of longer trainings as many, evenly spread, the last among them."""
+
+
+class Stopped(Exception):  # noqa: N818 - no error: the user wished it
+    """The user wants training to end here."""
+
+
+class Training:
+    """One call of the command: the training, what it reported, and the user's wish to stop."""
+
+    def __init__(self, args: argparse.Namespace, recipe: Recipe, folder: TrainingFolder | None, console: Console) -> None:
+        self._quiet, self._console = args.json, console
+        self._stopping = False
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} reports"),
+            TimeRemainingColumn(), console=console, transient=True, disable=self._quiet or not console.is_terminal,
+        )  # fmt: skip
+        workspace = None if folder is None else folder.path
+        self.trainer = Trainer(recipe, device=args.device, workspace=workspace, listener=self._on_stage_one)
+        self._log = ReportLog(None if folder is None else folder.report_file)
+        checkpoints = None if folder is None else CheckpointDirectory(folder.checkpoint_path)
+        self._training = TrainingRun(self.trainer, checkpoints=checkpoints, log=self._log)
+
+    @property
+    def reports(self) -> list[TrackedReport]:
+        """All reports, those of earlier calls included."""
+        return self._log.reports
+
+    def stop(self) -> None:
+        """End training at its next report."""
+        self._stopping = True
+
+    def train(self) -> None:
+        """Train to the end.
+
+        Raises:
+            Stopped: If the user wants to stop.
+            Diverged: If training does.
+        """
+        with self._progress:
+            task = self._progress.add_task("starting", total=self.trainer.total_reports, completed=self.trainer.reports_done)
+            for report in self._training:
+                self._say(report, f"epoch {report.epoch:.0f}", report.epoch == int(report.epoch))
+                self._progress.update(task, completed=report.step)
+                if self._stopping and not self._training.finished:
+                    self._training.save()
+                    raise Stopped
+
+    def _on_stage_one(self, report: Report) -> None:
+        self._say(report, f"stage one, epoch {report.epoch:.0f}", True)
+        if self._stopping:
+            raise Stopped
+
+    def _say(self, report: Report, when: str, whole_epoch: bool) -> None:
+        result = f"train loss {report.metrics['train/loss']:.4f}"
+        if "val/loss" in report.metrics:
+            result = f"val loss {report.metrics['val/loss']:.4f}  Top-1 {report.metrics['val/top1']:.2f} %"
+        if self._progress.tasks:
+            self._progress.update(self._progress.tasks[0].id, description=f"{when}  {result}")
+        if whole_epoch and not self._quiet and not self._console.is_terminal:
+            self._console.print(f"{when}  {result}", soft_wrap=True)
+
+
+def epochs_table(reports: Sequence[TrackedReport]) -> Table:
+    """The reports at epochs' ends."""
+    table = Table(box=None, padding=(0, 1))
+    # Reports hold nothing of a validation split where all was trained on.
+    columns = [column for column in COLUMNS if column[1] is None or not reports or column[1] in reports[-1].metrics]
+    for name, _, _ in columns:
+        table.add_column(name, justify="right")
+    epochs = [report for report in reports if report.epoch == int(report.epoch)]
+    every = -(-len(epochs) // TABLE_ROWS) or 1
+    for report in reversed(epochs[::-1][::every]):
+        table.add_row(*(format(report.metrics[key] if key else report.epoch, form) for _, key, form in columns))
+    return table

@@ -1,0 +1,107 @@
+"""``python -m rebnn_search.auto DATA --time 30m``: from data to a trained model."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from rebnn_search.base.command import python_command
+from rebnn_search.base.duration import parse_duration
+from rebnn_search.base.errors import UserError
+from rebnn_search.base.signals import stop_on_signals
+from rebnn_search.tracking import check_uri, default_uri
+
+if TYPE_CHECKING:
+    from rebnn_search.execution.budget import Budget
+    from rebnn_search.study.spec import Search
+
+
+def parser(prog: str = "python -m rebnn_search.auto") -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(prog=prog, description="Look at data, search a recipe for them, and train and export a model.")
+    p.add_argument(
+        "data",
+        metavar="DATA",
+        help="folder of class folders with images, an .npz file (X, y), or a table: .csv, .csv.gz, .tsv, .parquet",
+    )
+    p.add_argument("--label", metavar="COLUMN", help="column of a table's labels (default: label, class, target or y)")
+    p.add_argument("--skip-damaged", action="store_true", help="leave pictures out that cannot be decoded, and say which")
+    p.add_argument("--time", metavar="TIME", default="30m", help="for everything: 90s, 30m, 2h (default: %(default)s)")
+    p.add_argument("--out", metavar="DIR", help="where everything goes (default: auto-DATA, with a number if that is taken)")
+    p.add_argument("--seeds", type=int, default=3, metavar="K", help="last trainings, time permitting (default: %(default)s)")
+    p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: sqlite:///mlflow.db in this directory)")
+    p.add_argument("--quiet", action="store_true", help="only the result")
+    return p
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Run the command. Returns 0, or 130 if it was interrupted."""
+    begun = time.monotonic()
+    args = (parser(prog) if prog else parser()).parse_args(argv)
+    seconds = parse_duration(args.time, "--time")
+    if args.seeds < 1:
+        raise UserError(f"--seeds {args.seeds}: must be at least 1")
+    uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
+    out = Path(args.out) if args.out else _free(Path(args.data))
+    # What is above needs milliseconds, torch and Ray seconds.
+    from rebnn_search.auto._run import NAME, SPACE_FILE, Interrupted, run_auto
+
+    console = Console(highlight=False)
+
+    def say(line: str) -> None:
+        if not args.quiet:
+            console.print(line, soft_wrap=True, markup=False)
+
+    def observe(search: Search, budget: Budget) -> Any:
+        from rebnn_search.terminal import LiveProgress, PlainProgress, Silent  # with Ray, which a training alone needs not
+        from rebnn_search.terminal.state import SearchState
+
+        state = SearchState(search.spec.objective.metric, True, float(search.base["epochs"]), budget)
+        if args.quiet:
+            return Silent()
+        return LiveProgress(console, state) if console.is_terminal else PlainProgress(console, state)
+
+    def begin(stop: Callable[[], None]) -> None:
+        stop_on_signals(stop)
+
+    try:
+        result = run_auto(
+            Path(args.data), out, label=args.label, skip_damaged=args.skip_damaged, seconds=seconds, seeds=args.seeds,
+            tracking_uri=uri, begun=begun, say=say, observe=observe, on_start=begin,
+        )  # fmt: skip
+    except Interrupted:
+        words = [*python_command(), "-m", "rebnn_search.run", str(out / SPACE_FILE), "--storage", str(out / "results")]
+        print(f"stopped; continue by hand with\n  {shlex.join([*words, '--resume', '--name', NAME])}")
+        return 130
+    spread = "" if result.half_width is None else f" ± {result.half_width:.2f}"
+    trained = f"n = {result.seeds} seed{'s' if result.seeds > 1 else ''}" if result.seeds else "the search's chosen trial"
+    size = Path(result.model).stat().st_size
+    predict = shlex.join([*python_command(), "-m", "rebnn_search.predict", result.model, result.example])
+    refit = shlex.join([*python_command(), "-m", "rebnn_search.run", str(out / SPACE_FILE), "--time-budget", args.time])
+    for line in (
+        f"test accuracy: {result.test_top1:.2f}{spread} % ({trained}); guessing the largest class: {result.majority:.2f} %",
+        f"model: {result.model} ({size:,} bytes), after {result.seconds:.0f} s and {result.trials} trials",
+        f"classify with it: {predict}",
+        f"search on by hand: {refit}",
+    ):
+        console.print(line, soft_wrap=True, markup=False)
+    return 0
+
+
+def _free(data: Path) -> Path:
+    """``auto-DATA`` in the working directory, numbered if that is taken."""
+    stem = "auto-" + (
+        re.sub(r"[^A-Za-z0-9._-]+", "-", data.absolute().name.removesuffix(".gz").rsplit(".", 1)[0]).strip("-.") or "data"
+    )
+    number = 1
+    while (path := Path(stem if number == 1 else f"{stem}-{number}")).exists():
+        number += 1
+    return path

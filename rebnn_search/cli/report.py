@@ -1,0 +1,44 @@
+"""``python -m rebnn_search.report NAME``: the paper's table and figures, and a page, from the tracked runs of a search."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rebnn_search.base.errors import UserError
+from rebnn_search.tracking import check_uri, default_uri
+
+
+def parser(prog: str = "python -m rebnn_search.report") -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(prog=prog, description="Draw a search's tables, figures and page from its tracked runs.")
+    p.add_argument("name", metavar="NAME", help="the search's name, as gamma-1")
+    p.add_argument(
+        "--format", action="append", choices=("png", "svg", "pdf"), dest="formats",
+        help="of the figures (default: png); may be repeated",
+    )  # fmt: skip
+    p.add_argument("--out", metavar="DIR", help="where to write (default: report-NAME)")
+    p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: sqlite:///mlflow.db in this directory)")
+    return p
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Run the command."""
+    args = (parser(prog) if prog else parser()).parse_args(argv)
+    uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(), write=False)
+    out = Path(args.out or f"report-{Path(args.name).name}")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: is a file, not a directory")
+
+    from rebnn_search.report import TrackedSearch, write_report
+
+    search = TrackedSearch(uri, args.name)
+    try:
+        written = write_report(search, out, args.formats or ["png"])
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+    for file in written:
+        print(file)
+    return 0

@@ -1,0 +1,172 @@
+"""``python -m rebnn_search.run SPACE.yaml``: run a search, resume it, enlarge it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from rebnn_search.base.command import python_command
+from rebnn_search.base.duration import parse_duration
+from rebnn_search.base.errors import UserError
+from rebnn_search.base.secrets import hide_secrets
+from rebnn_search.base.signals import stop_on_signals
+from rebnn_search.tracking import check_uri, default_uri
+
+if TYPE_CHECKING:
+    from rebnn_search.execution.budget import Budget
+    from rebnn_search.storage.folder import SearchFolder
+    from rebnn_search.study.spec import Search
+
+
+def parser(prog: str = "python -m rebnn_search.run") -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(prog=prog, description="Search the hyperparameters of a ReBNN recipe. Ends with a leaderboard.")
+    p.add_argument("space", metavar="SPACE.yaml", help="the search file")
+    p.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], dest="overrides",
+        help="change a value of the search file (trials=10) or of its recipe (epochs=2); may be repeated",
+    )  # fmt: skip
+    p.add_argument("--trials", type=int, metavar="N", help="how many trials in all, finished ones included")
+    p.add_argument(
+        "--time-budget",
+        metavar="TIME",
+        help="end after so long (90s, 30m, 2h) with the trials there are; counts anew on --resume",
+    )
+    p.add_argument("--name", help="name of the search; by default the file's and the next free number")
+    p.add_argument(
+        "--storage", metavar="DIR|URI", default="results",
+        help="where searches are kept: a directory (default: %(default)s) or an object store (s3://..., gs://..., abfss://...)",
+    )  # fmt: skip
+    p.add_argument("--ledger", metavar="URL", help="database of the Optuna study (default: a journal in the search's folder)")
+    p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: sqlite:///mlflow.db in this directory)")
+    p.add_argument(
+        "--address", default="local", metavar="local|auto|HOST:PORT", help="start Ray here (default) or join a cluster"
+    )
+    p.add_argument(
+        "--resume", action="store_true", help="continue the named, or else the newest unfinished, search of the file"
+    )
+    p.add_argument(
+        "--resume-or-start", action="store_true", help="--resume, or a new search if there is none: for jobs that are restarted"
+    )
+    p.add_argument("--dry-run", action="store_true", help="print the resolved search and its first configurations, run nothing")
+    p.add_argument("--no-report", action="store_true", help="draw no figures and write no report.html at the end")
+    p.add_argument(
+        "--allow", metavar="MODULE:NAME", action="append", default=[],
+        help="let the recipe name this function of yours as network or dataset; may be repeated",
+    )  # fmt: skip
+    p.add_argument("--json", action="store_true", help="print one JSON object instead of progress and leaderboard")
+    p.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    p.add_argument("--no-color", action="store_true", help="no colours")
+    return p
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Run the command. Returns 0, or 130 if the search was interrupted."""
+    begun = time.monotonic()
+    args = (parser(prog) if prog else parser()).parse_args(argv)
+    seconds = None if args.time_budget is None else parse_duration(args.time_budget, "--time-budget")
+    if args.trials is not None and args.trials < 1:
+        raise UserError(f"--trials {args.trials}: a search needs at least one trial")
+    uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
+
+    # Everything above needs milliseconds; torch, Ray and Optuna need seconds.
+    from rebnn_search.storage.find import find_folder
+    from rebnn_search.study.resume import resume_search
+    from rebnn_search.study.spec import load_search
+    from rebnn_search.training.custom_parts import allow
+
+    overrides = [*args.overrides, *([f"trials={args.trials}"] if args.trials else [])]
+    for part in args.allow:
+        allow(part)
+    search = load_search(args.space, overrides)
+    source = Path(args.space).name
+    console = Console(no_color=args.no_color or None, highlight=False)
+    found = find_folder(args.storage, source, args.name, resume=args.resume, or_start=args.resume_or_start)
+    folder = found.folder
+    if found.resumed:
+        search = resume_search(folder, search, args.trials)
+    elif found.unfinished and args.name is None and not args.json:
+        console.print(f"unfinished: {', '.join(found.unfinished)}; --resume continues the newest. Starting a new one.")
+    if args.dry_run:
+        from rebnn_search.terminal.preview import print_preview
+
+        print_preview(console, search, folder.name)
+        return 0
+    from rebnn_search.execution.budget import Budget
+    from rebnn_search.storage.begun import clear_leftover
+
+    if not found.resumed:
+        clear_leftover(folder)
+    budget = None if seconds is None else Budget(seconds, begun)
+    return _run(args, console, search, folder, source, uri, budget)
+
+
+def _run(
+    args: argparse.Namespace,
+    console: Console,
+    search: Search,
+    folder: SearchFolder,
+    source: str,
+    uri: str,
+    budget: Budget | None,
+) -> int:
+    from rebnn_search.execution.session import run_search
+    from rebnn_search.terminal import LiveProgress, PlainProgress, Silent, print_result
+    from rebnn_search.terminal.state import SearchState
+
+    objective = search.spec.objective
+    state = SearchState(objective.metric, objective.direction == "minimize", float(search.base["epochs"]), budget)
+    if args.json or args.quiet:
+        progress: Silent | LiveProgress = Silent()
+    else:
+        progress = LiveProgress(console, state) if console.is_terminal else PlainProgress(console, state)
+        console.print(f"search {folder.name}, log in {folder.log}", soft_wrap=True)
+    with progress:
+        result = run_search(
+            search, folder, source=source, tracking_uri=uri, observer=progress, ledger_url=args.ledger, address=args.address,
+            budget=budget, on_start=stop_on_signals,
+        )  # fmt: skip
+    report = None if result.interrupted or args.no_report else _report(folder, uri)
+    if args.json:
+        print(json.dumps(result.dump()))
+    else:
+        ui = shlex.join([*python_command(), "-m", "mlflow", "ui", "--backend-store-uri", uri])
+        print_result(console, result, hide_secrets(ui), hide_secrets(resume_command(args, folder.name)), report)
+    return 130 if result.interrupted else 0
+
+
+def _report(folder: SearchFolder, uri: str) -> str | None:
+    """Draw the report and log it to the parent run. Returns its path, None where it could not be made: the search is done anyway."""
+    from rebnn_search.base.log_redirect import chatter_to
+    from rebnn_search.report import report_search
+
+    try:
+        with chatter_to(folder.log):
+            return str(report_search(uri, folder))
+    except Exception as error:  # a picture is worth no search
+        again = f"python -m rebnn_search.report {folder.name} tries again"
+        print(f"no report: {hide_secrets(str(error))}; {again}", file=sys.stderr)
+        return None
+
+
+def resume_command(args: argparse.Namespace, name: str) -> str:
+    """The command that continues a search."""
+    words = [*python_command(), "-m", "rebnn_search.run", args.space, "--resume", "--name", name]
+    for override in args.overrides:
+        words += ["--set", override]
+    for part in args.allow:
+        words += ["--allow", part]
+    defaults = parser().parse_args([args.space])
+    for option in ("storage", "tracking_uri", "ledger", "address"):
+        if getattr(args, option) != getattr(defaults, option):
+            words += [f"--{option.replace('_', '-')}", getattr(args, option)]
+    return shlex.join(words)

@@ -1,0 +1,121 @@
+"""``python -m rebnn_search.train RECIPE.yaml``: train one trial, without Ray and without a search."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from rebnn_search.base.command import python_command
+from rebnn_search.base.errors import UserError
+from rebnn_search.base.signals import signals_given_back, stop_on_signals
+
+if TYPE_CHECKING:
+    from rebnn_search.training import Recipe, TrainingFolder
+
+
+def parser(prog: str = "python -m rebnn_search.train") -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(prog=prog, description="Train one recipe.")
+    p.add_argument("recipe", metavar="RECIPE.yaml", help="the recipe file")
+    p.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="overrides",
+                   help="change a value of the recipe (optimizer.lr=1e-3); may be repeated")  # fmt: skip
+    p.add_argument("--allow", metavar="MODULE:NAME", action="append", default=[],
+                   help="let the recipe name this function of yours as network or dataset; may be repeated")  # fmt: skip
+    p.add_argument("--out", metavar="DIR", help="keep checkpoints, reports and the resolved recipe here")
+    p.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
+    p.add_argument("--device", help="as torch names it (default: the first GPU, else the CPU)")
+    p.add_argument("--test", action="store_true", help="read the test split at the end, once")
+    p.add_argument("--json", action="store_true", help="print one JSON object instead of progress and table")
+    return p
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Run the command. Returns 0, 1 if training diverged, 130 if it was interrupted."""
+    args = (parser(prog) if prog else parser()).parse_args(argv)
+    # What is above needs milliseconds, torch seconds.
+    from rebnn_search.cli._training import Stopped, Training, epochs_table
+    from rebnn_search.training import Diverged, TrainingFolder, load_recipe
+    from rebnn_search.training.custom_parts import allow
+
+    for part in args.allow:
+        allow(part)
+    recipe = load_recipe(args.recipe, args.overrides, new=not args.resume)
+    folder = None if args.out is None else TrainingFolder(Path(args.out))
+    if folder is None and args.resume:
+        raise UserError("--resume needs --out, the directory that holds the checkpoints")
+    if folder is not None:
+        _check(folder, recipe, args.resume)
+    console = Console(stderr=args.json, highlight=False)
+    run = Training(args, recipe, folder, console)
+    if folder is not None:
+        try:
+            folder.write_recipe(recipe, f"Resolved from {args.recipe}")
+        except OSError as error:
+            raise UserError(f"--out {folder.path}: cannot be written: {error.strerror}") from None
+    diverged = None
+    try:
+        with signals_given_back():
+            stop_on_signals(run.stop)
+            run.train()
+    except (Stopped, KeyboardInterrupt):
+        _say_how_to_resume(args, console)
+        return 130
+    except Diverged as error:
+        diverged = error.reason
+        print(f"diverged: {diverged}", file=sys.stderr)
+    test = run.trainer.evaluate("test") if args.test and diverged is None else None
+    if args.json:
+        last = run.reports[-1].metrics if run.reports else {}
+        result = {"recipe": recipe.dump(), "reports": run.trainer.reports_done, "metrics": _finite(last), "test": test,
+                  "diverged": diverged}  # fmt: skip
+        print(json.dumps(result, allow_nan=False))
+    else:
+        console.print(epochs_table(run.reports))
+        if test is not None:
+            console.print(f"test: loss {test['loss']:.4f}, Top-1 {test['top1']:.2f} %, Top-5 {test['top5']:.2f} %")
+    return 0 if diverged is None else 1
+
+
+def _check(folder: TrainingFolder, recipe: Recipe, resume: bool) -> None:
+    """See that a new training finds nothing in its folder, and a resumed one its own recipe.
+
+    Raises:
+        UserError: If not.
+    """
+    there = folder.recipe_file.exists()
+    if there and not resume:
+        raise UserError(
+            f"--out {folder.path}: already holds a training: add --resume to go on with it, or choose another directory"
+        )
+    if resume and not there:
+        raise UserError(f"--resume: {folder.path} holds no training to go on with")
+    if resume and (changed := folder.changes(recipe)):
+        raise UserError(f"--resume: the recipe is no longer the one in {folder.path}: {', '.join(changed)} changed")
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Metrics for JSON, which has no NaN: null where there was nothing to measure."""
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+
+
+def _say_how_to_resume(args: argparse.Namespace, console: Console) -> None:
+    if args.out is None:
+        console.print("stopped; without --out nothing was kept")
+        return
+    words = [*python_command(), "-m", "rebnn_search.train", args.recipe, "--out", args.out, "--resume"]
+    for override in args.overrides:
+        words += ["--set", override]
+    for part in args.allow:
+        words += ["--allow", part]
+    for option in ("device", "test", "json"):
+        value = getattr(args, option)
+        words += [f"--{option}", *([value] if isinstance(value, str) else [])] if value else []
+    console.print(f"stopped; continue with\n  {shlex.join(words)}", soft_wrap=True)
