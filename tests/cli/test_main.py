@@ -59,7 +59,7 @@ def test_a_verb_that_is_none_is_told_with_the_nearest() -> None:
 
 
 def test_a_verb_does_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UserError, match="nowhere.yaml"):
+    with pytest.raises(UserError, match=r"nowhere\.yaml"):
         main(["train", "nowhere.yaml"])
     with pytest.raises(SystemExit):
         main(["train"])

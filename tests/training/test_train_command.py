@@ -24,7 +24,8 @@ def command(*words: str) -> list[str]:
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "reports.jsonl").read_text().splitlines()]
+    file = folder / "reports.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def without_speed(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
