@@ -59,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for part in args.allow:
         allow(part)
     recipe = load_recipe(args.recipe, args.overrides, new=not args.resume)
+    if args.out is not None and not args.out.strip():
+        raise UserError("--out: names nothing: expected a directory")
     out = None if args.out is None else _Folder(Path(args.out))
     if out is None and args.resume:
         raise UserError("--resume needs --out, the directory that holds the checkpoints")
