@@ -280,6 +280,7 @@ BAD: list[tuple[str, list[str], Sequence[str]]] = [
     ("train", ["tiny.yaml", "--device=toaster"], ["device 'toaster': cannot be used here"]),
     ("train", ["tiny.yaml", "--set", 'data={name: csv, path: "a\\0b", label: x}'], ["holds a NUL"]),
     ("train", ["tiny.yaml", "--resume"], ["--resume needs --out"]),
+    ("train", ["tiny.yaml", "--out="], ["--out: names nothing"]),
     ("train", ["tiny.yaml", "--out=tiny.yaml"], ["--out tiny.yaml"]),
     ("refit", ["nowhere"], ["nowhere: no such search in results"]),
     ("refit", ["../x"], [NO_NAME]),

@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     for part in args.allow:
         allow(part)
     recipe = load_recipe(args.recipe, args.overrides, new=not args.resume)
+    if args.out is not None and not args.out.strip():
+        raise UserError("--out: names nothing: expected a directory")
     folder = None if args.out is None else TrainingFolder(Path(args.out))
     if folder is None and args.resume:
         raise UserError("--resume needs --out, the directory that holds the checkpoints")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rebnn_search.config import UserError
 from rebnn_search.training.data.tables import is_table, read_table
+from rebnn_search.training.data.tables._cells import is_missing
 from rebnn_search.training.data.tables._delimited import parse
 
 ROWS = [["größe", "art"], ["1,5", "Möwe"], ["2", ""], ["3;4", "é|a"]]
@@ -73,7 +74,9 @@ def test_parquet_holds_what_text_holds(tmp_path: Path) -> None:
     )  # fmt: skip
     frame.to_parquet(tmp_path / "t.parquet")
     table = read_table(tmp_path / "t.parquet", "t")
-    assert table.columns[:3] == [["0.1", "nan", "1e-300"], ["9007199254740992", "1", "-7"], ["True", "False", "True"]]
+    assert table.columns[0][::2] == ["0.1", "1e-300"]
+    assert is_missing(table.columns[0][1])  # NaN or null, as the version of pandas writes it
+    assert table.columns[1:3] == [["9007199254740992", "1", "-7"], ["True", "False", "True"]]
     assert table.columns[4] == ["é", "", "b"]
     assert table.columns[3][::2] == ["2024-01-02T03:04:05.500000", "1999-12-31T00:00:00"]
     assert table.typed == {"number", "whole", "truth", "when"}
