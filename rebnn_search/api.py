@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rebnn_search.base.duration import parse_duration
 from rebnn_search.config import UserError
-from rebnn_search.execution.session import run_search
-from rebnn_search.storage.begun import clear_leftover
-from rebnn_search.storage.find import find_folder
-from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.execution.budget import Budget
+from rebnn_search.execution.controller import Observer
+from rebnn_search.execution.session import open_search
+from rebnn_search.report import report_search
 from rebnn_search.study.result import Best, Result
-from rebnn_search.study.resume import resume_search
-from rebnn_search.study.spec import load_search
 from rebnn_search.terminal import PlainProgress, Silent
 from rebnn_search.terminal.state import SearchState
-from rebnn_search.tracking import check_uri, default_uri
 from rebnn_search.training import Recipe, load_recipe
 from rebnn_search.training.custom_parts import allow
 
@@ -36,10 +34,12 @@ class SearchResult:
     Attributes:
         result: The outcome as the command has it: rows, chosen trial, where everything is.
         tracking_uri: Where its runs are.
+        report: The page of its report, where one was asked for.
     """
 
     result: Result
     tracking_uri: str
+    report: Path | None = None
 
     @property
     def best(self) -> Best:
@@ -104,7 +104,10 @@ def search(
     tracking_uri: str | None = None,
     address: str = "local",
     resume: bool = False,
+    time_budget: str | None = None,
+    report: bool = False,
     progress: bool = True,
+    observer: Observer | None = None,
 ) -> SearchResult:
     """Run a search, as ``python -m rebnn_search.run`` does.
 
@@ -120,26 +123,25 @@ def search(
         tracking_uri: MLflow's; by default ``MLFLOW_TRACKING_URI``, or ``mlflow.db`` in the working directory.
         address: ``local`` starts a Ray of its own (or uses the one this process has initialised), ``auto`` joins a cluster.
         resume: Go on with the named, or else the newest unfinished, search of the file; start it if there is none.
+        time_budget: End after so long (``90s``, ``30m``, ``2h``) with the trials there are.
+        report: Draw the report at the end, as the command does.
         progress: Print a line for each trial.
+        observer: Told of every event, in place of that.
 
     Raises:
         UserError: For a mistake in file or arguments, as the command's message.
     """
     from rich.console import Console
 
+    begun = time.monotonic()
     own = [f"{key}={{name: '{allow(part)}'}}" for key, part in (("network", network), ("data", data)) if part is not None]
-    wanted = [f"trials={trials}"] if trials is not None else []
-    loaded = load_search(space, [*own, *overrides, *wanted])
-    uri = check_uri(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
-    source = Path(space).name
-    found = find_folder(storage, source, name, or_start=resume)
-    folder: SearchFolder = found.folder
-    if found.resumed:
-        loaded = resume_search(folder, loaded, trials)
-    else:
-        clear_leftover(folder)
-    objective = loaded.spec.objective
-    state = SearchState(objective.metric, objective.direction == "minimize", float(loaded.base["epochs"]))
-    observer = PlainProgress(Console(highlight=False), state) if progress else Silent()
-    result = run_search(loaded, folder, source=source, tracking_uri=uri, observer=observer, ledger_url=ledger, address=address)
-    return SearchResult(result, uri)
+    session = open_search(
+        space, overrides=[*own, *overrides], trials=trials, name=name, storage=storage, ledger=ledger, tracking_uri=tracking_uri,
+        address=address, or_start=resume,
+    )  # fmt: skip
+    budget = None if time_budget is None else Budget(parse_duration(time_budget, "time_budget"), begun)
+    if observer is None:
+        observer = PlainProgress(Console(highlight=False), SearchState.of(session.search, budget)) if progress else Silent()
+    result = session.run(observer, budget=budget)
+    page = report_search(session.tracking_uri, session.folder) if report and not result.interrupted else None
+    return SearchResult(result, session.tracking_uri, page)

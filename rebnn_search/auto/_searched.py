@@ -13,11 +13,11 @@ from rebnn_search.base.signals import signals_given_back
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.controller import Observer
-from rebnn_search.execution.session import run_search
+from rebnn_search.execution.session import open_search
 from rebnn_search.refit import Outcome, SeedScore, Stopped, finished_search, refit_search
 from rebnn_search.refit.progress import ended
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.study.spec import Search, load_search
+from rebnn_search.study.spec import Search
 from rebnn_search.training.report_log import TrackedReport, read_reports
 
 SUM_UP_SECONDS = 2.0
@@ -39,14 +39,12 @@ def search_within(
         Interrupted: If the user stopped the search.
         UserError: If every trial failed.
     """
-    search = load_search(out / space_file)
+    session = open_search(out / space_file, name=folder.name, storage=str(folder.path.parent), tracking_uri=tracking_uri)
     try:
         # The search's own handlers would only stop the search.
-        with signals_given_back(), observe(search, budget) as observer:
+        with signals_given_back(), observe(session.search, budget) as observer:
             watched: Observer = observer
-            result = run_search(
-                search, folder, source=space_file, tracking_uri=tracking_uri, observer=watched, budget=budget, on_start=on_start
-            )
+            result = session.run(watched, budget=budget, on_start=on_start)
     except UserError:
         if not budget.over:
             raise

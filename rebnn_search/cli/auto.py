@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         from rebnn_search.terminal import LiveProgress, PlainProgress, Silent  # with Ray, which a training alone needs not
         from rebnn_search.terminal.state import SearchState
 
-        state = SearchState(search.spec.objective.metric, True, float(search.base["epochs"]), budget)
+        state = SearchState.of(search, budget)
         if args.quiet:
             return Silent()
         return LiveProgress(console, state) if console.is_terminal else PlainProgress(console, state)

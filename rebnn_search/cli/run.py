@@ -9,7 +9,6 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -23,8 +22,8 @@ from rebnn_search.tracking import check_uri, default_uri
 
 if TYPE_CHECKING:
     from rebnn_search.execution.budget import Budget
+    from rebnn_search.execution.session import Session
     from rebnn_search.storage.folder import SearchFolder
-    from rebnn_search.study.spec import Search
 
 
 def parser(prog: str = "python -m rebnn_search.run") -> argparse.ArgumentParser:
@@ -79,62 +78,40 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
 
     # Everything above needs milliseconds; torch, Ray and Optuna need seconds.
-    from rebnn_search.storage.find import find_folder
-    from rebnn_search.study.resume import resume_search
-    from rebnn_search.study.spec import load_search
+    from rebnn_search.execution.budget import Budget
+    from rebnn_search.execution.session import open_search
     from rebnn_search.training.custom_parts import allow
 
-    overrides = [*args.overrides, *([f"trials={args.trials}"] if args.trials else [])]
     for part in args.allow:
         allow(part)
-    search = load_search(args.space, overrides)
-    source = Path(args.space).name
+    session = open_search(
+        args.space, overrides=args.overrides, trials=args.trials, name=args.name, storage=args.storage, ledger=args.ledger,
+        tracking_uri=uri, address=args.address, resume=args.resume, or_start=args.resume_or_start,
+    )  # fmt: skip
     console = Console(no_color=args.no_color or None, highlight=False)
-    found = find_folder(args.storage, source, args.name, resume=args.resume, or_start=args.resume_or_start)
-    folder = found.folder
-    if found.resumed:
-        search = resume_search(folder, search, args.trials)
-    elif found.unfinished and args.name is None and not args.json:
-        console.print(f"unfinished: {', '.join(found.unfinished)}; --resume continues the newest. Starting a new one.")
+    if session.unfinished and not session.resumed and args.name is None and not args.json:
+        console.print(f"unfinished: {', '.join(session.unfinished)}; --resume continues the newest. Starting a new one.")
     if args.dry_run:
         from rebnn_search.terminal.preview import print_preview
 
-        print_preview(console, search, folder.name)
+        print_preview(console, session.search, session.folder.name)
         return 0
-    from rebnn_search.execution.budget import Budget
-    from rebnn_search.storage.begun import clear_leftover
-
-    if not found.resumed:
-        clear_leftover(folder)
-    budget = None if seconds is None else Budget(seconds, begun)
-    return _run(args, console, search, folder, source, uri, budget)
+    return _run(args, console, session, None if seconds is None else Budget(seconds, begun))
 
 
-def _run(
-    args: argparse.Namespace,
-    console: Console,
-    search: Search,
-    folder: SearchFolder,
-    source: str,
-    uri: str,
-    budget: Budget | None,
-) -> int:
-    from rebnn_search.execution.session import run_search
+def _run(args: argparse.Namespace, console: Console, session: Session, budget: Budget | None) -> int:
     from rebnn_search.terminal import LiveProgress, PlainProgress, Silent, print_result
     from rebnn_search.terminal.state import SearchState
 
-    objective = search.spec.objective
-    state = SearchState(objective.metric, objective.direction == "minimize", float(search.base["epochs"]), budget)
+    folder, uri = session.folder, session.tracking_uri
+    state = SearchState.of(session.search, budget)
     if args.json or args.quiet:
         progress: Silent | LiveProgress = Silent()
     else:
         progress = LiveProgress(console, state) if console.is_terminal else PlainProgress(console, state)
         console.print(f"search {folder.name}, log in {folder.log}", soft_wrap=True)
     with progress:
-        result = run_search(
-            search, folder, source=source, tracking_uri=uri, observer=progress, ledger_url=args.ledger, address=args.address,
-            budget=budget, on_start=stop_on_signals,
-        )  # fmt: skip
+        result = session.run(progress, budget=budget, on_start=stop_on_signals)
     report = None if result.interrupted or args.no_report else _report(folder, uri)
     if args.json:
         print(json.dumps(result.dump()))

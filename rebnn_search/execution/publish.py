@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import ray
-import torch
 import yaml
 from optuna.trial import FrozenTrial
 
 from rebnn_search.base.files import write_atomically
 from rebnn_search.base.secrets import hide_secrets
-from rebnn_search.config import Notice, UserError
+from rebnn_search.config import UserError
+from rebnn_search.execution.executor import Executor
 from rebnn_search.execution.model import log_model, model_file, packed
 from rebnn_search.execution.run_description import story
 from rebnn_search.storage.folder import SearchFolder
@@ -22,7 +21,7 @@ from rebnn_search.storage.locate import checkpoints_of, folder_here
 from rebnn_search.study.estimate import estimate
 from rebnn_search.study.ledger import PARAMS, Ledger
 from rebnn_search.study.result import Best, Result, leaderboard
-from rebnn_search.study.spec import Resources, Search
+from rebnn_search.study.spec import Search
 from rebnn_search.study.table import markdown
 from rebnn_search.tracking import NOTE_TAG, Runs, Tracker
 from rebnn_search.training import Recipe, Trainer, dump_recipe
@@ -34,7 +33,7 @@ TEST = "test"
 """Note in the ledger: accuracy on the test split by trial number, for each trial that was ever chosen."""
 
 
-def choose(search: Search, folder: SearchFolder, ledger: Ledger) -> Best | None:
+def choose(search: Search, folder: SearchFolder, ledger: Ledger, executor: Executor) -> Best | None:
     """Choose the best trial, read the test split for it (unless that was done before), and write its recipe.
 
     Returns:
@@ -49,7 +48,7 @@ def choose(search: Search, folder: SearchFolder, ledger: Ledger) -> Best | None:
     known: dict[str, dict[str, float]] = ledger.noted(TEST) or {}
     for trial in trials:
         if str(trial.number) not in known:
-            known[str(trial.number)] = _test(search, folder, trial)
+            known[str(trial.number)] = _test(search, folder, trial, executor)
             ledger.note(TEST, known)
     first, scores = trials[0], [known[str(trial.number)] for trial in trials]
     top1, top5 = estimate([score["top1"] for score in scores]), estimate([score["top5"] for score in scores])
@@ -75,9 +74,9 @@ def choose(search: Search, folder: SearchFolder, ledger: Ledger) -> Best | None:
     )
 
 
-def _test(search: Search, folder: SearchFolder, trial: FrozenTrial) -> dict[str, float]:
+def _test(search: Search, folder: SearchFolder, trial: FrozenTrial, executor: Executor) -> dict[str, float]:
     data = search.recipe_data(trial.user_attrs[PARAMS], trial.number)
-    found = _where_it_fits(search.spec.resources, data, trial.number, str(folder.path.absolute()), folder.remote)
+    found = executor.call(partial(_evaluate_test, data, trial.number, str(folder.path.absolute()), folder.remote))
     if found is None:
         raise UserError(f"{folder.checkpoints(trial.number)}: the checkpoint of the best trial, #{trial.number}, is gone")
     scores, model = found
@@ -89,32 +88,7 @@ Tested = tuple[dict[str, float], bytes] | None
 """Scores and packed model of a trial; None where its checkpoint is gone."""
 
 
-def _where_it_fits(resources: Resources, *args: Any) -> Tested:
-    """Evaluate here where a trial could run here too; on the cluster where it needs a GPU or this is but one of the nodes."""
-    if not resources.gpus_per_worker and len(ray.nodes()) == 1:
-        threads = torch.get_num_threads()
-        try:
-            return _evaluate_test(resources.cpus_per_worker, *args)
-        finally:
-            torch.set_num_threads(threads)
-    evaluate = ray.remote(_evaluate_there).options(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)
-    there: tuple[Tested, list[str]] = ray.get(evaluate.remote(resources.cpus_per_worker, *args))
-    found, notices = there
-    for notice in notices:
-        warnings.warn(notice, Notice, stacklevel=2)
-    return found
-
-
-def _evaluate_there(*args: Any) -> tuple[Tested, list[str]]:
-    """What `_evaluate_test` finds, and what it would have told the user, who does not see this process."""
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always", Notice)
-        found = _evaluate_test(*args)
-    return found, [str(one.message) for one in heard if issubclass(one.category, Notice)]
-
-
-def _evaluate_test(threads: int, data: dict[str, Any], number: int, path: str, remote: str | None) -> Tested:
-    torch.set_num_threads(threads)
+def _evaluate_test(data: dict[str, Any], number: int, path: str, remote: str | None) -> Tested:
     folder = folder_here(path, remote)
     found = checkpoints_of(folder, number).latest()
     if found is None:

@@ -1,4 +1,4 @@
-"""A search from beginning to end: ledger, tracking, Ray and Tune put together, and taken apart again."""
+"""A search from beginning to end: ledger, tracking and executor put together, and taken apart again."""
 
 from __future__ import annotations
 
@@ -7,148 +7,192 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import ray
 from optuna.trial import TrialState
-from ray import tune
 
 from rebnn_search.base.log_redirect import chatter_to
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.controller import Controller, Observer
+from rebnn_search.execution.executor import Executor
 from rebnn_search.execution.mend import mend_reports
 from rebnn_search.execution.publish import RUNS, choose, outcome, publish
-from rebnn_search.execution.ray.adapters import MAX_LOOKAHEAD, ErrorCallback, LedgerScheduler, LedgerSearcher, StopWhenAsked
-from rebnn_search.execution.ray.address import LOCAL, check_address, check_head
-from rebnn_search.execution.ray.room import TellsOfWaiting, bundle, check_machine, refuse_unless_fits
-from rebnn_search.execution.ray.session_folder import own_session
-from rebnn_search.execution.ray.trainable import TASK, RecipeTrial
-from rebnn_search.execution.ray.watchdog import watched_gcs
 from rebnn_search.execution.reconcile import reconcile
-from rebnn_search.storage.begun import check_ledger, check_tracking, removed_unless_begun
+from rebnn_search.storage.begun import check_ledger, check_tracking, clear_leftover, removed_unless_begun
+from rebnn_search.storage.find import find_folder
 from rebnn_search.storage.folder import DriverLock, SearchFolder, disk_trouble_is_told
-from rebnn_search.storage.remote_sync import Mirror
+from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.result import Result
-from rebnn_search.study.spec import Resources, Search
-from rebnn_search.tracking import Runs, Tracker
+from rebnn_search.study.resume import resume_search
+from rebnn_search.study.spec import Search, load_search
+from rebnn_search.tracking import Runs, Tracker, check_uri, default_uri
 from rebnn_search.tracking.system import SystemMetrics
-from rebnn_search.training.custom_parts import ALLOWED
 
 FLUSH_SECONDS = 120.0
 """How long a search's end waits for a tracking server, or an object store, that is away."""
 
-RAY_LOGS = "ray_logs"
-"""Folder of Ray's own logs of a run that raised."""
 
-ENVIRONMENT = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow and the ledger keep what CSV and TensorBoard would
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are the command's to handle
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's snapshot of the experiment is never read
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
+@dataclass(frozen=True)
+class Session:
+    """A search that is to be run, new or begun: what it is, where it is kept, what trains its trials.
 
-
-def run_search(
-    search: Search,
-    folder: SearchFolder,
-    *,
-    source: str,
-    tracking_uri: str,
-    observer: Observer,
-    ledger_url: str | None = None,
-    address: str = "local",
-    budget: Budget | None = None,
-    on_start: Callable[[Callable[[], None]], None] = lambda stop: None,
-) -> Result:
-    """Run a search, new or begun, until it has all its trials or is asked to stop.
-
-    Args:
+    Attributes:
         search: The resolved search; ``search.spec.trials`` trials in all.
         folder: Its folder; made if it is not there.
         source: Name of the search file, whose stem also names the MLflow experiment.
         tracking_uri: As `rebnn_search.tracking.check_uri` returned it.
-        observer: Told of every event.
         ledger_url: Database of the ledger; None keeps it in a journal in the folder.
         address: ``local`` starts a Ray of its own, ``auto`` or ``HOST:PORT`` joins a cluster.
-        budget: The time it may take: when that is used up it ends as finished over the trials it has.
-        on_start: Given a function that asks the search to stop cleanly, before the first trial.
+        executor: Makes what trains the trials, in place of Ray.
+        resumed: Whether the search had begun.
+        unfinished: Searches of the same file that wait for a resume.
+    """
+
+    search: Search
+    folder: SearchFolder
+    source: str
+    tracking_uri: str
+    ledger_url: str | None = None
+    address: str = "local"
+    executor: Callable[[], Executor] | None = None
+    resumed: bool = False
+    unfinished: Sequence[str] = ()
+
+    def _executor(self) -> Executor:
+        if self.executor is not None:
+            return self.executor()
+        from rebnn_search.execution.ray.executor import RayExecutor  # seconds, which other executors need not wait for
+
+        return RayExecutor(self.folder, self.search.spec.resources, self.address)
+
+    def run(
+        self,
+        observer: Observer,
+        *,
+        budget: Budget | None = None,
+        on_start: Callable[[Callable[[], None]], None] = lambda stop: None,
+    ) -> Result:
+        """Run the search until it has all its trials or is asked to stop.
+
+        Args:
+            observer: Told of every event.
+            budget: The time it may take: when that is used up it ends as finished over the trials it has.
+            on_start: Given a function that asks the search to stop cleanly, before the first trial.
+
+        Raises:
+            UserError: If another driver holds the search, its journal is damaged, ledger, Ray or tracking cannot be had, a trial
+                asks for what the machine lacks, or the time was over before any trial was trained to its end. What was found out
+                before the first trial leaves no new folder behind.
+        """
+        search, folder, tracking_uri, ledger_url = self.search, self.folder, self.tracking_uri, self.ledger_url
+        experiment = Path(self.source).stem
+        if ledger_url is not None:
+            check_ledger(ledger_url)
+        check_tracking(tracking_uri)
+        executor: Executor = self._executor()
+        if not self.resumed:
+            clear_leftover(folder)
+        with removed_unless_begun(folder), ExitStack() as stack:
+            try:
+                folder.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UserError(f"--storage {folder.path.parent}: no search can be kept there: {error.strerror}") from None
+            sync = nullcontext() if folder.remote is None else RemoteSync(folder, FLUSH_SECONDS)
+            for part in (disk_trouble_is_told(folder), DriverLock(folder), chatter_to(folder.log), sync):
+                stack.enter_context(part)
+            ledger = Ledger(folder, search, ledger_url)
+            search_id = ledger.search_id
+            folder.write_search(self.source, search.dump(), ledger_url and hide_secrets(ledger_url), search_id)
+            ledger.note(RUNS, [*(ledger.noted(RUNS) or []), _this_run(search, self.address)])
+
+            def connect() -> Runs:
+                runs = Runs(tracking_uri, experiment, search_id)
+                runs.ensure_parent(folder.name, parent_params(search))
+                return runs
+
+            tracker = Tracker(connect)
+            with executor:
+                runs = _connected(tracker, tracking_uri)
+                mend_reports(search, folder, ledger, runs)
+                controller = Controller(search, folder, ledger, tracker, observer, search.trials, budget)
+                reconcile(search, folder, ledger, tracker)
+                on_start(controller.stop)
+                if not controller.exhausted:
+                    folder.result_file.unlink(missing_ok=True)
+                    system = SystemMetrics(tracking_uri)
+                    tracker.do(system.start)
+                    try:
+                        executor.run(controller)
+                    finally:
+                        system.stop()
+                interrupted = controller.stopping
+                if not controller.ending:
+                    controller.give_up_paused()
+                best = None if interrupted else choose(search, folder, ledger, executor)
+                unfinished = ledger.asked < search.trials or any(t.state == TrialState.RUNNING for t in ledger.trials)
+            out_of_time = budget is not None and unfinished and not interrupted
+            interrupted = interrupted or (out_of_time and best is None)
+            result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
+            publish(search, folder, ledger, tracker, tracking_uri, result)
+            tracked = tracker.close(FLUSH_SECONDS)
+            if controller.hopeless is not None:
+                raise UserError(f"{folder.name}: {controller.hopeless}")
+            if budget is not None and out_of_time and best is None:
+                raise UserError(f"{folder.name}: {budget.too_small(int(search.base['epochs']))}")
+            # Again, for the runs that tracking has made meanwhile.
+            result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
+            result = replace(result, out_of_time=out_of_time)
+            return result if tracked else replace(result, untracked=tracker.trouble or "it is slow")
+
+
+def open_search(
+    space: str | Path,
+    *,
+    overrides: Iterable[str] = (),
+    trials: int | None = None,
+    name: str | None = None,
+    storage: str = "results",
+    ledger: str | None = None,
+    tracking_uri: str | None = None,
+    address: str = "local",
+    resume: bool = False,
+    or_start: bool = False,
+    executor: Callable[[], Executor] | None = None,
+) -> Session:
+    """Read a search file and find the folder of its search: everything that can go wrong before anything is made.
+
+    Args:
+        space: The search file.
+        overrides: ``KEY=VALUE`` of the search file or its recipe.
+        trials: How many trials in all.
+        name: The search's; by default the file's and the next free number, or to resume the newest unfinished one.
+        storage: Directory or URI where searches are kept.
+        ledger: Database of the Optuna study; None for a journal in the search's folder.
+        tracking_uri: MLflow's; by default ``MLFLOW_TRACKING_URI``, or ``mlflow.db`` in the working directory.
+        address: As of `Session`.
+        resume: Whether to go on with a search, which must be there.
+        or_start: Whether to go on with one if it is there.
+        executor: As of `Session`.
 
     Raises:
-        UserError: If another driver holds the search, its journal is damaged, ledger, Ray or tracking cannot be had, a trial asks for
-            what the machine lacks, or the time was over before any trial was trained to its end. What was found out before the
-            first trial leaves no new folder behind.
+        UserError: For a mistake in file or arguments, or if there is nothing to resume, or something else than what was begun.
     """
-    experiment = Path(source).stem
-    own = address == LOCAL and not ray.is_initialized()
-    if ledger_url is not None:
-        check_ledger(ledger_url)
-    check_tracking(tracking_uri)
-    if own:
-        check_machine(search.spec.resources)
-    head = address if ray.is_initialized() else check_address(address)
-    with removed_unless_begun(folder), ExitStack() as stack:
-        try:
-            folder.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"--storage {folder.path.parent}: no search can be kept there: {error.strerror}") from None
-        mirror = nullcontext() if folder.remote is None else Mirror(folder, FLUSH_SECONDS)
-        for part in (disk_trouble_is_told(folder), DriverLock(folder), chatter_to(folder.log), mirror):
-            stack.enter_context(part)
-        ledger = Ledger(folder, search, ledger_url)
-        search_id = ledger.search_id
-        folder.write_search(source, search.dump(), ledger_url and hide_secrets(ledger_url), search_id)
-        ledger.note(RUNS, [*(ledger.noted(RUNS) or []), _this_run(search, address)])
-
-        def connect() -> Runs:
-            runs = Runs(tracking_uri, experiment, search_id)
-            runs.ensure_parent(folder.name, parent_params(search))
-            return runs
-
-        tracker = Tracker(connect)
-        with _environment(ENVIRONMENT), _ray(head, folder.path / RAY_LOGS):
-            if own:  # Ray knows what of the machine is this container's
-                refuse_unless_fits(ray.cluster_resources(), search.spec.resources)
-            runs = _connected(tracker, tracking_uri)
-            mend_reports(search, folder, ledger, runs)
-            controller = Controller(search, folder, ledger, tracker, observer, search.trials, budget)
-            reconcile(search, folder, ledger, tracker)
-            on_start(controller.stop)
-            if not controller.exhausted:
-                folder.result_file.unlink(missing_ok=True)
-                system = SystemMetrics(tracking_uri)
-                tracker.do(system.start)
-                try:
-                    _tune(search, folder, controller)
-                finally:
-                    system.stop()
-            interrupted = controller.stopping
-            best = None if interrupted else choose(search, folder, ledger)
-            unfinished = ledger.asked < search.trials or any(t.state == TrialState.RUNNING for t in ledger.trials)
-        out_of_time = budget is not None and unfinished and not interrupted
-        interrupted = interrupted or (out_of_time and best is None)
-        result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
-        publish(search, folder, ledger, tracker, tracking_uri, result)
-        tracked = tracker.close(FLUSH_SECONDS)
-        if controller.hopeless is not None:
-            raise UserError(f"{folder.name}: {controller.hopeless}")
-        if budget is not None and out_of_time and best is None:
-            raise UserError(f"{folder.name}: {budget.too_small(int(search.base['epochs']))}")
-        # Again, for the runs that tracking has made meanwhile.
-        result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
-        result = replace(result, out_of_time=out_of_time)
-        return result if tracked else replace(result, untracked=tracker.trouble or "it is slow")
+    uri = check_uri(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
+    search = load_search(space, [*overrides, *([f"trials={trials}"] if trials is not None else [])])
+    source = Path(space).name
+    found = find_folder(storage, source, name, resume=resume, or_start=or_start)
+    if found.resumed:
+        search = resume_search(found.folder, search, trials)
+    return Session(search, found.folder, source, uri, ledger, address, executor, found.resumed, found.unfinished)
 
 
 def _this_run(search: Search, address: str) -> dict[str, Any]:
@@ -195,84 +239,3 @@ def _connected(tracker: Tracker, uri: str) -> Runs:
     except Exception as error:
         reason = hide_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
         raise UserError(f"--tracking-uri {hide_secrets(uri)}: cannot be used: {reason}") from error
-
-
-def _tune(search: Search, folder: SearchFolder, controller: Controller) -> None:
-    resources = search.spec.resources
-    limit = _slots(resources)
-    with _environment({"TUNE_MAX_PENDING_TRIALS_PG": str(max(1, limit()))}):
-        tune.run(
-            RecipeTrial,
-            name="ray",
-            storage_path=str(folder.path.absolute()),
-            num_samples=MAX_LOOKAHEAD,
-            resources_per_trial=bundles(resources),
-            search_alg=LedgerSearcher(controller, limit),
-            scheduler=LedgerScheduler(controller),
-            callbacks=[ErrorCallback(controller), TellsOfWaiting(resources)],
-            stop=StopWhenAsked(controller),
-            max_failures=0,  # the controller starts failed trials again
-            reuse_actors=True,
-            raise_on_failed_trial=False,
-            trial_dirname_creator=lambda trial: f"{trial.config[TASK].number:04d}",
-            verbose=0,
-        )
-
-
-def bundles(resources: Resources) -> tune.PlacementGroupFactory:
-    """What Ray reserves for a trial: one bundle a worker."""
-    return tune.PlacementGroupFactory([bundle(resources) for _ in range(resources.workers_per_trial)], strategy="PACK")
-
-
-def _slots(resources: Resources) -> Callable[[], int]:
-    """How many trials the cluster has room for, asked anew each time: nodes come and go."""
-
-    def limit() -> int:
-        cluster = ray.cluster_resources()
-        room = int(cluster.get("CPU", 0) // (resources.cpus_per_worker * resources.workers_per_trial))
-        if resources.gpus_per_worker:
-            room = min(room, int(cluster.get("GPU", 0) / (resources.gpus_per_worker * resources.workers_per_trial) + 1e-6))
-        return max(1, min(room, resources.max_concurrent or room))
-
-    return limit
-
-
-@contextmanager
-def _ray(address: str, logs: Path) -> Iterator[None]:
-    if ray.is_initialized():
-        yield
-        return
-    try:
-        options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "warning"}
-        if address == LOCAL:
-            options["include_dashboard"] = False
-        else:
-            check_head(address)
-        if ALLOWED in os.environ:
-            options["runtime_env"] = {"env_vars": {ALLOWED: os.environ[ALLOWED]}}
-        session = Path(ray.init(**options).address_info["session_dir"])
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"--address {address}: no Ray there: {(str(error).splitlines() or ['it does not answer'])[0]}"
-        ) from error
-    own = address == LOCAL
-    with own_session(session, logs) if own else nullcontext():
-        try:
-            with watched_gcs(session if own else None):
-                yield
-        finally:
-            ray.shutdown(wait_for_processes=True)
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

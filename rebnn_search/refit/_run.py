@@ -20,7 +20,7 @@ from rebnn_search.refit._outcome import Outcome, SeedScore
 from rebnn_search.refit._registry import register
 from rebnn_search.refit._seed import Stopped, train_seed
 from rebnn_search.storage.folder import DriverLock
-from rebnn_search.storage.remote_sync import Mirror
+from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.finished import FinishedSearch
 from rebnn_search.study.names import run_name
 from rebnn_search.tracking import Point, RefitRuns, Runs, Tracker
@@ -74,7 +74,7 @@ def refit_search(
     base = search.recipe.model_copy(update=update)
     recipes = [base.model_copy(update={"seed": base.seed + index}) for index in range(seeds)]
     folder = search.folder
-    mirror = nullcontext() if folder.remote is None else Mirror(folder, FLUSH_SECONDS)
+    mirror = nullcontext() if folder.remote is None else RemoteSync(folder, FLUSH_SECONDS)
     threads = torch.get_num_threads()
     with DriverLock(folder), mirror:
         tracker = Tracker(lambda: RefitRuns(tracking_uri, search.parent_run_id, recipe_key(base)))

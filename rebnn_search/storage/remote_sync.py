@@ -29,7 +29,7 @@ SEGMENTS = 256
 """So many segments of the journal are joined to one."""
 
 
-class Mirror:
+class RemoteSync:
     """Sends what changes in a search's folder to its store while the body runs, and the rest at its end.
 
     Holds the search there by a `rebnn_search.storage.lease.Lease`. If that is lost, to a driver that took this one for dead, nothing
@@ -57,7 +57,7 @@ class Mirror:
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
         self.trouble: str | None = None
 
-    def __enter__(self) -> Mirror:
+    def __enter__(self) -> RemoteSync:
         try:
             self._lease.take()
             try:

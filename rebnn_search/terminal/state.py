@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rebnn_search.execution.budget import Budget
+from rebnn_search.study.spec import Search
 from rebnn_search.training.report_log import TrackedReport
 
 UNREPORTED = ("COMPLETE", "PRUNED", "FAIL")
@@ -46,6 +47,12 @@ class SearchState:
         self._names: dict[int, str] = {}
         self._begun = time.monotonic()
         self._ended_here = 0
+
+    @classmethod
+    def of(cls, search: Search, budget: Budget | None = None) -> SearchState:
+        """The state of a search that has not begun yet."""
+        objective = search.spec.objective
+        return cls(objective.metric, objective.minimize, float(search.base["epochs"]), budget)
 
     def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
         """Take in what earlier runs of the search left."""

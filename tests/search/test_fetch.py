@@ -10,7 +10,7 @@ from rebnn_search.config import UserError
 from rebnn_search.storage.fetch import ASIDE, JOURNAL, fetch_index, fetch_search
 from rebnn_search.storage.folder import DriverLock, SearchFolder
 from rebnn_search.storage.object_store import ObjectStore, place_in, working_copy
-from rebnn_search.storage.remote_sync import Mirror
+from rebnn_search.storage.remote_sync import RemoteSync
 
 IN_DATABASE = "source: s.yaml\nledger: postgresql://host/optuna\nsearch: {trials: 2}\n"
 IN_JOURNAL = "source: s.yaml\nsearch: {trials: 2}\n"
@@ -184,11 +184,11 @@ def test_what_was_recorded_elsewhere_between_fetch_and_start_is_not_overwritten(
     both.there({"search.yaml": IN_DATABASE, ONE: reports(3)})
     both.fetch()
     both.there({ONE: reports(5)})
-    with pytest.raises(UserError, match="run the same command again"), Mirror(both.folder, 1):
+    with pytest.raises(UserError, match="run the same command again"), RemoteSync(both.folder, 1):
         pass
     assert both.store.read(ONE) == reports(5).encode() and both.store.read("driver.json") is None
     both.fetch()
-    with Mirror(both.folder, 1):
+    with RemoteSync(both.folder, 1):
         pass
     assert both.store.read(ONE) == reports(5).encode()
 

@@ -23,7 +23,7 @@ from rebnn_search.storage.fetch import JOURNAL
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.lease import LEASE, Lease, LeaseLost
 from rebnn_search.storage.object_store import ObjectStore
-from rebnn_search.storage.remote_sync import Mirror
+from rebnn_search.storage.remote_sync import RemoteSync
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_driver_that_lost_its_lease_ends_and_leaves_the_other_s_journal_alone(
     folder = SearchFolder(tmp_path / "s-1", uri)
     folder.path.mkdir()
     folder.journal.write_bytes(b"1\n")
-    with pytest.raises(UserError, match="taken the search over") as told, Mirror(folder, 1) as mirror:
+    with pytest.raises(UserError, match="taken the search over") as told, RemoteSync(folder, 1) as mirror:
         store.write(LEASE, owner(time.time()))
         store.write(f"{JOURNAL}/{2:015d}", b"other\n")
         with folder.journal.open("ab") as file:
@@ -166,7 +166,7 @@ def test_a_segment_whose_answer_was_lost_is_no_other_driver_s(uri: str, tmp_path
     folder.path.mkdir()
     folder.journal.write_bytes(b"1\n")
     store = ObjectStore(uri)
-    with Mirror(folder, 1) as mirror:
+    with RemoteSync(folder, 1) as mirror:
         store.write(f"{JOURNAL}/{2:015d}", b"2\n")
         with folder.journal.open("ab") as file:
             file.write(b"2\n3\n")
@@ -179,7 +179,7 @@ def test_without_obstore_the_gap_is_told(bucket: str, tmp_path: Path, monkeypatc
     monkeypatch.setattr(conditional_module, "find_spec", lambda name: None)
     folder = SearchFolder(tmp_path / "s-1", bucket)
     folder.path.mkdir()
-    with Mirror(folder, 1), pytest.raises(UserError, match="is being driven by"):
+    with RemoteSync(folder, 1), pytest.raises(UserError, match="is being driven by"):
         monkeypatch.setattr("rebnn_search.storage.lease._is_dead_here", lambda owner: False)
         Lease(ObjectStore(bucket), "s-1").take()
     told = capsys.readouterr().err

@@ -20,7 +20,7 @@ from rebnn_search.storage.fetch import JOURNAL, fetch_search
 from rebnn_search.storage.find import find_folder
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.object_store import ObjectStore, StoredCheckpoints, place_in, split_place
-from rebnn_search.storage.remote_sync import Mirror
+from rebnn_search.storage.remote_sync import RemoteSync
 
 ALONE = ("--set", "resources={max_concurrent: 1}")
 
@@ -91,7 +91,7 @@ def test_the_journal_in_segments_is_the_journal(uri: str, tmp_path: Path, monkey
     folder = SearchFolder(tmp_path / "here", place_in(uri, "s-1"))
     folder.path.mkdir()
     lines = [json.dumps({"op": n, "text": "x" * (n % 40)}).encode() + b"\n" for n in range(20)]
-    with Mirror(folder, 10) as mirror, folder.journal.open("ab") as file:
+    with RemoteSync(folder, 10) as mirror, folder.journal.open("ab") as file:
         for line in lines:
             file.write(line[:-3])
             file.flush()
@@ -110,13 +110,13 @@ def test_a_copy_that_others_have_left_behind_is_replaced_and_one_ahead_is_kept(u
     remote = place_in(uri, "s-1")
     one, two = SearchFolder(tmp_path / "one", remote), SearchFolder(tmp_path / "two", remote)
     one.path.mkdir()
-    with Mirror(one, 10):
+    with RemoteSync(one, 10):
         one.journal.write_bytes(b'{"a": 1}\n')
     one.journal.write_bytes(b'{"a": 1}\n{"unsent": 1}\n')
     fetch_search(one)
     assert b"unsent" in one.journal.read_bytes()
     fetch_search(two)
-    with Mirror(two, 10), two.journal.open("ab") as file:
+    with RemoteSync(two, 10), two.journal.open("ab") as file:
         file.write(b'{"elsewhere": 2}\n')
     fetch_search(one)
     assert one.journal.read_bytes() == b'{"a": 1}\n{"elsewhere": 2}\n'
@@ -127,10 +127,10 @@ def test_one_driver_at_a_time(uri: str, tmp_path: Path) -> None:
     folder.path.mkdir()
     store = ObjectStore(folder.remote or "")
     store.write("driver.json", json.dumps({"pid": 7, "host": "elsewhere", "since": "noon", "alive": time.time()}).encode())
-    with pytest.raises(UserError, match="driven by process 7 on elsewhere since noon"), Mirror(folder, 10):
+    with pytest.raises(UserError, match="driven by process 7 on elsewhere since noon"), RemoteSync(folder, 10):
         pass
     store.write("driver.json", json.dumps({"pid": 7, "host": "elsewhere", "since": "noon", "alive": time.time() - 61}).encode())
-    with Mirror(folder, 10):
+    with RemoteSync(folder, 10):
         assert json.loads(store.read("driver.json") or b"")["pid"] == os.getpid()
     assert store.read("driver.json") is None
 

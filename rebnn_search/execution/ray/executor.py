@@ -1,0 +1,173 @@
+"""Ray Tune as an executor: trials in actors that are used again, on this machine or a cluster."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import ray
+import torch
+from ray import tune
+
+from rebnn_search.base.environment import environment
+from rebnn_search.config import Notice, UserError
+from rebnn_search.execution.controller import Controller
+from rebnn_search.execution.ray.adapters import MAX_LOOKAHEAD, ErrorCallback, LedgerScheduler, LedgerSearcher, StopWhenAsked
+from rebnn_search.execution.ray.address import LOCAL, check_address, check_head
+from rebnn_search.execution.ray.room import TellsOfWaiting, bundle, check_machine, refuse_unless_fits
+from rebnn_search.execution.ray.session_folder import own_session
+from rebnn_search.execution.ray.trainable import TASK, RecipeTrial
+from rebnn_search.execution.ray.watchdog import watched_gcs
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.spec import Resources
+from rebnn_search.training.custom_parts import ALLOWED
+
+T = TypeVar("T")
+
+RAY_LOGS = "ray_logs"
+"""Folder of Ray's own logs of a run that raised."""
+
+ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow and the ledger keep what CSV and TensorBoard would
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are the command's to handle
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's snapshot of the experiment is never read
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+class RayExecutor:
+    """Trains trials as Ray Tune's, each in as many actors as it has workers.
+
+    Args:
+        folder: Of the search.
+        resources: Of a trial.
+        address: ``local`` starts a Ray of its own (or uses the one this process has initialised), ``auto`` or ``HOST:PORT`` joins a
+            cluster.
+
+    Raises:
+        UserError: If there is no such cluster, or this machine lacks what a trial asks for.
+    """
+
+    def __init__(self, folder: SearchFolder, resources: Resources, address: str = LOCAL) -> None:
+        self._folder, self._resources = folder, resources
+        self._own = address == LOCAL and not ray.is_initialized()
+        if self._own:
+            check_machine(resources)
+        self._address = address if ray.is_initialized() else check_address(address)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(environment(ENVIRONMENT))
+            stack.enter_context(_ray(self._address, self._folder.path / RAY_LOGS))
+            if self._own:  # Ray knows what of the machine is this container's
+                refuse_unless_fits(ray.cluster_resources(), self._resources)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leave Ray, and end it if it was this executor's own."""
+        self._stack.__exit__(kind, error, trace)
+
+    def run(self, controller: Controller) -> None:
+        """Run trials until none is left to hand out and none is held, or the controller is ending."""
+        resources = self._resources
+        limit = _slots(resources)
+        with environment({"TUNE_MAX_PENDING_TRIALS_PG": str(max(1, limit()))}):
+            tune.run(
+                RecipeTrial,
+                name="ray",
+                storage_path=str(self._folder.path.absolute()),
+                num_samples=MAX_LOOKAHEAD,
+                resources_per_trial=bundles(resources),
+                search_alg=LedgerSearcher(controller, limit),
+                scheduler=LedgerScheduler(controller),
+                callbacks=[ErrorCallback(controller), TellsOfWaiting(resources)],
+                stop=StopWhenAsked(controller),
+                max_failures=0,  # the controller starts failed trials again
+                reuse_actors=True,
+                raise_on_failed_trial=False,
+                trial_dirname_creator=lambda trial: f"{trial.config[TASK].number:04d}",
+                verbose=0,
+            )
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Run a function here where a trial could run here too, else on the cluster: it needs a GPU, or this is one of several nodes."""
+        resources = self._resources
+        if not resources.gpus_per_worker and len(ray.nodes()) == 1:
+            threads = torch.get_num_threads()
+            try:
+                return _on_threads(resources.cpus_per_worker, function)
+            finally:
+                torch.set_num_threads(threads)
+        there = ray.remote(_there).options(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)
+        found: tuple[T, list[str]] = ray.get(there.remote(resources.cpus_per_worker, function))
+        for notice in found[1]:
+            warnings.warn(notice, Notice, stacklevel=2)
+        return found[0]
+
+
+def _on_threads(threads: int, function: Callable[[], T]) -> T:
+    torch.set_num_threads(threads)
+    return function()
+
+
+def _there(threads: int, function: Callable[[], T]) -> tuple[T, list[str]]:
+    """What a function returns, and what it would have told the user, who does not see this process."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", Notice)
+        found = _on_threads(threads, function)
+    return found, [str(one.message) for one in heard if issubclass(one.category, Notice)]
+
+
+def bundles(resources: Resources) -> tune.PlacementGroupFactory:
+    """What Ray reserves for a trial: one bundle a worker."""
+    return tune.PlacementGroupFactory([bundle(resources) for _ in range(resources.workers_per_trial)], strategy="PACK")
+
+
+def _slots(resources: Resources) -> Callable[[], int]:
+    """How many trials the cluster has room for, asked anew each time: nodes come and go."""
+
+    def limit() -> int:
+        cluster = ray.cluster_resources()
+        room = int(cluster.get("CPU", 0) // (resources.cpus_per_worker * resources.workers_per_trial))
+        if resources.gpus_per_worker:
+            room = min(room, int(cluster.get("GPU", 0) / (resources.gpus_per_worker * resources.workers_per_trial) + 1e-6))
+        return max(1, min(room, resources.max_concurrent or room))
+
+    return limit
+
+
+@contextmanager
+def _ray(address: str, logs: Path) -> Iterator[None]:
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "warning"}
+        if address == LOCAL:
+            options["include_dashboard"] = False
+        else:
+            check_head(address)
+        if ALLOWED in os.environ:
+            options["runtime_env"] = {"env_vars": {ALLOWED: os.environ[ALLOWED]}}
+        session = Path(ray.init(**options).address_info["session_dir"])
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"--address {address}: no Ray there: {(str(error).splitlines() or ['it does not answer'])[0]}"
+        ) from error
+    own = address == LOCAL
+    with own_session(session, logs) if own else nullcontext():
+        try:
+            with watched_gcs(session if own else None):
+                yield
+        finally:
+            ray.shutdown(wait_for_processes=True)
