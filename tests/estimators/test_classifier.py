@@ -213,7 +213,7 @@ BAD = {
     "strategy": (X[:4], {"gamma": "flipratio"}, "no such γ-strategy; did you mean 'flip_ratio'"),
     "option": (X[:4], {"gamma_value": 1.0}, "gamma.value.* unknown key"),
     "lr": (X[:4], {"lr": -1.0}, "lr must be finite and > 0, not -1"),
-    "network": (X[:4], {"width": 0}, "network mlp: width and depth must be at least 1"),
+    "network": (X[:4], {"width": 0}, "network mlp: width must be at least 1 and depth within 1 and 1000"),
     "batch": (X[:4], {"batch_size": 1}, "batch_size.* must be at least 2"),
     "fraction": (X[:4], {"validation_fraction": 1.0}, r"validation_fraction must be within \[0, 1\), not 1.0"),
     "override": (X[:4], {"overrides": {"epoch": 3}}, "did you mean 'epochs'"),

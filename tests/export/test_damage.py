@@ -116,7 +116,7 @@ def test_a_network_that_is_not_here(tmp_path: Path, made: Callable[[str, str], t
         ({"network": {"name": "mlpp"}}, "m: network.name = 'mlpp': no such network; did you mean 'mlp'"),
         ({}, "m: network: required key is missing"),
         ({"network": {"name": "mlp", "width": 64}}, "m: does not fit the network of its recipe, mlp"),
-        ({"network": {"name": "mlp", "width": 0}}, "m: network mlp: width and depth must be at least 1"),
+        ({"network": {"name": "mlp", "width": 0}}, "m: network mlp: width must be at least 1 and depth within 1 and 1000"),
     ):
         export_packed(network, info.model_copy(update={"recipe": recipe}), tmp_path / "m")
         with pytest.raises(UserError, match=message):

@@ -90,7 +90,7 @@ def test_divergence_is_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[str
         (["absent.yaml"], "absent.yaml: no such file"),
         ([DIGITS, "--set", "optimizer.lr=-1"], r"lr must be finite and > 0, not -1"),
         ([DIGITS, "--set", "epoch=1"], r"did you mean 'epochs'"),
-        ([DIGITS, "--set", "network.width=0"], r"network digits_resnet: width and depth must be at least 1, not 0 and 1"),
+        ([DIGITS, "--set", "network.width=0"], "width must be at least 1 and depth within 1 and 1000, not 0 and 1"),
         ([DIGITS, "--device", "abacus"], r"device 'abacus': cannot be used here"),
         ([DIGITS, "--device", "cuda:99"], r"device 'cuda:99': cannot be used here"),
         ([DIGITS, "--resume"], "--resume needs --out"),
