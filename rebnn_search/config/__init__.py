@@ -4,6 +4,7 @@ from rebnn_search.config.component import Component, component
 from rebnn_search.config.document import Document, apply_override, get_value, load, parse, with_value
 from rebnn_search.config.errors import Notice, UserError, exit_on_user_error
 from rebnn_search.config.model import Strict, explain, fail, nearest, validate
+from rebnn_search.config.printable import printable, printable_json
 
 __all__ = [
     "Component",
@@ -20,6 +21,8 @@ __all__ = [
     "load",
     "nearest",
     "parse",
+    "printable",
+    "printable_json",
     "validate",
     "with_value",
 ]
