@@ -91,12 +91,7 @@ class LoadedModel:
 
     @torch.no_grad()
     def _logits(self, raw: Tensor) -> Tensor:
-        parts = []
-        for part in torch.split(raw, BATCH):
-            images = self.info.normalised(part)
-            if not images.isfinite().all():
-                raise UserError("a value is too far from those that the network was trained on: in float32 it is infinite")
-            parts.append(self._compute(images))
+        parts = [self._computed(part) for part in torch.split(raw, self._batch)]
         return torch.cat(parts) if parts else torch.empty(0, len(self.classes))
 
     def _computed(self, raw: Tensor) -> Tensor:

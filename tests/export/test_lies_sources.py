@@ -148,9 +148,9 @@ def test_training_falls_back_from_a_pickle_to_the_checkpoint_before(folder: Path
     [
         ({"name": "mlp", "width": 10**8}, "is of another recipe"),
         ({"name": "mlp", "width": 10**30}, "network mlp: cannot be built so large"),
-        ({"name": "mlp", "width": 4, "depth": 10**9}, "does not fit the network of its recipe, mlp"),
+        ({"name": "mlp", "width": 4, "depth": 10**9}, "depth within 1 and 1000, not 4 and 1000000000"),
         ({"name": "resnet34"}, "does not fit the network of its recipe, resnet34|is of another recipe"),
-        ({"name": "mlp", "width": 0}, "width and depth must be at least 1"),
+        ({"name": "mlp", "width": 0}, "width must be at least 1 and depth within 1 and 1000"),
         ({"name": "mlp", "width": "4"}, "network.width = '4'"),
         ([1], "network"),
     ],
