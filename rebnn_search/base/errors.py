@@ -8,8 +8,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from rebnn_search.base.printable import printable
+
 UNUSABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP})
 """Errors of a path that no program mends: whoever meets one, the user is told of it alike."""
+
+NEWLINE = "\n"
 
 
 class UserError(Exception):
@@ -22,7 +26,11 @@ class Notice(UserWarning):
 
 def _plainly(show: Callable[..., str]) -> Callable[..., str]:
     def formatted(message: Any, category: type[Warning], *rest: Any, **more: Any) -> str:
-        return f"notice: {message}\n" if issubclass(category, Notice) else show(message, category, *rest, **more)
+        return (
+            f"notice: {printable(str(message), keep=NEWLINE)}\n"
+            if issubclass(category, Notice)
+            else show(message, category, *rest, **more)
+        )
 
     return formatted
 
@@ -33,7 +41,8 @@ def exit_on_user_error(command: Callable[[], int]) -> NoReturn:
     try:
         code = command()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # Names and values in it may come from a file of anybody's.
+        print(f"error: {printable(str(error), keep=NEWLINE)}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         code = 130

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rebnn_search.base.errors import Notice, UserError
+from rebnn_search.config import Notice, UserError, printable, printable_json
 
 
 def parser(prog: str = "python -m rebnn_search.predict") -> argparse.ArgumentParser:
@@ -36,11 +35,11 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     damaged: list[Path] | None = [] if args.skip_damaged else None
     found = _predictions(args.model, [Path(image) for image in args.images], args.top, damaged)
     if args.json:
-        print(json.dumps(list(found), ensure_ascii=False))
+        print(printable_json(list(found)))
     else:
         for prediction in found:
-            words = [f"{likely['class']}\t{likely['probability']:.4f}" for likely in prediction["top"]]
-            print("\t".join([prediction["path"], *words]))
+            words = [f"{printable(likely['class'])}\t{likely['probability']:.4f}" for likely in prediction["top"]]
+            print("\t".join([printable(prediction["path"]), *words]))
     return 0
 
 

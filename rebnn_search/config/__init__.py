@@ -1,6 +1,7 @@
 """Users' files: YAML with line numbers, strict models, parts chosen by name, one exception for mistakes."""
 
 from rebnn_search.base.errors import Notice, UserError, exit_on_user_error
+from rebnn_search.base.printable import printable, printable_json
 from rebnn_search.config.component import Component, component
 from rebnn_search.config.document import Document, apply_override, get_value, load, parse, with_value
 from rebnn_search.config.model import Strict, explain, fail, nearest, validate
@@ -20,6 +21,8 @@ __all__ = [
     "load",
     "nearest",
     "parse",
+    "printable",
+    "printable_json",
     "validate",
     "with_value",
 ]

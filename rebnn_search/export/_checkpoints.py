@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from rebnn_search.config import UserError
 from rebnn_search.export._files import read_whole
-from rebnn_search.training.checkpoint import MAGIC
+from rebnn_search.training.checkpoint import parse_checkpoint
 
 CHECKPOINTS = "checkpoints"
 """Folder in a training's or a trial's folder."""
@@ -22,17 +18,12 @@ def read_state(file: Path) -> dict[str, Any]:
     """Read one checkpoint, as `rebnn_search.training.checkpoint` writes it.
 
     Raises:
-        UserError: If it is cut short, altered, or no checkpoint; the message names the file.
+        UserError: If it is cut short, altered, no checkpoint, or holds more than plain tensors; the message names the file.
     """
-    content = read_whole(file)
-    head = len(MAGIC) + 65
-    if not content.startswith(MAGIC):
-        raise UserError(f"{file}: is no checkpoint of this version")
-    digest, body = content[len(MAGIC) : head - 1], memoryview(content)[head:]
-    if hashlib.sha256(body).hexdigest().encode() != digest:
-        raise UserError(f"{file}: is damaged: its checksum does not match")
-    state: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-    return state
+    try:
+        return parse_checkpoint(read_whole(file), f"{file}:", device="cpu")
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def newest_state(folder: Path) -> dict[str, Any]:

@@ -34,5 +34,9 @@ def read_whole(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except MemoryError:
+        raise UserError(f"{path}: cannot be read: is larger than the memory") from None
+    except ValueError as error:  # a NUL in a name
+        raise UserError(f"{path}: cannot be read: {error}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None

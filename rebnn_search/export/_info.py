@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 from torch import Tensor
 
-from rebnn_search.config import Strict, fail
+from rebnn_search.config import Document, Strict, UserError, explain, fail
 from rebnn_search.training import Recipe
 from rebnn_search.training.data import Data, ResidentData
 from rebnn_search.training.data._csv import TableData
@@ -19,7 +19,11 @@ from rebnn_search.training.data.tables import Preprocessing
 WHITE = {"digits": 16.0}
 """White in the units of datasets whose bytes are not the usual 0 to 255."""
 
-Positive = Annotated[int, Field(ge=1)]
+MOST_SIDE = 2**13
+"""Of an image, in pixels."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class ModelInfo(Strict):
@@ -39,11 +43,11 @@ class ModelInfo(Strict):
 
     recipe: dict[str, Any]
     classes: Annotated[list[str], Field(min_length=1)]
-    channels: Positive
-    image_size: Positive
-    mean: list[float]
-    std: list[float]
-    white: float | None = 255.0
+    channels: Annotated[int, Field(ge=1)]
+    image_size: Annotated[int, Field(ge=1, le=MOST_SIDE)]
+    mean: list[Finite]
+    std: list[Positive]
+    white: Positive | None = 255.0
     crop_pct: Annotated[float, Field(gt=0, le=1)] = 1.0
     table: Preprocessing | None = None
 
@@ -61,6 +65,9 @@ class ModelInfo(Strict):
                 fail("model", (name,), f"needs a value for each of the {self.channels} channels", values)
         if self.table is not None and (self.table.width, 1) != (self.channels, self.image_size):
             fail("model", ("table",), f"makes {self.table.width} features, the network reads {self.channels}", self.table)
+        if self.image_size / self.crop_pct > MOST_SIDE:
+            fail("model", ("crop_pct",), f"would have images scaled to more than {MOST_SIDE:,} pixels", self.crop_pct)
+        _check_data(self.recipe.get("data", {}))
         return self
 
     def normalised(self, raw: Tensor) -> Tensor:
@@ -74,16 +81,34 @@ class ModelInfo(Strict):
         return mean, std
 
 
+def _check_data(data: Any) -> None:
+    """Check what a model's dataset is asked for: its name, and of a table's columns their names."""
+    if not isinstance(data, Mapping) or not isinstance(data.get("name", ""), str):
+        fail("model", ("recipe", "data"), "must be a mapping with the name of a dataset", data)
+    if data.get("name") == "csv":
+        for key, value in (("label", data.get("label")), ("features", data.get("features"))):
+            names = [value] if key == "label" else value
+            if value is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+                fail("model", ("recipe", "data", key), "must name columns", value)
+
+
 def describe(recipe: Recipe | Mapping[str, Any], data: Data) -> ModelInfo:
-    """The info of a network trained by a recipe (or any mapping with its ``network``) on opened data."""
+    """The info of a network trained by a recipe (or any mapping with its ``network``) on opened data.
+
+    Raises:
+        UserError: If it is nothing that a model file takes: a standard deviation that is no positive number, too large images.
+    """
     plain = recipe.dump() if isinstance(recipe, Recipe) else dict(recipe)
     dataset = plain.get("data")
     name = dataset.get("name") if isinstance(dataset, Mapping) else None
     # What is streamed is read from image files.
     in_bytes = not isinstance(data, ResidentData) or data.samples("train").images.dtype == torch.uint8
-    return ModelInfo(
-        recipe=plain, classes=data.classes, channels=data.channels, image_size=data.image_size,
-        mean=data.mean.flatten().tolist(), std=data.std.flatten().tolist(),
-        white=WHITE.get(str(name), 255.0) if in_bytes else None, crop_pct=data.crop_pct,
-        table=data.fitted.preprocessing if isinstance(data, TableData) else None,
-    )  # fmt: skip
+    try:
+        return ModelInfo(
+            recipe=plain, classes=data.classes, channels=data.channels, image_size=data.image_size,
+            mean=data.mean.flatten().tolist(), std=data.std.flatten().tolist(),
+            white=WHITE.get(str(name), 255.0) if in_bytes else None, crop_pct=data.crop_pct,
+            table=data.fitted.preprocessing if isinstance(data, TableData) else None,
+        )  # fmt: skip
+    except ValidationError as error:
+        raise UserError(explain(error, Document("the trained network", {}))) from None

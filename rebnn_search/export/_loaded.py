@@ -21,6 +21,8 @@ from rebnn_search.training.checkpoint import MAGIC
 
 Array = np.ndarray[Any, Any]
 BATCH = 256
+MOST_NUMBERS = 2**26
+"""In a batch of images: large ones are computed a few at a time."""
 
 
 class LoadedModel:
@@ -53,7 +55,8 @@ class LoadedModel:
                 data and not normalised.
 
         Raises:
-            UserError: If they are not of the shape that the network was trained on, or hold what is no finite number.
+            UserError: If they are not of the shape that the network was trained on, or hold what is no finite number, or the
+                logits would be none.
         """
         return self._probabilities(images_of(images, self.info, "the images"))
 
@@ -66,7 +69,7 @@ class LoadedModel:
         Raises:
             UserError: If a file cannot be read, or holds what the network was not trained on; the message names it.
         """
-        for group in grouped(files, BATCH):
+        for group in grouped(files, self._batch):
             if holds_many(group[0]):
                 raw = read_array(group[0], self.info)
                 names = [f"{group[0]}[{index}]" for index in range(len(raw))]
@@ -82,15 +85,26 @@ class LoadedModel:
         found: Array = self._logits(raw).softmax(1).numpy()
         return found
 
+    @property
+    def _batch(self) -> int:
+        return min(BATCH, max(1, MOST_NUMBERS // (self.info.channels * self.info.image_size**2)))
+
     @torch.no_grad()
     def _logits(self, raw: Tensor) -> Tensor:
-        parts = []
-        for part in torch.split(raw, BATCH):
-            images = self.info.normalised(part)
-            if not images.isfinite().all():
-                raise UserError("a value is too far from those that the network was trained on: in float32 it is infinite")
-            parts.append(self._compute(images))
+        parts = [self._computed(part) for part in torch.split(raw, self._batch)]
         return torch.cat(parts) if parts else torch.empty(0, len(self.classes))
+
+    def _computed(self, raw: Tensor) -> Tensor:
+        images = self.info.normalised(raw)
+        logits = self._compute(images)
+        if logits.shape != (len(raw), len(self.classes)):
+            raise UserError(f"the model gives logits of shape {tuple(logits.shape)}, not ({len(raw)}, {len(self.classes)})")
+        # A sign makes a number of anything, so what goes in counts too.
+        if not images.isfinite().all():
+            raise UserError("a value is too far from those that the network was trained on: in float32 it is infinite")
+        if not logits.isfinite().all():
+            raise UserError("the model's logits are no finite numbers: its weights are too large")
+        return logits
 
 
 def load_model(path: str | Path) -> LoadedModel:

@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rebnn_search.config import Component, Document, Strict, UserError, component, validate
+from rebnn_search.config import UserError
+from rebnn_search.export._expected import build_network, chosen_network
+from rebnn_search.export._header import brief
 from rebnn_search.export._info import ModelInfo
-from rebnn_search.method import NETWORKS, WeightBinarizer, binary_layers
-from rebnn_search.method.networks import CONTEXT
+from rebnn_search.method import WeightBinarizer, binary_layers
 
 
 class Folded(WeightBinarizer):
@@ -43,10 +44,6 @@ class FoldedState:
     binary: dict[str, list[int]]
 
 
-class _Chosen(Strict):
-    network: component(NETWORKS, "network", context=CONTEXT)  # type: ignore[valid-type]
-
-
 @torch.no_grad()
 def fold(network: nn.Module) -> FoldedState:
     """Take from a trained network what computing its logits needs; the network stays as it is."""
@@ -65,45 +62,34 @@ def _plain(value: Tensor) -> Tensor:
     return value.clone(memory_format=torch.contiguous_format)
 
 
-def chosen_network(info: ModelInfo, source: str) -> Component[nn.Module]:
-    """The network of a model's recipe.
-
-    Raises:
-        UserError: If there is none of that name, or not with these options.
-    """
-    found = {key: info.recipe[key] for key in ("network",) if key in info.recipe}
-    network: Component[nn.Module] = validate(_Chosen, Document(source, found)).network
-    return network
-
-
 def restore(info: ModelInfo, state: FoldedState, path: Path | str) -> nn.Module:
     """Build the network of a model in evaluation mode, without gradients.
 
     Args:
         info: Of the model.
-        state: Its state.
+        state: Its state, checked by `rebnn_search.export._check`.
         path: Where they come from, for messages.
 
     Raises:
         UserError: If the state is not that of the network.
     """
     chosen = chosen_network(info, str(path))
-    with torch.random.fork_rng(devices=[]):  # the initial weights drawn here are thrown away
-        try:
-            network = chosen.build(
-                in_channels=info.channels, num_classes=len(info.classes), image_size=info.image_size, weights="sign"
-            )
-        except ValueError as error:
-            raise UserError(f"{path}: network {chosen.name}: {error}") from None
+
+    def build() -> nn.Module:
+        return chosen.build(
+            in_channels=info.channels, num_classes=len(info.classes), image_size=info.image_size, weights="sign"
+        )
+
+    network = build_network(build, chosen.name, str(path))
     for name, layer in binary_layers(network):
         layer.binarizer = Folded(name in state.binary)
     try:
         network.load_state_dict(state.tensors)
     except RuntimeError as error:
-        raise UserError(f"{path}: does not fit the network of its recipe, {chosen.name}: {_brief(error)}") from None
+        raise UserError(f"{path}: does not fit the network of its recipe, {chosen.name}: {_first(error)}") from None
     return network.eval().requires_grad_(False)
 
 
-def _brief(error: RuntimeError) -> str:
+def _first(error: RuntimeError) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
-    return " ".join(lines[1:2] or lines)[:300]
+    return brief(" ".join(lines[1:2] or lines))

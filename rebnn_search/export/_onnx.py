@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from rebnn_search.config import UserError
+from rebnn_search.export._check import check_values
 from rebnn_search.export._files import write_whole
+from rebnn_search.export._graph import IMAGES, LOGITS, check_graph
 from rebnn_search.export._header import KEY, Header, read_header
 from rebnn_search.export._info import ModelInfo
 from rebnn_search.export._network import fold, restore
 
-IMAGES, LOGITS = "images", "logits"
 PLACEHOLDER = "0" * 64
 """Stands where the checksum of the file will: it is that of the file with this in its place."""
 
@@ -34,6 +35,7 @@ def export_onnx(network: nn.Module, info: ModelInfo, path: str | Path) -> None:
     _needs("onnx")
     _needs("onnxscript")
     state = fold(network)
+    check_values(state.tensors, path)
     plain = restore(info, state, path)
     # Of two images: an axis of one would be taken for fixed.
     example = torch.zeros(2, info.channels, info.image_size, info.image_size)
@@ -47,7 +49,7 @@ def export_onnx(network: nn.Module, info: ModelInfo, path: str | Path) -> None:
     except torch.onnx.OnnxExporterError as error:
         raise UserError(f"{path}: the network cannot be written as ONNX: {str(error).splitlines()[0]}") from None
     assert program is not None
-    model = program.model_proto
+    model = _without_origins(program.model_proto)
     model.metadata_props.add(key=KEY, value=Header(info, state.binary).seal(PLACEHOLDER))
     content = model.SerializeToString()
     digest = hashlib.sha256(content).hexdigest()
@@ -62,26 +64,46 @@ def is_onnx(content: bytes) -> bool:
 def load_onnx(content: bytes, path: Path) -> tuple[Callable[[Tensor], Tensor], ModelInfo]:
     """Make a function from normalised images to logits of an ONNX file.
 
+    Its header and checksum come first, then its graph is compared with them, and only then onnxruntime sees it.
+
     Raises:
-        UserError: If onnxruntime is missing, or the file cut short, altered, of another version, or no model.
+        UserError: If onnx or onnxruntime is missing, or the file cut short, altered, of another version, no model, or its graph is
+            none of a network's with such images and classes. The function: if the graph cannot be computed.
     """
-    runtime = _needs("onnxruntime")
+    onnx, runtime = _needs("onnx"), _needs("onnxruntime")
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception:  # protobuf's errors have no common base with ours or Python's
+        raise UserError(f"{path}: is damaged, or no model that rebnn_search exported") from None
+    found = [entry.value for entry in model.metadata_props if entry.key == KEY]
+    sealed = read_header({KEY: found[0]} if len(found) == 1 else {}, path)
+    if hashlib.sha256(content.replace(sealed.digest.encode(), PLACEHOLDER.encode(), 1)).hexdigest() != sealed.digest:
+        raise UserError(f"{path}: is damaged: its checksum does not match")
+    info = sealed.header.info
+    check_graph(onnx, model, info, path)
     options = runtime.SessionOptions()
     options.log_severity_level = 4
     try:
         session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        found = session.get_modelmeta().custom_metadata_map
     except Exception:  # onnxruntime's errors have no common base
-        raise UserError(f"{path}: is damaged, or no model that rebnn_search exported") from None
-    header, digest = read_header(found, path)
-    if hashlib.sha256(content.replace(digest.encode(), PLACEHOLDER.encode(), 1)).hexdigest() != digest:
-        raise UserError(f"{path}: is damaged: its checksum does not match")
+        raise UserError(f"{path}: onnxruntime cannot compute its graph") from None
 
     def logits(images: Tensor) -> Tensor:
-        (found,) = session.run([LOGITS], {IMAGES: images.numpy()})
+        try:
+            (found,) = session.run([LOGITS], {IMAGES: images.numpy()})
+        except Exception as error:  # as above
+            raise UserError(f"{path}: onnxruntime cannot compute its graph ({type(error).__name__})") from None
         return torch.from_numpy(found)
 
-    return logits, header.info
+    return logits, info
+
+
+def _without_origins(model: Any) -> Any:
+    """Take from a graph the names of the source files and lines that it was made of: paths of this machine, most of the file."""
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+    return model
 
 
 def _needs(package: str) -> Any:

@@ -18,8 +18,10 @@ from torch import Tensor, nn
 
 from rebnn_search.config import UserError
 from rebnn_search.export._bits import PARTS, pack, unpack
+from rebnn_search.export._check import check_binary, check_parts, check_tensors, check_values, packed_kinds
+from rebnn_search.export._expected import expected_state
 from rebnn_search.export._files import write_whole
-from rebnn_search.export._header import KEY, Header, check_digest, read_header
+from rebnn_search.export._header import KEY, Header, brief, read_header
 from rebnn_search.export._info import ModelInfo
 from rebnn_search.export._network import FoldedState, fold, restore
 from rebnn_search.export._sizes import LayerSize, layer_sizes
@@ -40,9 +42,10 @@ def export_packed(network: nn.Module, info: ModelInfo, path: str | Path) -> list
         The sizes of the layers.
 
     Raises:
-        UserError: If the file cannot be written, or a binary layer's weights are not two numbers a channel.
+        UserError: If the file cannot be written, weights are no finite numbers, or a binary layer's not two a channel.
     """
     state = fold(network)
+    check_values(state.tensors, path)
     parts: dict[str, dict[str, Tensor]] = {}
     for name in state.binary:
         try:
@@ -64,20 +67,29 @@ def is_packed(content: bytes) -> bool:
 def load_packed(content: bytes, path: Path) -> tuple[nn.Module, ModelInfo]:
     """Build the network of a packed file, in evaluation mode; its logits are the trained one's to the bit.
 
+    Header and tensors are compared with each other before anything is built, so that memory is bounded by the file: unpacked it
+    is at most 32 times larger.
+
     Raises:
-        UserError: If the file is cut short, altered, of another version, or no model; the message names it.
+        UserError: If the file is cut short, altered, of another version, no model, or its header and tensors contradict each
+            other; the message names it.
     """
     try:
         tensors, metadata = load(content), _metadata(content)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: is damaged: {error}") from None
-    header, digest = read_header(metadata, path)
-    check_digest(header, digest, tensors, path)
-    for name, shape in header.binary.items():
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, MemoryError, OverflowError) as error:
+        raise UserError(f"{path}: is damaged: {brief(str(error))}") from None
+    sealed = read_header(metadata, path)
+    sealed.check(tensors, path)
+    info, binary = sealed.header.info, sealed.header.binary
+    expected = expected_state(info, len(tensors), str(path))
+    check_binary(binary, expected, path)
+    check_tensors(tensors, packed_kinds(binary, expected, tensors), expected, path)
+    check_parts(binary, tensors, path)
+    for name, shape in binary.items():
         weight = f"{name}.weight"
         parts = {part: tensors.pop(f"{weight}.{part}") for part in PARTS if f"{weight}.{part}" in tensors}
         tensors[weight] = unpack(parts, torch.Size(shape))
-    return restore(header.info, FoldedState(tensors, dict(header.binary)), path), header.info
+    return restore(info, FoldedState(tensors, dict(binary)), path), info
 
 
 def _metadata(content: bytes) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -60,7 +61,7 @@ def size_table(rows: Sequence[LayerSize]) -> Table:
     for row in [*rows, _total("all binary layers", binary), _total("total", rows)]:
         if row.packed:
             shape = "×".join(map(str, row.shape))
-            table.add_row(row.name, shape, f"{row.float32:,}", f"{row.packed:,}", f"{row.ratio:.1f}")
+            table.add_row(escape(row.name), shape, f"{row.float32:,}", f"{row.packed:,}", f"{row.ratio:.1f}")
     return table
 
 

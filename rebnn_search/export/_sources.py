@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-import yaml
-from torch import Tensor, nn
+from torch import nn
 
-from rebnn_search.config import Document, UserError, validate, with_value
+from rebnn_search.config import Document, UserError, load, validate, with_value
+from rebnn_search.export._check import check_values
 from rebnn_search.export._checkpoints import CHECKPOINTS, newest_state, read_state
+from rebnn_search.export._expected import build_network, is_plain, without_memory
 from rebnn_search.export._files import read_whole
+from rebnn_search.export._header import brief
 from rebnn_search.export._info import ModelInfo, describe
 from rebnn_search.export._loaded import load_model
 from rebnn_search.export._mlflow import RUN_ID, download_packed
 from rebnn_search.export._packed import load_packed
+from rebnn_search.export._records import journal_params, read_result
 from rebnn_search.training import Recipe, load_recipe
 from rebnn_search.training.checkpoint import MAGIC
 from rebnn_search.training.trainer import STATE_VERSION
 
 SEARCH_FILE, RESULT_FILE, JOURNAL = "search.yaml", "result.json", "study.journal"
 """Names in the folder of a search; docs/resume.md describes them."""
-CREATE_TRIAL = 4
-"""Optuna's number for that in a journal, whose trials are numbered in the order of such lines."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +86,12 @@ def _of_model(path: Path) -> Trained:
 
 
 def _of_search(folder: Path, recipe: str | None) -> Trained:
-    result = _result(folder)
-    if result is None or result.get("best") is None:
+    result = read_result(folder / RESULT_FILE)
+    if result is None or result.best is None:
         raise UserError(
             f"{folder}: the search has chosen no trial yet: finish it with --resume, or name a trial's folder, {folder}/trials/NNNN"
         )
-    trial = folder / "trials" / f"{result['best']['number']:04d}"
+    trial = folder / "trials" / f"{result.best.number:04d}"
     return _of_state(newest_state(trial), load_recipe(recipe or folder / "best.yaml"), folder, str(trial / CHECKPOINTS))
 
 
@@ -110,74 +109,54 @@ def _recipe_of(folder: Path, given: str | None) -> Recipe:
 
 def _trial_recipe(search: Path, number: int) -> Recipe:
     file = search / SEARCH_FILE
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))["search"]
-        base, space = dict(content["recipe"]), list(content["space"])
-    except (OSError, yaml.YAMLError, TypeError, KeyError, ValueError) as error:
-        raise UserError(f"{file}: is no resolved search ({type(error).__name__})") from None
+    content = load(file).data.get("search")
+    base, space = (content.get("recipe"), content.get("space")) if isinstance(content, dict) else (None, None)
+    if not isinstance(base, dict) or not isinstance(space, (dict, list)) or not all(isinstance(name, str) for name in space):
+        raise UserError(f"{file}: is no resolved search: it needs search.recipe and search.space")
     params = _params(search, number)
     if params is None:
         raise UserError(f"{search}: nothing here says what was trained in trial #{number}: name its recipe with --recipe FILE")
     for name in space:  # parents before what depends on them
         if name in params:
-            base = with_value(base, tuple(name.split(".")), params[name])
+            try:
+                base = with_value(base, tuple(name.split(".")), params[name])
+            except KeyError as error:
+                raise UserError(f"{file}: search.space: {brief(str(error.args[0]))}") from None
     return validate(Recipe, Document(f"{file}, trial #{number}", base))
 
 
 def _params(search: Path, number: int) -> Mapping[str, Any] | None:
     """The parameters of a trial: from the result, or of an unfinished search from the lines of Optuna's journal."""
-    result = _result(search)
-    for trial in (result or {}).get("trials", []):
-        if trial["number"] == number:
-            params: Mapping[str, Any] = trial["params"]
-            return params
-    try:
-        lines = (search / JOURNAL).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return None
-    made = 0
-    for line in lines:
-        try:
-            entry = json.loads(line)
-            if entry.get("op_code") == CREATE_TRIAL:
-                attrs, trial = entry.get("user_attrs", {}), made
-                made += 1
-            else:  # an earlier version wrote the parameters after the trial
-                attrs, trial = entry.get("user_attr", {}), entry.get("trial_id")
-            if trial == number and "params" in attrs:
-                found: Mapping[str, Any] = attrs["params"]
-                return found
-        except (ValueError, AttributeError):
-            continue
-    return None
-
-
-def _result(search: Path) -> dict[str, Any] | None:
-    file = search / RESULT_FILE
-    if not file.exists():
-        return None
-    try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: is damaged: {error}") from None
-    return found
+    result = read_result(search / RESULT_FILE)
+    for trial in result.trials if result is not None else ():
+        if trial.number == number:
+            return trial.params
+    return journal_params(search / JOURNAL, number)
 
 
 def _of_state(state: Mapping[str, Any], recipe: Recipe, folder: Path, source: str) -> Trained:
     trainer = state.get("trainer")
     if not isinstance(trainer, dict) or trainer.get("version") != STATE_VERSION:
         raise UserError(f"{source}: is no checkpoint of a trial, or one of another version")
+    tensors = trainer.get("network")
+    if not isinstance(tensors, dict) or not all(isinstance(name, str) and is_plain(part) for name, part in tensors.items()):
+        raise UserError(f"{source}: is no checkpoint of a trial: it holds no network")
     data = recipe.data.build().open()
-    tensors: dict[str, Tensor] = trainer["network"]
-    with torch.random.fork_rng(devices=[]):
-        try:
-            network: nn.Module = recipe.network.build(
-                in_channels=data.channels, num_classes=data.num_classes, image_size=data.image_size, weights=recipe.weights
-            )
-        except ValueError as error:
-            raise UserError(f"network {recipe.network.name}: {error}") from None
+
+    def build() -> nn.Module:
+        network: nn.Module = recipe.network.build(
+            in_channels=data.channels, num_classes=data.num_classes, image_size=data.image_size, weights=recipe.weights
+        )
+        return network
+
+    name = recipe.network.name
+    wanted = without_memory(build, name, len(tensors), source).state_dict()
+    if {key: part.shape for key, part in wanted.items()} != {key: part.shape for key, part in tensors.items()}:
+        raise UserError(f"{source}: is of another recipe: its network or dataset is not the one of the recipe")
+    check_values(tensors, source)
+    network = build_network(build, name, source)
     try:
         network.load_state_dict(tensors)
-    except RuntimeError:
-        raise UserError(f"{source}: is of another recipe: its network or dataset is not the one of the recipe") from None
+    except RuntimeError as error:
+        raise UserError(f"{source}: does not fit the network of its recipe, {name}: {brief(str(error))}") from None
     return Trained(network.eval(), describe(recipe, data), folder)

@@ -8,18 +8,19 @@ ours takes ONNX, which is as safe.
 from __future__ import annotations
 
 import io
-import pickle
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rebnn_search.config import UserError
+from rebnn_search.export._check import check_binary, check_tensors, check_two_values, check_values
+from rebnn_search.export._expected import expected_state, is_plain
 from rebnn_search.export._files import write_whole
-from rebnn_search.export._header import KEY, Header, check_digest, read_header
+from rebnn_search.export._header import KEY, Header, read_header
 from rebnn_search.export._info import ModelInfo
 from rebnn_search.export._network import FoldedState, fold, restore
+from rebnn_search.training.plain_torch import load_plain
 
 NETWORK = "network"
 """Key of the state dict, beside the header's."""
@@ -28,6 +29,7 @@ NETWORK = "network"
 def export_torch(network: nn.Module, info: ModelInfo, path: str | Path) -> None:
     """Write a trained network as a torch file: arguments and errors as `rebnn_search.export.export_packed`."""
     state = fold(network)
+    check_values(state.tensors, path)
     header, buffer = Header(info, state.binary), io.BytesIO()
     torch.save({KEY: header.seal(header.digest(state.tensors)), NETWORK: state.tensors}, buffer)
     write_whole(Path(path), buffer.getvalue())
@@ -41,12 +43,20 @@ def is_torch(content: bytes) -> bool:
 def load_torch(content: bytes, path: Path) -> tuple[nn.Module, ModelInfo]:
     """Build the network of a torch file, in evaluation mode: errors as `rebnn_search.export._packed.load_packed`."""
     try:
-        found: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError):
+        found = load_plain(content, "cpu")
+    except ValueError:
         raise UserError(f"{path}: is damaged, or no file of plain tensors") from None
-    header, digest = read_header(found, path)
+    sealed = read_header(found, path)
     tensors = found.get(NETWORK)
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+    if not isinstance(tensors, dict) or not all(isinstance(name, str) and is_plain(part) for name, part in tensors.items()):
         raise UserError(f"{path}: is damaged: it holds no network")
-    check_digest(header, digest, tensors, path)
-    return restore(header.info, FoldedState(tensors, dict(header.binary)), path), header.info
+    # Tensors may share one storage: together they are no larger than the file.
+    if sum(tensor.nbytes for tensor in tensors.values()) > len(content):
+        raise UserError(f"{path}: is damaged: its tensors are larger than the file")
+    sealed.check(tensors, path)
+    info, binary = sealed.header.info, sealed.header.binary
+    expected = expected_state(info, len(tensors), str(path))
+    check_binary(binary, expected, path)
+    check_tensors(tensors, expected.tensors, expected, path)
+    check_two_values(binary, tensors, path)
+    return restore(info, FoldedState(tensors, dict(binary)), path), info

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rebnn_search.config import UserError
 from rebnn_search.export import LoadedModel, load_model
 
 
@@ -22,6 +23,15 @@ class Classifier:
 
 
 def _load_pyfunc(path: str) -> Classifier:
-    """Load the packed file at a path, or the only one in it."""
+    """Load the packed file at a path, or the only one in it.
+
+    Raises:
+        UserError: If there is none, or as `rebnn_search.export.load_model`.
+    """
     found = Path(path)
-    return Classifier(load_model(next(found.glob("*.safetensors")) if found.is_dir() else found))
+    if found.is_dir():
+        files = sorted(found.glob("*.safetensors"))
+        if len(files) != 1:
+            raise UserError(f"{path}: holds {len(files) or 'no'} packed model{'s' if len(files) > 1 else ''}, one is read")
+        found = files[0]
+    return Classifier(load_model(found))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from rebnn_search.base.files import PARTIAL, write_atomically
+from rebnn_search.training.plain_torch import load_plain
 
 MAGIC = b"rebnn_search checkpoint 1\n"
 KEEP = 2
@@ -66,15 +67,33 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     """Read one checkpoint.
 
     Raises:
-        ValueError: If it is cut short, altered, or no checkpoint; the message names the file.
+        ValueError: If it is cut short, altered, no checkpoint, or holds more than plain tensors; the message names the file.
         OSError: If it cannot be read.
     """
-    content = file.read_bytes()
+    return parse_checkpoint(file.read_bytes(), str(file))
+
+
+def parse_checkpoint(content: bytes, source: str, device: str | None = None) -> dict[str, Any]:
+    """Read a checkpoint's bytes.
+
+    Args:
+        content: The whole file.
+        source: Begins the messages.
+        device: Where all tensors go; None for where they were.
+
+    Raises:
+        ValueError: As `read_checkpoint`.
+    """
     head = len(MAGIC) + 65
     if not content.startswith(MAGIC):
-        raise ValueError(f"{file} is no checkpoint of this version")
+        raise ValueError(f"{source} is no checkpoint of this version")
     digest, body = content[len(MAGIC) : head - 1], memoryview(content)[head:]
     if hashlib.sha256(body).hexdigest().encode() != digest:
-        raise ValueError(f"{file} is damaged: its checksum does not match")
-    state: dict[str, Any] = torch.load(io.BytesIO(body), weights_only=True)
+        raise ValueError(f"{source} is damaged: its checksum does not match")
+    try:
+        state = load_plain(body, device)
+    except ValueError as error:
+        raise ValueError(f"{source} {error}") from None
+    if not isinstance(state, dict):
+        raise ValueError(f"{source} holds a {type(state).__name__}, no state of a training")
     return state

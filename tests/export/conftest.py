@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from rebnn_search.method import NETWORKS
 from rebnn_search.train import main
 from rebnn_search.training import Recipe, Trainer
 
+sys.path.insert(0, str(Path(__file__).parent))  # for model_lies
 DIGITS = str(Path(__file__).parents[2] / "trials" / "digits.yaml")
 FAMILIES = {"resnet20": ({}, 3, 8), "resnet18": ({"stem": "cifar"}, 3, 8), "digits_resnet": ({}, 1, 8), "mlp": ({}, 64, 1)}
 """Options, channels and image size by network."""

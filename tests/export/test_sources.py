@@ -10,6 +10,7 @@ import pytest
 import torch
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState, create_trial
 from torch import nn
 
 from rebnn_search.config import UserError
@@ -126,8 +127,12 @@ def search(run: Path, tmp_path: Path) -> tuple[SearchFolder, list[Trainer]]:
     study = optuna.create_study(storage=JournalStorage(backend), study_name="space")
     trainers = []
     for params in ({"network.depth": 1, "weights": "recu"}, {"network.depth": 2, "weights": "rebnn"}):
-        number = study.ask().number
-        study._storage.set_trial_user_attr(number, "params", params)
+        if trainers:  # in one write
+            number = len(study.trials)
+            study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={"params": params}))
+        else:  # as earlier versions recorded a trial
+            number = study.ask().number
+            study._storage.set_trial_user_attr(number, "params", params)
         trainer = Trainer(search.recipe(params), device="cpu")
         report = trainer.next_report()
         state = dump_trial(trainer, [report])

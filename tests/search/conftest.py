@@ -1,10 +1,10 @@
 import importlib.util
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from support.commands import call, start_ray
+from support.forked import Forked, forked
+from support.once import Once
+
+ALONE = ("--set", "resources={max_concurrent: 1}")
+"""One trial at a time: then a search is the same each time, to the bit."""
 
 RECIPE = """
 data: {name: digits}
@@ -53,20 +59,37 @@ class Workplace:
         return [sys.executable, "-m", "rebnn_search.run", "tiny_space.yaml", *quick, *args]
 
     def run(self, *args: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.command(*args), cwd=self.path, capture_output=True, text=True, timeout=240, env=self.env, check=False
-        )
+        """The command in this process, with its one Ray; of a mistake, which is found before Ray is needed, without."""
+        if code == 0 and "--dry-run" not in args:
+            start_ray()
+        done = call("run", *self.command(*args)[3:], cwd=self.path, env=self.variables)
         assert done.returncode == code, done.stdout + done.stderr
         return done
+
+    def run_apart(self, *args: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """The command in a process of its own, with a Ray of its own unless an address is given."""
+        done = forked("run", *self.command(*args)[3:], cwd=self.path, env=self.env)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def run_as_a_user(self, *args: str) -> str:
+        """The command as it is typed: Python started anew. Returns what it prints."""
+        done = subprocess.run(self.command(*args), cwd=self.path, capture_output=True, text=True, env=self.env, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def json(self, *args: str) -> dict[str, Any]:
         result: dict[str, Any] = json.loads(self.run(*args, "--json").stdout)
         return result
 
-    def start(self, *args: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.command(*args), cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.env
-        )
+    def result(self, trials: int) -> dict[str, Any]:
+        """What the command said of the search that was run to so many trials, of `uninterrupted`."""
+        found: dict[str, Any] = json.loads((self.path / str(trials)).read_text(encoding="utf-8"))
+        return found
+
+    def start(self, *args: str) -> Forked:
+        """The command in a process of its own, with a Ray of its own unless an address is given."""
+        return Forked("run", *self.command(*args)[3:], cwd=self.path, env=self.env)
 
     def study(self, name: str) -> optuna.Study:
         journal = self.path / "results" / name / "study.journal"
@@ -109,11 +132,33 @@ class Workplace:
         return {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200", **self.variables}
 
 
+def make_workplace(path: Path) -> Workplace:
+    (path / "tiny.yaml").write_text(RECIPE, encoding="utf-8")
+    (path / "tiny_space.yaml").write_text(SPACE, encoding="utf-8")
+    return Workplace(path)
+
+
 @pytest.fixture
-def workplace(tmp_path: Path) -> Iterator[Workplace]:
-    (tmp_path / "tiny.yaml").write_text(RECIPE, encoding="utf-8")
-    (tmp_path / "tiny_space.yaml").write_text(SPACE, encoding="utf-8")
-    yield Workplace(tmp_path)
+def workplace(tmp_path: Path, _ray_s_end: None, tracking_database: Path) -> Workplace:
+    shutil.copy(tracking_database, tmp_path)
+    return make_workplace(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(once: Once, _ray_s_end: None, tracking_database: Path) -> Workplace:
+    """Where the search ``whole`` was run with one trial at a time and nothing in its way, to 6 trials and then to 9.
+
+    Shared by all tests: to be read alone.
+    """
+
+    def make(path: Path) -> None:
+        shutil.copy(tracking_database, path)
+        made = make_workplace(path)
+        for trials, resume in (("6", ()), ("9", ("--resume",))):
+            result = made.json(*ALONE, "--name", "whole", "--trials", trials, *resume)
+            (path / trials).write_text(json.dumps(result), encoding="utf-8")
+
+    return Workplace(once("uninterrupted", make))
 
 
 @pytest.fixture(scope="session")

@@ -2,73 +2,34 @@
 
 import json
 import signal
-import subprocess
-import sys
 from collections import Counter
+from typing import Any
 
 import pytest
+from support.commands import start_ray
+from support.dying import dies
+from support.forked import Forked
 
-DIES = '''
-"""Runs the command in a process that kills itself at the n-th call of a function: before it, or after it."""
+from rebnn_search.execution.ray import executor as ray_executor
 
-import importlib
-import os
-import signal
-import sys
+ONE = ("--set", "resources={max_concurrent: 1}")
 
-from rebnn_search.run import main
-
-
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-when, count, place, *args = sys.argv[1:]
-module, _, path = place.partition(":")
-owner = importlib.import_module(module)
-*classes, name = path.split(".")
-for part in classes:
-    owner = getattr(owner, part)
-function, calls = getattr(owner, name), 0
-
-
-def deadly(*args, **kwargs):
-    global calls
-    calls += 1
-    if calls == int(count) and when == "before":
-        die()
-    result = function(*args, **kwargs)
-    if calls == int(count) and when == "after":
-        die()
-    return result
-
-
-setattr(owner, name, deadly)
-sys.exit(main(args))
-'''
 
 TORN = '''
-"""Runs the command with workers of which the first to write a checkpoint of step 3 or later is killed with half of it written."""
+"""Workers of which the first to write a checkpoint of step 3 or later is killed with half of it written."""
 
 import os
 import pathlib
 import signal
-import sys
 
-from rebnn_search.run import main
-from rebnn_search.execution import session as engine
+from rebnn_search.execution.ray.trainable import RecipeTrial
 
 
-class Torn(engine.RecipeTrial):
+class Torn(RecipeTrial):
     def _next_report(self, rank):
-        report = super()._next_report(rank)
-        with open(pathlib.Path(self._config["search"]) / "trained", "a") as file:
-            file.write(f"{self._config['number']} {report.step}\\n")
-        return report
-
-    def _save(self, rank):
-        once = pathlib.Path(self._config["search"]) / "torn"
-        if rank.trainer.reports_done >= 3 and not once.exists():
+        folder = pathlib.Path(self._task.folder)
+        once = folder / "torn"
+        if rank.run.trainer.reports_done >= 2 and not once.exists():
             once.touch()
 
             def die(path, target):
@@ -76,11 +37,10 @@ class Torn(engine.RecipeTrial):
                 os.kill(os.getpid(), signal.SIGKILL)
 
             pathlib.Path.replace = die
-        super()._save(rank)
-
-
-engine.RecipeTrial = Torn
-sys.exit(main(sys.argv[1:]))
+        report = super()._next_report(rank)
+        with open(folder / "trained", "a") as file:
+            file.write(f"{self._task.number} {report.step}\\n")
+        return report
 '''
 
 PLACES = [
@@ -104,36 +64,30 @@ PLACES = [
 ]
 
 
-@pytest.mark.timeout(600)
-def test_killed_at_each_step_of_the_record(workplace) -> None:  # type: ignore[no-untyped-def]
-    one = ("--set", "resources={max_concurrent: 1}", "--trials", "9")
-    dying = workplace.path / "dying.py"
-    dying.write_text(DIES, encoding="utf-8")
+@pytest.mark.timeout(900)
+def test_killed_at_each_step_of_the_record(workplace, uninterrupted) -> None:  # type: ignore[no-untyped-def]
+    address = start_ray()
     for when, count, place in PLACES:
         begun = (workplace.path / "results" / "mine").exists()
-        words = [sys.executable, str(dying), when, str(count), place, *workplace.command(*one, "--name", "mine")[3:]]
-        done = subprocess.run(
-            [*words, *(["--resume"] if begun else [])],
-            cwd=workplace.path, env=workplace.env, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-        assert done.returncode == -signal.SIGKILL, f"{when} {place}:\n{done.stdout}{done.stderr}"
-    resumed = workplace.json(*one, "--name", "mine", "--resume")
-    whole = workplace.json(*one, "--name", "whole")
-    assert workplace.sequence("mine") == workplace.sequence("whole")
+        words = workplace.command(*ONE, "--trials", "9", "--name", "mine", "--address", address)[3:]
+        words += ["--resume"] if begun else []
+        process = Forked("run", *words, cwd=workplace.path, env=workplace.env, prepare=dies, prepared=(when, count, place))
+        said, _ = process.communicate()
+        assert process.returncode == -signal.SIGKILL, f"{when} {place}:\n{said}"
+    resumed = workplace.json(*ONE, "--trials", "9", "--name", "mine", "--resume")
+    assert workplace.sequence("mine") == uninterrupted.sequence("whole")
     workplace.agree(resumed)
     paths = {"recipe": "", "model": ""}
-    assert resumed["best"] | paths == whole["best"] | paths
+    assert resumed["best"] | paths == uninterrupted.result(9)["best"] | paths
 
 
-def test_a_worker_killed_inside_a_checkpoint_goes_on_from_the_one_before(workplace) -> None:  # type: ignore[no-untyped-def]
-    torn = workplace.path / "torn.py"
-    torn.write_text(TORN, encoding="utf-8")
-    one = ("--set", "resources={max_concurrent: 1}", "--set", "pruner.name=none", "--trials", "2")
-    done = subprocess.run(
-        [sys.executable, str(torn), *workplace.command(*one, "--name", "torn")[3:]],
-        cwd=workplace.path, env=workplace.env, capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_a_worker_killed_inside_a_checkpoint_goes_on_from_the_one_before(workplace, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    made: dict[str, Any] = {"__name__": "__main__"}  # so that Ray sends the class itself to the workers, not where it stands
+    exec(TORN, made)
+    two = (*ONE, "--set", "pruner.name=none", "--trials", "2")
+    whole = workplace.json(*two, "--name", "whole")
+    monkeypatch.setattr(ray_executor, "RecipeTrial", made["Torn"])
+    done = workplace.run(*two, "--name", "torn")
     assert done.stdout.count("starting it again") == 1
     folder = workplace.path / "results" / "torn"
     assert (folder / "torn").exists()
@@ -141,5 +95,5 @@ def test_a_worker_killed_inside_a_checkpoint_goes_on_from_the_one_before(workpla
     assert len(trained) == 2 * 8
     assert trained["0 1"] == trained["1 1"] == 1  # none from its beginning again
     workplace.agree(json.loads((folder / "result.json").read_text(encoding="utf-8")))
-    workplace.json(*one, "--name", "whole")
+    assert len(whole["trials"]) == 2
     assert workplace.sequence("torn") == workplace.sequence("whole")

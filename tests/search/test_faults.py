@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.forked import Forked, forked
 
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.spec import restore_search
@@ -20,8 +22,7 @@ from rebnn_search.training import dump_recipe
 from rebnn_search.training.report_log import read_reports
 
 
-def read_until(process: subprocess.Popen[str], mark: str) -> str:
-    assert process.stdout is not None
+def read_until(process: Forked, mark: str) -> str:
     seen = ""
     for line in process.stdout:
         seen += line
@@ -73,7 +74,8 @@ def test_a_trial_that_raises_is_tried_again_and_given_up_with_its_traceback(work
 
 def serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
     server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", "sqlite:///server.db", "--port", str(port)],
+        [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", "sqlite:///server.db", "--port", str(port),
+         "--workers", "1"],
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 90
@@ -97,6 +99,7 @@ def test_a_tracking_server_that_goes_away_delays_the_points_and_nothing_else(wor
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    shutil.copy(workplace.path / "mlflow.db", workplace.path / "server.db")
     server = serve(workplace.path, port)
     process = workplace.start("--tracking-uri", f"http://127.0.0.1:{port}", "--name", "mine", "--set", "pruner.name=none")
     try:
@@ -186,8 +189,8 @@ def test_a_trial_in_a_used_actor_is_one_in_a_fresh_process(workplace) -> None:  
         recipe = workplace.path / "one.yaml"
         dump_recipe(recipe, search.recipe(trial["params"]), "one trial")
         out = workplace.path / f"alone-{trial['number']}"
-        words = [sys.executable, "-m", "rebnn_search.train", str(recipe), "--json", "--out", str(out)]
-        subprocess.run(words, capture_output=True, check=True, env=workplace.env)
+        done = forked("train", recipe, "--json", "--out", out, cwd=workplace.path)
+        assert done.returncode == 0, done.stderr
         alone = [json.loads(line) for line in (out / "reports.jsonl").read_text(encoding="utf-8").splitlines()]
         kept = read_reports(folder.trial(trial["number"]) / "reports.jsonl")
         for ours, fresh in zip(kept, alone, strict=True):

@@ -141,12 +141,13 @@ def test_no_such_storage_is_a_clear_error(wrong: str) -> None:
         find_folder(wrong, "space.yaml", None)
 
 
-def test_killed_and_resumed_on_a_machine_that_has_only_the_store(bucket: str, workplace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_killed_and_resumed_on_a_machine_that_has_only_the_store(  # type: ignore[no-untyped-def]
+    bucket: str, workplace, uninterrupted, tmp_path: Path
+) -> None:
     workplace.variables = {"XDG_CACHE_HOME": str(tmp_path / "machine one")}
     where = ("--storage", bucket, *ALONE)
-    whole = workplace.json(*ALONE, "--name", "whole")
+    whole = uninterrupted.result(6)
     process = workplace.start(*where, "--name", "broken")
-    assert process.stdout is not None
     for line in process.stdout:
         if "[2/" in line:
             break
@@ -157,7 +158,7 @@ def test_killed_and_resumed_on_a_machine_that_has_only_the_store(bucket: str, wo
     store.write("driver.json", b'{"alive": 0}')  # what a minute would do
     shutil.rmtree(tmp_path / "machine one")
     workplace.variables = {"XDG_CACHE_HOME": str(tmp_path / "machine two")}
-    broken = workplace.json(*where, "--resume")
+    broken = json.loads(workplace.run_apart(*where, "--resume", "--json").stdout)
     assert sequence(broken) == sequence(whole)
     assert broken["best"]["test_top1"] == whole["best"]["test_top1"]
     assert json.loads(store.read("result.json") or b"") == broken

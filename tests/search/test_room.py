@@ -1,10 +1,11 @@
 """What a trial asks for and is not there is said: of one machine as an error, of a cluster while it waits."""
 
 import json
-import subprocess
 
 import pytest
 from ray.cluster_utils import Cluster
+from support.commands import stop_ray
+from support.forked import Forked
 
 from rebnn_search.config import UserError
 from rebnn_search.execution.ray.room import OVERRIDE, asked, check_machine, fits, refuse_unless_fits
@@ -44,12 +45,13 @@ def test_a_machine_s_error_says_what_is_asked_and_what_there_is(monkeypatch: pyt
 
 
 def test_on_a_cluster_that_may_grow_the_wait_is_told_until_it_has(workplace) -> None:  # type: ignore[no-untyped-def]
+    stop_ray()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
-        process = subprocess.Popen(
-            workplace.command("--address", cluster.address, "--set", "resources.gpus_per_worker=1", "--trials", "1", "--json"),
-            cwd=workplace.path, env={**workplace.env, "RAY_ADDRESS": ""}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        words = workplace.command(
+            "--address", cluster.address, "--set", "resources.gpus_per_worker=1", "--trials", "1", "--json"
+        )
+        process = Forked("run", *words[3:], cwd=workplace.path, env={**workplace.env, "RAY_ADDRESS": ""}, apart=True)
         assert process.stderr is not None
         line = process.stderr.readline()
         assert line == "waiting: a trial asks for 1 CPU and 1 GPU; the cluster has 1 of 1 CPUs and 0 of 0 GPUs free\n"

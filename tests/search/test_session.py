@@ -78,12 +78,11 @@ def ray_folder() -> Iterator[Path]:
 def test_killed_and_resumed_leaves_ray_s_folder_as_it_was(workplace, ray_folder: Path) -> None:  # type: ignore[no-untyped-def]
     workplace.variables = {"RAY_TMPDIR": str(ray_folder)}
     process = workplace.start("--name", "mine", "--trials", "2")
-    assert process.stdout is not None
     for line in process.stdout:
         if "[1/2]" in line:
             break
     process.send_signal(signal.SIGKILL)
     process.communicate()
     (left,) = ray_folder.rglob(MARK)
-    workplace.run("--name", "mine", "--resume")
+    workplace.run_apart("--name", "mine", "--resume")
     assert not left.exists() and not list(ray_folder.rglob("session_*"))

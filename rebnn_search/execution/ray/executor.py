@@ -100,7 +100,7 @@ class RayExecutor:
             )
 
     def call(self, function: Callable[[], T]) -> T:
-        """Run a function here where a trial could run here too, else on the cluster: it needs a GPU, or this is one of several nodes."""
+        """Run a function here if a trial could run here, else on the cluster: it needs a GPU, or this is one of several nodes."""
         resources = self._resources
         if not resources.gpus_per_worker and len(ray.nodes()) == 1:
             threads = torch.get_num_threads()
