@@ -1,7 +1,7 @@
 """The project's commands in processes of their own that begin where Python, torch, Ray and MLflow are imported already.
 
-They are forked from a server that has done nothing but import: what runs in one is as fresh as in a process of ``python -m``, with its
-own descriptors, signals and death, and it begins in milliseconds where that takes five seconds of a core.
+They are forked from a server that has done nothing but import: what runs in one is as fresh as in a process of ``python -m``, with
+its own descriptors, signals and death, and it begins in milliseconds where that takes five seconds of a core.
 """
 
 import multiprocessing
@@ -113,7 +113,7 @@ def _run(
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
-    sys.stdin = open(os.devnull, encoding="utf-8")
+    sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for the process's life
     sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", encoding="utf-8", buffering=1) for number in (1, 2))
     for pipe in pipes:
         pipe.close()
