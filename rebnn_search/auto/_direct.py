@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from rebnn_search.auto._plan import Plan
+from rebnn_search.base.metrics import TRAIN_LOSS
 from rebnn_search.config import UserError
 from rebnn_search.export import ModelInfo, describe, export_packed
 from rebnn_search.study.estimate import Estimate, estimate
@@ -90,4 +91,4 @@ def _train(recipe: Recipe, deadline: float, say: Callable[[str], None]) -> Train
     finally:
         trainer.close()
     say(f"trained on training and validation split, seed {recipe.seed}: test Top-1 {top1:.2f} %")
-    return Trained(trainer, describe(recipe, trainer.data), report.metrics["train/loss"], top1)
+    return Trained(trainer, describe(recipe, trainer.data), report.metrics[TRAIN_LOSS], top1)

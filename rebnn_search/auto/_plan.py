@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from rebnn_search.auto._look import Look
+from rebnn_search.base.metrics import IMAGES_PER_SECOND
 from rebnn_search.config import UserError
 from rebnn_search.training import Recipe, Trainer
 from rebnn_search.training.data import Data
@@ -290,7 +291,7 @@ def _measure(look: Look, network: dict[str, Any], opened: Opened) -> Rung:
         trainer.close()
     finally:
         torch.set_num_threads(threads)
-    training = report.metrics["train/images_per_second"]
+    training = report.metrics[IMAGES_PER_SECOND]
     probe = -(-steps // recipe["reports_per_epoch"]) * recipe["batch_size"] / training
     return Rung(network, size, steps * recipe["batch_size"] / training + max(0.0, wall - probe), opened.seconds)
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rebnn_search.base.metrics import FLIP_RATIO, IMAGES_PER_SECOND, TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.training import (
     CheckpointDirectory,
     Recipe,
@@ -21,9 +22,9 @@ from rebnn_search.training import (
 )
 
 COLUMNS = (
-    ("epoch", None, ".2f"), ("train loss", "train/loss", ".4f"), ("val loss", "val/loss", ".4f"), ("Top-1", "val/top1", ".2f"),
-    ("Top-5", "val/top5", ".2f"), ("flip ratio", "oscillation/mean/flip_ratio", ".2e"),
-    ("images/s", "train/images_per_second", ".0f"),
+    ("epoch", None, ".2f"), ("train loss", TRAIN_LOSS, ".4f"), ("val loss", VAL_LOSS, ".4f"), ("Top-1", VAL_TOP1, ".2f"),
+    ("Top-5", VAL_TOP5, ".2f"), ("flip ratio", FLIP_RATIO, ".2e"),
+    ("images/s", IMAGES_PER_SECOND, ".0f"),
 )  # fmt: skip
 TABLE_ROWS = 20
 """Epochs in the table at the end; of longer trainings as many, evenly spread, the last among them."""
@@ -80,9 +81,9 @@ class Training:
             raise Stopped
 
     def _say(self, report: Report, when: str, whole_epoch: bool) -> None:
-        result = f"train loss {report.metrics['train/loss']:.4f}"
-        if "val/loss" in report.metrics:
-            result = f"val loss {report.metrics['val/loss']:.4f}  Top-1 {report.metrics['val/top1']:.2f} %"
+        result = f"train loss {report.metrics[TRAIN_LOSS]:.4f}"
+        if VAL_LOSS in report.metrics:
+            result = f"val loss {report.metrics[VAL_LOSS]:.4f}  Top-1 {report.metrics[VAL_TOP1]:.2f} %"
         if self._progress.tasks:
             self._progress.update(self._progress.tasks[0].id, description=f"{when}  {result}")
         if whole_epoch and not self._quiet and not self._console.is_terminal:

@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from rebnn_search.base.metrics import IMAGES_PER_SECOND
 from rebnn_search.config import UserError
 from rebnn_search.estimators._parameters import OURS, fitting_batch, make_recipe, recipe_data
 from rebnn_search.estimators._samples import CHUNK, Array, Opened, WeightedSet, check_shape, merge, open_samples
@@ -251,5 +252,5 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):
 
 def _row(report: Report) -> dict[str, float]:
     # How fast it was is of the machine, not of the training: the history of equal trainings is equal.
-    metrics = {name.replace("/", "_"): value for name, value in report.metrics.items() if name != "train/images_per_second"}
+    metrics = {name.replace("/", "_"): value for name, value in report.metrics.items() if name != IMAGES_PER_SECOND}
     return {"epoch": report.epoch, "iteration": report.iteration, **metrics}

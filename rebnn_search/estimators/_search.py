@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1
 from rebnn_search.estimators._classifier import Part, ReBNNClassifier
 from rebnn_search.estimators._parameters import part, plain
 
@@ -49,7 +50,7 @@ class ReBNNSearchClassifier(ReBNNClassifier):
         space: Mapping[str, Any] | None = None,
         n_trials: int = 20,
         timeout: float | None = None,
-        metric: str = "val/loss",
+        metric: str = VAL_LOSS,
         sampler: Part = "tpe",
         pruner: Part = "median",
         gamma: Part = "flip_ratio",
@@ -131,7 +132,7 @@ def _table(names: list[str], outcomes: list[Outcome]) -> pd.DataFrame:
     rows = []
     for outcome in outcomes:
         seen = {} if outcome.report is None else outcome.report.metrics
-        measured = {"val_loss": seen.get("val/loss"), "val_top1": seen.get("val/top1")}
+        measured = {"val_loss": seen.get(VAL_LOSS), "val_top1": seen.get(VAL_TOP1)}
         epochs = 0.0 if outcome.report is None else outcome.report.epoch
         params = {name: outcome.params.get(name) for name in names}
         rows.append({"number": outcome.number, "state": outcome.state, **params, **measured, "epochs": epochs})

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from rebnn_search.base.files import write_atomically
 from rebnn_search.execution.budget import Budget
-from rebnn_search.execution.reconcile import end_metrics, end_tags, log_latent_weights, start_tags
+from rebnn_search.execution.reconcile import end_metrics, end_tags, log_latent_weights, start_tags, write_trial_recipe
 from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
 from rebnn_search.storage.folder import DISK_FULL, SearchFolder
 from rebnn_search.study.ledger import SUMMARY, Ledger, prune_reason
@@ -130,12 +130,13 @@ class Controller:
         name = self._search.name_of(number, params)
         self._tracker.start(number, name, params, start_tags(self._search, number))
         self._observer.started(number, name, self._ledger.reports(number).last_step)
-        resources = self._search.spec.resources
+        recipe, resources = self._search.recipe_data(params, number), self._search.spec.resources
+        write_trial_recipe(self._search, self._folder, number, params)
         return TrialTask(
             number=number,
             attempt=self._handed_out[number],
             params=params,
-            recipe=self._search.recipe_data(params, number),
+            recipe=recipe,
             last_step=self._ledger.reports(number).last_step,
             folder=str(self._folder.path.absolute()),
             remote=self._folder.remote,

@@ -11,6 +11,14 @@ import yaml
 from optuna.trial import FrozenTrial
 
 from rebnn_search.base.files import write_atomically
+from rebnn_search.base.metrics import (
+    CHOSEN_TEST_TOP1,
+    CHOSEN_TEST_TOP5,
+    CHOSEN_TRIAL,
+    CHOSEN_VAL_LOSS,
+    CHOSEN_VAL_TOP1,
+    CHOSEN_VAL_TOP5,
+)
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.executor import Executor
@@ -155,6 +163,6 @@ def _best_metrics(result: Result) -> dict[str, float]:
     best = result.best
     assert best is not None
     row = next(row for row in result.rows if row.number == best.number)
-    metrics = {"best/trial": float(best.number), "best/test_top1": best.test_top1, "best/test_top5": best.test_top5}
-    values = {"best/val_loss": row.val_loss, "best/val_top1": row.val_top1, "best/val_top5": row.val_top5}
+    metrics = {CHOSEN_TRIAL: float(best.number), CHOSEN_TEST_TOP1: best.test_top1, CHOSEN_TEST_TOP5: best.test_top5}
+    values = {CHOSEN_VAL_LOSS: row.val_loss, CHOSEN_VAL_TOP1: row.val_top1, CHOSEN_VAL_TOP5: row.val_top5}
     return metrics | {name: value for name, value in values.items() if value is not None}

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from rebnn_search.base.metrics import final
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.ledger import PARAMS, REASON, SUMMARY, Ledger
-from rebnn_search.study.spec import Search
+from rebnn_search.study.spec import Params, Search
 from rebnn_search.tracking import CONFIGURATION_TAG, SEED_TAG, Point, Runs, Tracker
+from rebnn_search.training import Recipe, TrainingFolder
 from rebnn_search.training.report_log import TrackedReport, read_reports
 
 LATENT_FILE = "latent_weights.json"
@@ -32,6 +34,8 @@ def reconcile(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tra
 
     tracker.do(put_away)
     for trial in ledger.trials:
+        if PARAMS in trial.user_attrs and folder.trial(trial.number).exists():  # one that an earlier version began lacks it
+            write_trial_recipe(search, folder, trial.number, trial.user_attrs[PARAMS])
         if trial.state != TrialState.WAITING and PARAMS in trial.user_attrs:
             path = folder.trial(trial.number) / "reports.jsonl"
             tracker.do(lambda runs, trial=trial, path=path: _bring_up(search, runs, trial, path))  # type: ignore[misc]
@@ -49,6 +53,12 @@ def _bring_up(search: Search, runs: Runs, trial: FrozenTrial, path: Path) -> Non
     if trial.state.is_finished():
         log_latent_weights(runs, number, read_reports(path))
         runs.end(run_id, trial.state.name, end_tags(trial), end_metrics(trial))
+
+
+def write_trial_recipe(search: Search, folder: SearchFolder, number: int, params: Params) -> None:
+    """Write what a trial trains into its folder, unless it is there: it can then be exported, or teach, without the study."""
+    recipe = Recipe.model_validate(search.recipe_data(params, number))
+    TrainingFolder(folder.trial(number)).write_recipe(recipe, f"Trial #{number} of {folder.name}")
 
 
 def log_latent_weights(runs: Runs, number: int, reports: Sequence[TrackedReport]) -> None:
@@ -74,4 +84,4 @@ def end_tags(trial: FrozenTrial) -> dict[str, str]:
 def end_metrics(trial: FrozenTrial) -> dict[str, float]:
     """The metrics a finished trial's run is compared by."""
     summary: dict[str, float] = trial.user_attrs.get(SUMMARY, {})
-    return {name if name.startswith("best/") else f"final/{name}": value for name, value in summary.items()}
+    return {name if name.startswith("best/") else final(name): value for name, value in summary.items()}

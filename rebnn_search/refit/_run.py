@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 
 from rebnn_search.base.files import write_atomically
+from rebnn_search.base.metrics import TRAIN_LOSS
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.session import FLUSH_SECONDS
@@ -134,7 +135,7 @@ def _bring_up(runs: Runs, seed: int, name: str, params: Mapping[str, object], fo
     if runs.is_ended(seed, "COMPLETE") or runs.is_ended(seed, "FAIL"):
         return
     run_id = runs.ensure_child(seed, name, params)
-    last = runs.last_step(run_id, "train/loss")
+    last = runs.last_step(run_id, TRAIN_LOSS)
     # The last step known is sent again: a crash may have cut its batch in two.
     reports = [report for report in read_reports(folder.training.report_file) if report.step >= last]
     runs.log(run_id, [Point(report.step, report.timestamp, report.metrics) for report in reports])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rebnn_search.base.metrics import TRAIN_LOSS
 from rebnn_search.export import describe, export_packed
 from rebnn_search.refit._folder import SeedFolder
 from rebnn_search.refit._outcome import SeedScore
@@ -55,4 +56,4 @@ def _train(recipe: Recipe, folder: SeedFolder, heard: Listener) -> dict[str, obj
         return {"train_loss": None, "test": None, "diverged": error.reason}
     finally:
         run.close()
-    return {"train_loss": log.reports[-1].metrics["train/loss"], "test": test}
+    return {"train_loss": log.reports[-1].metrics[TRAIN_LOSS], "test": test}

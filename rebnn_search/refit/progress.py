@@ -6,6 +6,7 @@ import time
 
 from rich.console import Console
 
+from rebnn_search.base.metrics import TRAIN_LOSS
 from rebnn_search.refit._outcome import Outcome, SeedScore
 from rebnn_search.training.report_log import TrackedReport
 
@@ -32,7 +33,7 @@ class Progress:
         """Say how far a seed is, every few seconds."""
         if time.monotonic() - self._said > SECONDS:
             self._say(
-                f"seed {seed}  epoch {report.epoch:.3g}  {report.step}/{reports}  train loss {report.metrics['train/loss']:.4f}"
+                f"seed {seed}  epoch {report.epoch:.3g}  {report.step}/{reports}  train loss {report.metrics[TRAIN_LOSS]:.4f}"
             )
         return self.stopping
 

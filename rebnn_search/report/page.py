@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
+from rebnn_search.base.metrics import CHOSEN_TEST_TOP1, CHOSEN_VAL_LOSS, EPOCHS, FLIP_RATIO, VAL_LOSS, VAL_TOP1, VAL_TOP5, final
 from rebnn_search.report import table as paper_table
 from rebnn_search.report.figures import FIGURES, Figure
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
@@ -51,9 +52,9 @@ def _stats(search: TrackedSearch, states: Counter[str]) -> list[tuple[str, str]]
     metrics = search.parent.data.metrics
     found = [("trials", str(len(search.trials)))]
     found += [(name.lower(), str(states[name])) for name in STATES if states[name]]
-    if "best/val_loss" in metrics:
+    if CHOSEN_VAL_LOSS in metrics:
         found.append(("best validation loss", f"{metrics['best/val_loss']:.4f}"))
-    if "best/test_top1" in metrics:
+    if CHOSEN_TEST_TOP1 in metrics:
         found.append(("test Top-1 of the chosen", f"{metrics['best/test_top1']:.2f} %"))
     return found
 
@@ -62,7 +63,7 @@ def _epochs(search: TrackedSearch) -> tuple[float, float]:
     """Epochs trained, and epochs that training every trial to its end would have taken."""
     full = float(search.search.base["epochs"])
     epochs = [search.search.recipe(trial.params).epochs if "epochs" in search.search.space else full for trial in search.trials]
-    return sum(trial.metrics.get("final/epochs", 0.0) for trial in search.trials), sum(epochs)
+    return sum(trial.metrics.get(final(EPOCHS), 0.0) for trial in search.trials), sum(epochs)
 
 
 def leaderboard_headings(search: TrackedSearch) -> list[str]:
@@ -89,9 +90,9 @@ def _row(search: TrackedSearch, trial: TrackedTrial) -> list[tuple[str, Any]]:
     if trial.seed is not None:
         cells.append((str(trial.seed), trial.seed))
     cells += [(value(item), item if item is not None else "") for item in values.values()]
-    for name, form in (("val/loss", ".4f"), ("val/top1", ".2f"), ("val/top5", ".2f"), ("oscillation/mean/flip_ratio", ".2e"),
+    for name, form in ((VAL_LOSS, ".4f"), (VAL_TOP1, ".2f"), (VAL_TOP5, ".2f"), (FLIP_RATIO, ".2e"),
                        ("epochs", ".4g")):  # fmt: skip
-        found = metrics.get(f"final/{name}")
+        found = metrics.get(final(name))
         cells.append(("", "") if found is None else (format(found, form), found))
     return [*cells, (trial.state, trial.state)]
 

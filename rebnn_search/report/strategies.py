@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rebnn_search.base.metrics import final
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 from rebnn_search.study.estimate import Estimate, estimate
 
@@ -63,7 +64,7 @@ class Method:
 
     def estimate(self, metric: str) -> Estimate | None:
         """The mean over seeds of a metric's final value."""
-        return estimate([trial.metrics[f"final/{metric}"] for trial in self.trials if f"final/{metric}" in trial.metrics])
+        return estimate([trial.metrics[final(metric)] for trial in self.trials if final(metric) in trial.metrics])
 
 
 def methods(search: TrackedSearch) -> list[Method]:

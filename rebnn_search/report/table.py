@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from scipy import stats
 
+from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5, final
 from rebnn_search.report.strategies import ZERO, Method, methods
 from rebnn_search.report.tracked import TrackedSearch
 from rebnn_search.study.estimate import Estimate, estimate
@@ -38,7 +39,7 @@ def table(search: TrackedSearch) -> list[Row]:
     zero = next((method for method in found if method.label == ZERO), None)
     rows = []
     for method in found:
-        top1, top5, loss = (method.estimate(name) for name in ("val/top1", "val/top5", "val/loss"))
+        top1, top5, loss = (method.estimate(name) for name in (VAL_TOP1, VAL_TOP5, VAL_LOSS))
         if top1 is not None and top5 is not None and loss is not None:
             rows.append(Row(method.label, top1, top5, loss, *_against(method, zero)))
     return rows
@@ -47,7 +48,7 @@ def table(search: TrackedSearch) -> list[Row]:
 def _against(method: Method, zero: Method | None) -> tuple[Estimate | None, float | None]:
     if zero is None or method is zero:
         return None, None
-    ours, theirs = ({t.seed: t.metrics["final/val/top1"] for t in m.trials} for m in (method, zero))
+    ours, theirs = ({t.seed: t.metrics[final(VAL_TOP1)] for t in m.trials} for m in (method, zero))
     common = sorted(ours.keys() & theirs.keys(), key=str)
     differences = [ours[seed] - theirs[seed] for seed in common]
     if len(common) < 2:

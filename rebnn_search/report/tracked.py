@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
+from rebnn_search.base.metrics import EPOCHS, REPORTS, final
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.reconcile import LATENT_FILE
@@ -50,7 +51,7 @@ class TrackedTrial:
     @property
     def epochs_per_report(self) -> float:
         """Epochs between two reports."""
-        return self.metrics.get("final/epochs", 1.0) / max(1.0, self.metrics.get("final/reports", 1.0))
+        return self.metrics.get(final(EPOCHS), 1.0) / max(1.0, self.metrics.get(final(REPORTS), 1.0))
 
 
 class TrackedSearch:
@@ -200,4 +201,4 @@ class TrackedSearch:
 
     def value(self, trial: TrackedTrial) -> float | None:
         """A trial's objective at its last report."""
-        return trial.metrics.get(f"final/{self.objective}")
+        return trial.metrics.get(final(self.objective))

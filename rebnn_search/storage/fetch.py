@@ -8,13 +8,14 @@ reports is further. Where the ledger is a database there is no journal, and the 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 
-from rebnn_search.base.files import write_atomically
+from rebnn_search.base.files import PARTIAL, write_atomically
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import NAME, DriverLock, SearchFolder
@@ -23,14 +24,30 @@ from rebnn_search.storage.object_store import ObjectStore, place_in, working_cop
 JOURNAL = "study.journal.d"
 """The journal in a store: segments named by their offset, as nothing can be appended to an object."""
 REPORTS = ("trials/*/reports.jsonl", "refit/*/reports.jsonl")
-WHOLE = ("search.yaml", "result.json", "best.yaml", "model.safetensors", "trials/*/error.txt", "trials/*/model.safetensors",
-         "refit/*.json", "refit/*.safetensors", "refit/*/*.json", "refit/*/*.safetensors", "refit/*/recipe.yaml",
-         *REPORTS)  # fmt: skip
-"""Files sent whole, each time they have changed."""
+STAYS = ("driver.lock", "driver.json", "driver.log", "ray", "ray_logs", "report", "study.journal")
+"""What of a search's folder is this machine's own, or goes to a store by a way of its own, as folders of `PARTS` do."""
+PARTS = ("checkpoints", "stage_one")
 ASIDE = ".set-aside"
 """Folder in the working copy for copies of searches that went another way than the store's."""
 LISTINGS = 3
 """So often is the journal listed: its driver may join segments meanwhile."""
+
+
+def travels(name: PurePath) -> bool:
+    """Whether a file of a search's folder, by its name in there, is kept in a store whole: all that nothing says otherwise of."""
+    own = name.parts[0] in STAYS or name.parts[0].startswith("study.journal")
+    hidden = any(part.startswith(".") for part in name.parts) or name.name.endswith(PARTIAL)
+    return not (own or hidden or any(part in PARTS for part in name.parts[:-1]))
+
+
+def travelling_files(folder: Path) -> Iterator[Path]:
+    """The files of a search's folder that are kept in a store whole, the resolved search first."""
+    for place, folders, files in os.walk(folder):
+        here = Path(place)
+        folders[:] = sorted(name for name in folders if travels((here / name / "file").relative_to(folder)))
+        for name in sorted(files, key=lambda name: (name != "search.yaml", name)):
+            if travels((here / name).relative_to(folder)):
+                yield here / name
 
 
 def fetch_index(uri: str) -> Path:
@@ -142,7 +159,7 @@ def _stored_reports(store: ObjectStore, folder: SearchFolder) -> dict[str, int]:
 def _take(folder: SearchFolder, difference: Difference) -> None:
     """Take from the store what the copy lacks, and, where the search went on elsewhere, what differs. The journal comes last."""
     store = _store(folder)
-    stored = [name for name in store.sizes() if any(Path(name).match(pattern) for pattern in WHOLE)]
+    stored = [name for name in store.sizes() if travels(PurePosixPath(name))]
     for name in stored:
         file = folder.path / name
         behind = difference.refit_behind if name.startswith("refit/") else difference.behind

@@ -17,7 +17,7 @@ from types import TracebackType
 
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
-from rebnn_search.storage.fetch import JOURNAL, WHOLE, compare, whole_lines
+from rebnn_search.storage.fetch import JOURNAL, compare, travelling_files, whole_lines
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.lease import Lease, LeaseLost
 from rebnn_search.storage.object_store import ObjectStore
@@ -124,16 +124,19 @@ class RemoteSync:
         """
         journal = self._folder.journal
         upto = journal.stat().st_size if journal.exists() else 0
-        for pattern in WHOLE:
-            for file in sorted(self._folder.path.glob(pattern)):
+        for file in travelling_files(self._folder.path):
+            try:
                 state = file.stat()
                 mark = (state.st_mtime_ns, state.st_size)
-                if self._sent.get(file) != mark:
-                    content = file.read_bytes()
-                    if file.suffix == ".jsonl":
-                        content = content[: content.rfind(b"\n") + 1]
-                    self._store.write(file.relative_to(self._folder.path).as_posix(), content)
-                    self._sent[file] = mark
+                if self._sent.get(file) == mark:
+                    continue
+                content = file.read_bytes()
+            except FileNotFoundError:  # removed meanwhile
+                continue
+            if file.suffix == ".jsonl":
+                content = content[: content.rfind(b"\n") + 1]
+            self._store.write(file.relative_to(self._folder.path).as_posix(), content)
+            self._sent[file] = mark
         if upto > self._journal_sent:
             self._send_journal(upto)
         result = self._folder.result_file

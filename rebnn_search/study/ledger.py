@@ -21,6 +21,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from rebnn_search.base.metrics import BEST_VAL_LOSS, BEST_VAL_TOP1, EPOCHS, HEADLINE, REPORTS, VAL_LOSS, VAL_TOP1
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
@@ -252,10 +253,10 @@ class Ledger:
         if not log:
             return {}
         best = {
-            "best/val/loss": min(report.metrics["val/loss"] for report in log),
-            "best/val/top1": max(report.metrics["val/top1"] for report in log),
+            BEST_VAL_LOSS: min(report.metrics[VAL_LOSS] for report in log),
+            BEST_VAL_TOP1: max(report.metrics[VAL_TOP1] for report in log),
         }
-        return {"epochs": log[-1].epoch, "reports": log[-1].step, **_headline(log[-1].metrics), **best}
+        return {EPOCHS: log[-1].epoch, REPORTS: log[-1].step, **_headline(log[-1].metrics), **best}
 
     def _handle(self, number: int) -> optuna.Trial:
         if number not in self._live:
@@ -372,9 +373,7 @@ def prune_reason(search: Search, step: int) -> str:
 
 
 def _headline(metrics: Mapping[str, float]) -> dict[str, float]:
-    names = ("val/loss", "val/top1", "val/top5", "train/loss", "train/images_per_second", "oscillation/mean/flip_ratio",
-             "oscillation/mean/sequential_oscillation_ratio", "oscillation/mean/gamma_mean")  # fmt: skip
-    return {name: metrics[name] for name in names if name in metrics}
+    return {name: metrics[name] for name in HEADLINE if name in metrics}
 
 
 def repair(journal: Path) -> None:

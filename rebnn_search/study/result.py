@@ -9,6 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from rebnn_search.base.metrics import FLIP_RATIO, VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.study.ledger import PARAMS, REASON, Ledger
 from rebnn_search.study.ranking import Standing, rank
 from rebnn_search.study.spec import Params, Search, recipe_value
@@ -137,10 +138,10 @@ def _row(search: Search, ledger: Ledger, trial: FrozenTrial, run_id: str | None)
         params=params,
         recipe={name: effective_value(recipe, name) for name in dict.fromkeys((*COLUMNS, *search.space))},
         epochs=summary.get("epochs", 0.0),
-        val_loss=summary.get("val/loss"),
-        val_top1=summary.get("val/top1"),
-        val_top5=summary.get("val/top5"),
-        flip_ratio=summary.get("oscillation/mean/flip_ratio"),
+        val_loss=summary.get(VAL_LOSS),
+        val_top1=summary.get(VAL_TOP1),
+        val_top5=summary.get(VAL_TOP5),
+        flip_ratio=summary.get(FLIP_RATIO),
         reason=trial.user_attrs.get(REASON),
         run_id=run_id,
     )

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from rich.console import Console
 
+from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1
 from rebnn_search.terminal.state import SearchState, duration
 from rebnn_search.training.report_log import TrackedReport
 
@@ -75,7 +76,7 @@ class PlainProgress(Silent):
         known = self._state
         name = known.name(number)
         known.finished(number, state, summary)
-        loss, top1 = summary.get("val/loss"), summary.get("val/top1")
+        loss, top1 = summary.get(VAL_LOSS), summary.get(VAL_TOP1)
         scores = "" if loss is None or top1 is None else f"  val loss {loss:.4f}  Top-1 {top1:.2f} %"
         why = f"  ({reason})" if reason and state == "FAIL" else ""
         best = f"  best #{known.best[0]} {known.best[1]:.4f}" if known.best else ""

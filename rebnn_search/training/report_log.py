@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1
 from rebnn_search.training.report import Report
 
 
@@ -51,7 +52,7 @@ class TrackedReport:
 
 
 _REPORT = TypeAdapter(TrackedReport)
-NEEDED = ("val/loss", "val/top1")
+NEEDED = (VAL_LOSS, VAL_TOP1)
 """Metrics that every report of a search's trial has."""
 
 

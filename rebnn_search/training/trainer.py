@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from rebnn_search.base.metrics import IMAGES_PER_SECOND, TRAIN_LOSS, TRAIN_LR
 from rebnn_search.config import UserError
 from rebnn_search.method import OscillationTracker, ReBNN, set_progress
 from rebnn_search.training.data import Data, Split
@@ -158,7 +159,7 @@ class Trainer:
         if epoch_ends:
             self._epoch, self._step, self._batches = self._epoch + 1, 0, None
         assert self.method is not None and self._latent is not None
-        metrics = {"train/loss": loss, "train/lr": lr, "train/images_per_second": speed}
+        metrics = {TRAIN_LOSS: loss, TRAIN_LR: lr, IMAGES_PER_SECOND: speed}
         metrics |= {f"val/{name}": value for name, value in validation.items()}
         metrics |= {f"oscillation/{name}": value for name, value in self.method.collect().items()}
         latent = self._latent.histogram(epoch) if epoch_ends or self.reports_done == 1 else None

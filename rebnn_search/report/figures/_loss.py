@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rebnn_search.base.metrics import TRAIN_LOSS
 from rebnn_search.report.figures._base import WIDTH
 from rebnn_search.report.figures._base import figure as drawn_as
 from rebnn_search.report.figures._oscillation import spread
@@ -29,7 +30,7 @@ def training_loss(search: TrackedSearch) -> Any:
     colour = colours([method.label for method in found])
     for method in found:
         curves = [
-            {round(step * trial.epochs_per_report, 9): value for step, value in search.series(trial, "train/loss")}
+            {round(step * trial.epochs_per_report, 9): value for step, value in search.series(trial, TRAIN_LOSS)}
             for trial in method.trials
         ]
         epochs, mean, low, high = spread(curves)

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import optuna
 from optuna.trial import TrialState
 
+from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.report.figures._base import STYLE, WIDTH
 from rebnn_search.report.figures._base import figure as drawn_as
 from rebnn_search.report.strategies import colours, label_of, order
@@ -73,7 +74,7 @@ def _study(search: TrackedSearch) -> optuna.Study:
 
 
 def _objective(search: TrackedSearch) -> str:
-    units = {"val/loss": "validation loss (nats)", "val/top1": "validation Top-1 (%)", "val/top5": "validation Top-5 (%)"}
+    units = {VAL_LOSS: "validation loss (nats)", VAL_TOP1: "validation Top-1 (%)", VAL_TOP5: "validation Top-5 (%)"}
     return units.get(search.objective, search.objective)
 
 
