@@ -253,6 +253,10 @@ class Controller:
         """Hand out no more trials, and let those that run end at their next report with a checkpoint."""
         self.stopping = True
 
+    def put_back_all(self) -> None:
+        """Take all trials back unfinished: the executor has ended and holds none."""
+        self._live.clear()
+
     def put_back(self, task: TrialTask) -> None:
         """Take a trial back unfinished, for a later resume."""
         if self._is_live(task):

@@ -8,7 +8,7 @@ from rebnn_search.storage.fetch import travelling_files, travels
 
 KEPT = ["search.yaml", "result.json", "best.yaml", "model.safetensors", "trials/0003/reports.jsonl", "trials/0003/recipe.yaml",
         "trials/0003/error.txt", "refit/refit.json", "refit/seed-0/outcome.json", "something_new.json"]  # fmt: skip
-OWN = ["driver.lock", "driver.json", "driver.log", "study.journal", "study.journal.lock", "ray/0001/params.json", "report/report.html",
+OWN = ["driver.lock", "driver.json", "driver.log", "study.journal", "study.journal.lock", "ray/0/p.json", "report/report.html",
        "ray_logs/gcs.out", "trials/0003/checkpoints/00000001.pt", "stage_one/abc/00000001.pt", "refit/s/checkpoints/00000002.pt",
        ".search.yaml.17.partial", "trials/0003/.model.safetensors.17.partial"]  # fmt: skip
 

@@ -98,6 +98,7 @@ class RayExecutor:
                 trial_dirname_creator=lambda trial: f"{trial.config[TASK].number:04d}",
                 verbose=0,
             )
+        controller.put_back_all()  # Tune says nothing of those that it ended with the experiment
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a function here if a trial could run here, else on the cluster: it needs a GPU, or this is one of several nodes."""
