@@ -61,8 +61,8 @@ PLACES = [
     ("before", 1, "rebnn_search.tracking:Runs.end"),
     # The test split read, and the best recipe not written; the result known and not written; all there, and the lock not given back.
     ("before", 1, "rebnn_search.search.finish:dump_recipe"),
-    ("before", 1, "rebnn_search.search.finish:publish"),
-    ("after", 1, "rebnn_search.search.finish:publish"),
+    ("before", 1, "rebnn_search.search.engine:publish"),
+    ("after", 1, "rebnn_search.search.engine:publish"),
 ]
 
 
