@@ -21,7 +21,7 @@ KINDS: tuple[Kind, ...] = ("uniform", "log_uniform", "int", "log_int", "choice")
 MANY = 1_000_000
 """Points beyond which a space counts as endless."""
 LARGEST = 1e15
-"""Of a range's ends: whole numbers up to there are exact as floating-point ones too."""
+"""Of the ends of a range of whole numbers: up to there they are exact as floating-point ones too."""
 SHOWN = 30
 """Choices that a message lists."""
 
@@ -93,7 +93,7 @@ class Parameter(Strict):
         low, high = bounds
         if not (math.isfinite(low) and math.isfinite(high)):
             fail("parameter", (kind,), f"the ends of [{low}, {high}] must be finite", bounds)
-        if max(abs(low), abs(high)) > LARGEST:
+        if kind in ("int", "log_int") and max(abs(low), abs(high)) > LARGEST:
             fail("parameter", (kind,), f"the ends of [{low:.4g}, {high:.4g}] must be within ±{LARGEST:.0e}", bounds)
         if low >= high:
             fail("parameter", (kind,), f"low must be below high, not [{low}, {high}]", bounds)

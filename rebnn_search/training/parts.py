@@ -14,7 +14,8 @@ def smallest_part(batch_size: int, accumulate: int, workers: int = 1) -> int:
     """The fewest samples of one forward pass of training: a batch is shared by the workers, a share computed in parts."""
     shares = [rank_part(batch_size, rank, workers) for rank in range(workers)]
     sizes = {share.stop - share.start for share in shares}
-    return min(len(part) for size in sizes if size for part in torch.empty(size).chunk(accumulate))
+    parts = {size: -(-size // accumulate) for size in sizes if size}  # as Tensor.chunk: all alike but the last
+    return min(size % part or part for size, part in parts.items())
 
 
 def needs_two(network: nn.Module, channels: int, image_size: int) -> bool:

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from model_lies import SOUND, bounded, sound_packed
 
-from rebnn_search.config import UserError
+from rebnn_search.config import UserError, printable
 from rebnn_search.export import load_model
 
 ROWS = np.eye(3)
@@ -79,7 +79,7 @@ def test_a_changed_header_is_refused_or_true(changes: list[tuple[tuple[Any, ...]
             except UserError as error:
                 assert str(error).startswith(f"{path}: ")
                 assert len(str(error)) < 2000
-                assert all(line.isprintable() for line in str(error).split("\n"))
+                assert str(error) == printable(str(error), keep="\n")
                 return
     # What was believed is what the file says, and its tensors are all of those that were trained.
     said = json.loads(json.dumps(content.header["model"]))
@@ -118,7 +118,7 @@ def test_a_flipped_byte_is_refused_or_says_nothing(name: str, tmp_path: Path) ->
                 model = load_model(path)
             except UserError as error:
                 assert str(error).startswith(f"{path}: ")
-                assert all(line.isprintable() for line in str(error).split("\n"))
+                assert str(error) == printable(str(error), keep="\n")
                 continue
             unnoticed += 1
             assert model.info == expected.info

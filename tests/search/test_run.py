@@ -122,7 +122,7 @@ def test_a_trial_that_diverges_fails_with_its_reason_and_the_others_go_on(workpl
     (workplace.path / "tiny_space.yaml").write_text(
         "recipe: tiny.yaml\n"
         "set: {optimizer.name: sgd, network: {name: mlp, width: 16, norm: false}, epochs: 4}\n"
-        "space: {optimizer.lr: {log_uniform: [1e-3, 1e30]}}\n"
+        "space: {optimizer.lr: {choice: [1e-2, 1e30]}}\n"
         "fixed: [{optimizer.lr: 1e30}, {optimizer.lr: 1e-2}]\n"
         "trials: 2\n",
         encoding="utf-8",

@@ -136,3 +136,9 @@ def test_the_size_of_a_space_counts_conditions() -> None:
     )
     assert space.size() == (3 + 1) * 3
     assert build_space({"a": Parameter(uniform=[0.0, 1.0])}).size() is None
+
+
+def test_real_numbers_may_be_as_large_as_there_are_and_whole_ones_as_are_exact() -> None:
+    assert Parameter(log_uniform=[1.0, 1e30]).contains(1e29)
+    with pytest.raises(ValidationError, match="must be within"):
+        Parameter.model_validate({"int": [1, 10**20]})
