@@ -58,15 +58,9 @@ PLACES = [
     ("after", 1, "rebnn_search.study.ledger:Ledger._finish"),
     ("before", 1, "rebnn_search.tracking:Runs.end"),
     # The test split read, and the best recipe not written; the result known and not written; all there, and the lock not given back.
-<<<<<<< HEAD
-    ("before", 1, "rebnn_search.execution.publish:dump_recipe"),
-    ("before", 1, "rebnn_search.execution.publish:publish"),
-    ("after", 1, "rebnn_search.execution.publish:publish"),
-=======
     ("before", 1, "rebnn_search.execution.publish:dump_recipe"),
     ("before", 1, "rebnn_search.execution.session:publish"),
     ("after", 1, "rebnn_search.execution.session:publish"),
->>>>>>> main
 ]
 
 
