@@ -106,6 +106,14 @@ def test_a_real_training_comes_back(tmp_path: Path, weights: str, trained: Train
     assert model.classes == [str(digit) for digit in range(10)]
 
 
+def spread(network: nn.Module, info: ModelInfo, raw: torch.Tensor) -> np.ndarray[Any, Any]:
+    """How far changes of a millionth move each sample's logits, in this process."""
+    generator, expected = torch.Generator().manual_seed(0), logits(network, info, raw)
+    moved = [1 + 1e-6 * torch.randn(raw.shape, generator=generator, dtype=torch.float64) for _ in range(4)]
+    found = [(logits(network, info, raw * factor) - expected).abs().amax(1) for factor in moved]
+    return torch.stack(found).amax(0).numpy()
+
+
 @pytest.mark.parametrize(
     ("family", "weights"), [("digits_resnet", "recu"), ("mlp", "reactnet"), ("resnet20", "rebnn"), ("resnet18", "sign")]
 )
@@ -131,8 +139,13 @@ def test_onnx_runs_elsewhere(tmp_path: Path, family: str, weights: str, made: Ma
         expected = logits(network, info, raw)
         (found,) = session.run(["logits"], {"images": info.normalised(raw).numpy()})
         assert found.shape == (count, 10)
-        np.testing.assert_allclose(found, expected.numpy(), atol=1e-4, rtol=0)
-        assert (found.argmax(1) == expected.argmax(1).numpy()).all()
+        # Another engine adds in another order, and a sum that is nearly zero may turn its sign: by as much as tiny changes of the
+        # images move the logits, the engines may differ.
+        allowed = 1e-4 + 10 * spread(network, info, raw)
+        assert (np.abs(found - expected.numpy()).max(1) <= allowed).all()
+        best = np.sort(expected.numpy(), 1)
+        sure = best[:, -1] - best[:, -2] > 2 * allowed
+        assert (found.argmax(1) == expected.argmax(1).numpy())[sure].all()
         assert np.array_equal(model.logits(raw).numpy(), found)
 
 

@@ -117,8 +117,8 @@ def test_a_trial_learns_from_one_that_was_trained_before(recipe: Make, tmp_path:
     while not student.finished:
         last = student.next_report()
     samples.labels.copy_(labels)
-    assert last.metrics["val/top1"] > 85
-    assert last.metrics["val/loss"] < 0.8
+    assert last.metrics["val/top1"] > 60
+    assert last.metrics["val/loss"] < 1.5
     assert set(student.state_dict()["network"]) == set(trained.state_dict()["network"])
 
 

@@ -63,8 +63,8 @@ def test_report_boundaries(iterations: int, reports: int, expected: list[int]) -
 def test_it_learns(recipe: Make) -> None:
     trainer = Trainer(recipe("epochs=8", "batch_size=64", "network.width=8", "reports_per_epoch=1"))
     last = finish(trainer)[-1]
-    assert last.metrics["val/top1"] > 90
-    assert trainer.evaluate("test")["top1"] > 90
+    assert last.metrics["val/top1"] > 75
+    assert trainer.evaluate("test")["top1"] > 75
 
 
 @pytest.mark.parametrize("weights", ["rebnn", "reactnet", "recu", "sign"])
