@@ -18,6 +18,7 @@ from typing import Any
 import ray
 from optuna.trial import TrialState
 from ray import tune
+from sqlalchemy.exc import DBAPIError
 
 from rebnn_search.config import UserError
 from rebnn_search.search.adapters import MAX_LOOKAHEAD, ErrorCallback, LedgerScheduler, LedgerSearcher, StopWhenAsked
@@ -192,8 +193,18 @@ def _connected(tracker: Tracker, uri: str) -> Runs:
     except UserError:
         raise
     except Exception as error:
-        reason = hide_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
+        reason = hide_secrets(f"{type(error).__name__}: {_words(error)}".splitlines()[0])
         raise UserError(f"--tracking-uri {hide_secrets(uri)}: cannot be used: {reason}") from error
+
+
+def _words(error: BaseException) -> str:
+    """What an error says: where a database's lies below it, what that says, without SQLAlchemy's remarks before it."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, DBAPIError):
+            return str(below.orig)
+        below = below.__cause__ or below.__context__
+    return str(error)
 
 
 def _tune(search: Search, folder: SearchFolder, conductor: Conductor) -> None:

@@ -12,6 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from rebnn_search.config import UserError
+from rebnn_search.search.engine import _connected as connected
 from rebnn_search.search.find import find_folder
 from rebnn_search.search.ledger import Ledger
 from rebnn_search.search.mend import mend_reports
@@ -355,8 +356,10 @@ def test_a_database_that_cannot_be_written_is_told_of_before_anything_starts(tmp
         runs.ensure_parent("s", {})
         return runs
 
-    with pytest.raises(Exception, match="readonly database"):
-        Tracker(connect).wait_ready()
+    with pytest.raises(
+        UserError, match=r"--tracking-uri sqlite:///u\.db: cannot be used: .*: attempt to write a readonly database$"
+    ):
+        connected(Tracker(connect), "sqlite:///u.db")
 
 
 def test_a_storage_where_no_folder_can_be_made(workplace) -> None:  # type: ignore[no-untyped-def]
