@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.trial import TrialState
+from sqlalchemy.exc import DBAPIError
 
 from rebnn_search.base.log_redirect import chatter_to
 from rebnn_search.base.secrets import hide_secrets
@@ -237,5 +238,15 @@ def _connected(tracker: Tracker, uri: str) -> Runs:
     except UserError:
         raise
     except Exception as error:
-        reason = hide_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
+        reason = hide_secrets(f"{type(error).__name__}: {_words(error)}".splitlines()[0])
         raise UserError(f"--tracking-uri {hide_secrets(uri)}: cannot be used: {reason}") from error
+
+
+def _words(error: BaseException) -> str:
+    """What an error says: where a database's lies below it, what that says, without SQLAlchemy's remarks before it."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, DBAPIError):
+            return str(below.orig)
+        below = below.__cause__ or below.__context__
+    return str(error)

@@ -13,7 +13,7 @@ from rebnn_search.training.data._base import rank_part
 def smallest_part(batch_size: int, accumulate: int, workers: int = 1) -> int:
     """The fewest samples of one forward pass of training: a batch is shared by the workers, a share computed in parts."""
     shares = [rank_part(batch_size, rank, workers) for rank in range(workers)]
-    sizes = {share.stop - share.start for share in shares}
+    sizes: set[int] = {share.stop - share.start for share in shares}
     parts = {size: -(-size // accumulate) for size in sizes if size}  # as Tensor.chunk: all alike but the last
     return min(size % part or part for size, part in parts.items())
 
