@@ -110,7 +110,7 @@ def spread(network: nn.Module, info: ModelInfo, raw: torch.Tensor) -> np.ndarray
     """How far changes of a millionth move each sample's logits, in this process."""
     generator, expected = torch.Generator().manual_seed(0), logits(network, info, raw)
     moved = [1 + 1e-6 * torch.randn(raw.shape, generator=generator, dtype=torch.float64) for _ in range(4)]
-    found = [(logits(network, info, raw * factor) - expected).abs().amax(1) for factor in moved]
+    found = [(logits(network, info, (raw.double() * factor).to(raw.dtype)) - expected).abs().amax(1) for factor in moved]
     return torch.stack(found).amax(0).numpy()
 
 
