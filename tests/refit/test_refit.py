@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 import sqlite3
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from mlflow import MlflowClient
 from rich.console import Console
 from scipy import stats
+from support.forked import Forked
 
 from rebnn_search.config import UserError
 from rebnn_search.export import load_model
@@ -110,12 +110,12 @@ def test_killed_again_and_again_it_ends_as_if_never(finished: Any, tmp_path: Pat
     options = ("--seeds", "2", "--epochs", "4")
     expected = whole.json(*options)
     for seed, reports in ((0, 5), (1, 3)):
-        process = subprocess.Popen(finished.command(*options, "--quiet"), cwd=finished.path, stderr=subprocess.PIPE)
+        process = Forked("refit", *finished.words(*options, "--quiet"), cwd=finished.path)
         file = finished.refit / f"seed-{seed}" / "reports.jsonl"
         while process.poll() is None and (not file.exists() or file.read_bytes().count(b"\n") < reports):
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
-        _, problem = process.communicate()
+        problem, _ = process.communicate()
         assert process.returncode == -signal.SIGKILL, problem
     assert finished.json(*options) == expected
     for seed in (0, 1):
