@@ -37,7 +37,7 @@ def _plainly(show: Callable[..., str]) -> Callable[..., str]:
 
 def exit_on_user_error(command: Callable[[], int]) -> NoReturn:
     """Run a command's body and leave the process with its exit code: 2 and one message on a `UserError`, 130 on Ctrl-C."""
-    warnings.formatwarning = _plainly(warnings.formatwarning)
+    shown, warnings.formatwarning = warnings.formatwarning, _plainly(warnings.formatwarning)
     try:
         code = command()
     except UserError as error:
@@ -57,4 +57,6 @@ def exit_on_user_error(command: Callable[[], int]) -> NoReturn:
             raise
         print(f"error: {error}; free some and continue with --resume: nothing that was reported is lost", file=sys.stderr)
         code = 2
+    finally:
+        warnings.formatwarning = shown
     sys.exit(code)
