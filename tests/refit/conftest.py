@@ -62,7 +62,7 @@ class Finished:
 
 
 @pytest.fixture(scope="session")
-def searched(once: Once, _ray_s_end: None, tracking_database: Path) -> Path:
+def searched(once: Once, one_ray: None, tracking_database: Path) -> Path:
     """The directory of a finished search; shared by all tests, to be copied."""
 
     def make(path: Path) -> None:
@@ -85,7 +85,7 @@ def search(path: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def run_search(_ray_s_end: None, tracking_database: Path) -> Any:
+def run_search(one_ray: None, tracking_database: Path) -> Any:
     """Runs the search command in a directory, which gets its files first."""
 
     def run(path: Path, *args: str) -> subprocess.CompletedProcess[str]:

@@ -79,8 +79,11 @@ def test_a_refit_from_beginning_to_end(finished: Any) -> None:
 
     # The exported model is the median seed's.
     test = Digits().open().samples("test")  # type: ignore[attr-defined]
-    guessed = load_model(finished.refit / "model.safetensors").predict_proba(test.images).argmax(1)
-    assert 100 * float((guessed == test.labels.numpy()).mean()) == pytest.approx(median["test"]["top1"])
+    model = load_model(finished.refit / "model.safetensors")
+    trainer.network.load_state_dict(network(finished, median["seed"]))
+    raw = test.images[:100]  # in one part here and there: other sizes may be summed in another order
+    with torch.no_grad():
+        assert torch.equal(model.logits(raw), trainer.network.eval()(model.info.normalised(raw)))
 
     runs = children(finished)
     assert set(runs) == {0, 1, 2}

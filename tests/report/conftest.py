@@ -41,7 +41,7 @@ trials: 14
 
 
 @pytest.fixture(scope="session")
-def searched(once: Once, _ray_s_end: None, tracking_database: Path) -> Path:
+def searched(once: Once, one_ray: None, tracking_database: Path) -> Path:
     """A folder in which a small search with all that a report shows has been run to its end; shared by all tests."""
 
     def make(folder: Path) -> None:
