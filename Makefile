@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations=20
+NUMERIC := tests/method tests/training tests/estimators tests/export tests/tables tests/auto
 
-.PHONY: install search test lint format clean
+.PHONY: install search test test-all test-numeric test-slow lint format clean
 
 install: $(STAMP)
 
@@ -18,7 +20,17 @@ search: install
 	$(BIN)/python -m rebnn_search.run search_spaces/gamma.yaml
 
 test: install lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(PYTEST)
+
+# With what takes longer: MINUTES=20 leaves out, and names, what would not end in so many.
+test-all: test test-slow
+
+test-slow: install
+	$(PYTEST) -m "slow and not gpu" --minutes $(or $(MINUTES),0)
+
+# What could depend on which CPU adds the numbers. ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA make one machine behave as several.
+test-numeric: install
+	$(PYTEST) -m "not slow and not gpu and not ray" $(NUMERIC)
 
 lint: install
 	$(BIN)/ruff format --check .

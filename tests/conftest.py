@@ -4,6 +4,7 @@ One thread for torch, here and in every process a test starts: sums split over o
 """
 
 import os
+import time
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -16,6 +17,33 @@ from support.commands import start_ray, stop_ray
 from support.once import Once, once_for_all_workers
 
 torch.set_num_threads(1)
+
+
+BEGUN = time.monotonic()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--minutes", type=float, default=0.0, help="leave out slow tests that would not end in so many; 0: none")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "one_ray" in getattr(item, "fixturenames", ()):
+            item.add_marker("ray")
+    # The longest first: a worker that began one last would be waited for.
+    items.sort(key=lambda item: (_minutes(item), item.get_closest_marker("ray") is not None), reverse=True)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    given = item.config.getoption("--minutes")
+    left = given - (time.monotonic() - BEGUN) / 60
+    if given and _minutes(item) > left:
+        pytest.skip(f"takes about {_minutes(item):g} minutes, {max(left, 0):.0f} of {given:g} are left")
+
+
+def _minutes(item: pytest.Item) -> float:
+    slow = item.get_closest_marker("slow")
+    return 0.0 if slow is None else float(slow.kwargs.get("minutes", 5.0))
 
 
 @pytest.fixture(autouse=True)
@@ -33,13 +61,14 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 
 @pytest.fixture(scope="session")
-def _ray_s_end() -> Iterator[None]:
+def one_ray() -> Iterator[None]:
+    """What a test asks for that calls searches in this process: the first starts Ray, and its end is the session's."""
     yield
     stop_ray()
 
 
 @pytest.fixture
-def ray_here(_ray_s_end: None) -> str:
+def ray_here(one_ray: None) -> str:
     """The address of this process's one Ray, which searches called in this process use. A test may stop it: it is started anew."""
     return start_ray()
 

@@ -2,10 +2,9 @@
 
 import csv
 import json
-import os
 import re
+import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from support.commands import call
 
 from rebnn_search.auto._look import look_at
 from rebnn_search.auto._plan import plan_for
@@ -25,10 +25,7 @@ RNG = np.random.default_rng(0)
 
 
 def command(folder: Path, module: str, *args: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", f"rebnn_search.{module}", *args], cwd=folder, capture_output=True, text=True, timeout=280,
-        env={**os.environ, "COLUMNS": "200"}, check=False,
-    )  # fmt: skip
+    done = call(module, *args, cwd=folder)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -56,9 +53,10 @@ def write_images(root: Path, counts: dict[str, int], side: int = 12, colour: boo
     return root
 
 
-def test_from_a_table_to_predictions(tmp_path: Path) -> None:
+def test_from_a_table_to_predictions(tmp_path: Path, ray_here: str, tracking_database: Path) -> None:
     write_table(tmp_path / "flowers.csv")
-    done = command(tmp_path, "auto", "flowers.csv", "--label", "kind", "--time", "100s", "--seeds", "1", "--out", "made")
+    shutil.copy(tracking_database, tmp_path)
+    done = command(tmp_path, "auto", "flowers.csv", "--label", "kind", "--time", "45s", "--seeds", "1", "--out", "made")
     assert "a table of 200 rows and 2 features" in done.stdout
     assert "guessing the largest class: 75.00 %" in done.stdout
     result = json.loads((tmp_path / "made" / "auto.json").read_text(encoding="utf-8"))

@@ -1,13 +1,13 @@
 import json
-import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.commands import call, start_ray
+from support.once import Once
 
 from rebnn_search.refit import FinishedSearch, finished_search
 
@@ -37,13 +37,11 @@ class Finished:
     path: Path
     name: str = "mine"
 
-    def command(self, *args: str) -> list[str]:
-        return [sys.executable, "-m", "rebnn_search.refit", self.name, "--tracking-uri", self.uri, *args]
+    def words(self, *args: str) -> list[str]:
+        return [self.name, "--tracking-uri", self.uri, *args]
 
     def run(self, *args: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.command(*args), cwd=self.path, capture_output=True, text=True, timeout=200, env=ENV, check=False
-        )
+        done = call("refit", *self.words(*args), cwd=self.path)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
@@ -63,17 +61,17 @@ class Finished:
         return finished_search(str(self.path / "results"), self.name)
 
 
-ENV = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
-
-
 @pytest.fixture(scope="session")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a finished search."""
-    path = tmp_path_factory.mktemp("searched")
-    write_files(path)
-    done = search(path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return path
+def searched(once: Once, one_ray: None, tracking_database: Path) -> Path:
+    """The directory of a finished search; shared by all tests, to be copied."""
+
+    def make(path: Path) -> None:
+        write_files(path)
+        shutil.copy(tracking_database, path)
+        done = search(path)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return once("searched_to_refit", make)
 
 
 def write_files(path: Path) -> None:
@@ -82,17 +80,19 @@ def write_files(path: Path) -> None:
 
 
 def search(path: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rebnn_search.run", "tiny_space.yaml", "--name", "mine", *args]
-    return subprocess.run(command, cwd=path, capture_output=True, text=True, timeout=280, env=ENV, check=False)
+    start_ray()
+    return call("run", "tiny_space.yaml", "--name", "mine", "--no-report", *args, cwd=path)
 
 
 @pytest.fixture
-def run_search() -> Any:
+def run_search(one_ray: None, tracking_database: Path) -> Any:
     """Runs the search command in a directory, which gets its files first."""
 
     def run(path: Path, *args: str) -> subprocess.CompletedProcess[str]:
         path.mkdir(exist_ok=True)
         write_files(path)
+        if not (path / "mlflow.db").exists():
+            shutil.copy(tracking_database, path)
         return search(path, *args)
 
     return run

@@ -1,14 +1,14 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
+from support.commands import call, start_ray
+from support.once import Once
 
 from rebnn_search.report import TrackedSearch
 from rebnn_search.tracking import check_uri
@@ -41,16 +41,19 @@ trials: 14
 
 
 @pytest.fixture(scope="session")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a small search with all that a report shows has been run to its end."""
-    folder = tmp_path_factory.mktemp("searched")
-    (folder / "tiny.yaml").write_text(RECIPE, encoding="utf-8")
-    (folder / "space.yaml").write_text(SPACE, encoding="utf-8")
-    words = [sys.executable, "-m", "rebnn_search.run", "space.yaml", "--name", "s", "--json"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stderr
-    (folder / "out.json").write_text(done.stdout, encoding="utf-8")
-    return folder
+def searched(once: Once, one_ray: None, tracking_database: Path) -> Path:
+    """A folder in which a small search with all that a report shows has been run to its end; shared by all tests."""
+
+    def make(folder: Path) -> None:
+        (folder / "tiny.yaml").write_text(RECIPE, encoding="utf-8")
+        (folder / "space.yaml").write_text(SPACE, encoding="utf-8")
+        shutil.copy(tracking_database, folder)
+        start_ray()
+        done = call("run", "space.yaml", "--name", "s", "--json", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        (folder / "out.json").write_text(done.stdout, encoding="utf-8")
+
+    return once("searched_to_report", make)
 
 
 @pytest.fixture(scope="session")

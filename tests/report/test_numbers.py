@@ -3,8 +3,7 @@
 import csv
 import io
 import shutil
-import subprocess
-import sys
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from mlflow import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from scipy import stats
+from support.commands import call
 
 from rebnn_search.report import TrackedSearch
 from rebnn_search.report import table as paper_table
@@ -132,20 +132,27 @@ def test_labels(weights: str, strategy: str | None, value: float | None, name: s
     assert label(weights, strategy, value) == name
 
 
+def move(database: Path, before: str, after: str) -> None:
+    """Let every path in a database be as if what it tells of had been made elsewhere."""
+    with sqlite3.connect(database) as opened:
+        for (table,) in opened.execute("select name from sqlite_master where type = 'table'").fetchall():
+            for _, column, kind, *_ in opened.execute(f"pragma table_info('{table}')").fetchall():
+                if "CHAR" in kind or kind == "TEXT":
+                    opened.execute(f"update {table} set {column} = replace({column}, ?, ?) where instr({column}, ?)",
+                                   (before, after, before))  # fmt: skip
+    opened.close()
+
+
 def test_the_command_reports_a_search_that_came_from_another_machine(searched: Path, tmp_path: Path) -> None:
     here = tmp_path / "elsewhere"
     here.mkdir()
     # All that came along: the database and the artifacts. What they were made from is out of reach.
     shutil.copy(searched / "mlflow.db", here)
     shutil.copytree(searched / "mlartifacts", here / "mlartifacts")
-    hidden = searched.rename(searched.with_name("hidden"))
-    try:
-        words = [sys.executable, "-m", "rebnn_search.report", "s", "--format", "svg", "--format", "pdf", "--out", "out"]
-        done = subprocess.run(words, cwd=here, capture_output=True, text=True, timeout=200, check=False)
-        assert done.returncode == 0, done.stderr
-        listed = [here / line for line in done.stdout.splitlines()]
-    finally:
-        hidden.rename(searched)
+    move(here / "mlflow.db", str(searched), f"{searched}-of-another-machine")
+    done = call("report", "s", "--format", "svg", "--format", "pdf", "--out", "out", cwd=here)
+    assert done.returncode == 0, done.stderr
+    listed = [here / line for line in done.stdout.splitlines()]
     assert {f"figures/{figure.name}.{form}" for figure in FIGURES for form in ("svg", "pdf")} <= {
         file.relative_to(here / "out").as_posix() for file in listed
     }
@@ -156,7 +163,6 @@ def test_the_command_reports_a_search_that_came_from_another_machine(searched: P
 
 
 def test_no_such_search_is_one_message(searched: Path) -> None:
-    words = [sys.executable, "-m", "rebnn_search.report", "other"]
-    done = subprocess.run(words, cwd=searched, capture_output=True, text=True, timeout=100, check=False)
+    done = call("report", "other", cwd=searched)
     assert done.returncode == 2
     assert done.stderr == "error: other: tracking holds no search of this name; there: s\n"

@@ -42,6 +42,7 @@ fixed:
   - {gamma.strategy: flip_ratio}
 sampler: {name: tpe, n_startup_trials: 3}
 pruner: {name: median, n_startup_trials: 2, n_warmup_steps: 1}
+resources: {max_concurrent: 1}
 trials: 6
 """
 
@@ -139,13 +140,13 @@ def make_workplace(path: Path) -> Workplace:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, _ray_s_end: None, tracking_database: Path) -> Workplace:
+def workplace(tmp_path: Path, one_ray: None, tracking_database: Path) -> Workplace:
     shutil.copy(tracking_database, tmp_path)
     return make_workplace(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def uninterrupted(once: Once, _ray_s_end: None, tracking_database: Path) -> Workplace:
+def uninterrupted(once: Once, one_ray: None, tracking_database: Path) -> Workplace:
     """Where the search ``whole`` was run with one trial at a time and nothing in its way, to 6 trials and then to 9.
 
     Shared by all tests: to be read alone.

@@ -170,7 +170,11 @@ def test_a_full_disk_is_told_and_nothing_is_lost(workplace, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("kills", "trials", "seed"), [(4, 12, 3), pytest.param(100, 40, 0, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+    ("kills", "trials", "seed"),
+    [
+        pytest.param(4, 12, 3, marks=[pytest.mark.slow(minutes=4), pytest.mark.timeout(1200)]),
+        pytest.param(100, 40, 0, marks=[pytest.mark.slow(minutes=45), pytest.mark.timeout(7200)]),
+    ],
 )
 def test_killed_at_random_a_search_loses_nothing(kills: int, trials: int, seed: int) -> None:
     soak = Path(__file__).parents[2] / "benchmarks" / "soak.py"

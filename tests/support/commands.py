@@ -46,7 +46,10 @@ def start_ray() -> str:
 
     if not ray.is_initialized():
         os.environ.update(ENVIRONMENT)
-        ray.init(address="local", num_cpus=CORES, include_dashboard=False, log_to_driver=False, logging_level="warning")
+        ray.init(
+            address="local", num_cpus=CORES, include_dashboard=False, log_to_driver=False, logging_level="warning",
+            object_store_memory=10**8,
+        )  # fmt: skip
     address: str = ray.get_runtime_context().gcs_address
     return address
 

@@ -80,7 +80,7 @@ def train_in_fresh_process(recipe: Recipe, queue: Any) -> None:
     queue.put((metrics, {name: value.numpy() for name, value in trainer.network.state_dict().items()}))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 @needs_compiler
 def test_after_ten_other_widths_it_is_to_the_bit_what_a_fresh_process_trains(recipe: Make) -> None:
     last = recipe(*mlp(5, "weights=recu"))
