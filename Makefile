@@ -26,7 +26,7 @@ test: install lint
 test-all: test test-slow
 
 test-slow: install
-	$(PYTEST) -m "slow and not gpu" --minutes $(or $(MINUTES),0)
+	$(PYTEST) -m "slow and not gpu" --minutes=$(or $(MINUTES),0)
 
 # What could depend on which CPU adds the numbers. ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA make one machine behave as several.
 test-numeric: install

@@ -19,6 +19,7 @@ from support.forked import Forked
 
 from rebnn_search.config import UserError
 from rebnn_search.export import load_model
+from rebnn_search.export._inputs import images_of
 from rebnn_search.refit import Outcome, SeedScore, Stopped, refit_search
 from rebnn_search.refit.progress import Progress
 from rebnn_search.storage.folder import DriverLock
@@ -83,7 +84,9 @@ def test_a_refit_from_beginning_to_end(finished: Any) -> None:
     trainer.network.load_state_dict(network(finished, median["seed"]))
     raw = test.images[:100]  # in one part here and there: other sizes may be summed in another order
     with torch.no_grad():
-        assert torch.equal(model.logits(raw), trainer.network.eval()(model.info.normalised(raw)))
+        assert torch.equal(
+            model.logits(raw), trainer.network.eval()(model.info.normalised(images_of(raw, model.info, "the images")))
+        )
 
     runs = children(finished)
     assert set(runs) == {0, 1, 2}

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import sqlite3
@@ -22,7 +21,8 @@ from rebnn_search.training import dump_recipe
 from rebnn_search.training.report_log import read_reports
 
 
-def read_until(process: Forked, mark: str) -> str:
+def read_until(process: Forked | subprocess.Popen[str], mark: str) -> str:
+    assert process.stdout is not None
     seen = ""
     for line in process.stdout:
         seen += line
@@ -74,8 +74,7 @@ def test_a_trial_that_raises_is_tried_again_and_given_up_with_its_traceback(work
 
 def serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
     server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", "sqlite:///server.db", "--port", str(port),
-         "--workers", "1"],
+        [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", "sqlite:///server.db", "--port", str(port)],
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 90
@@ -99,9 +98,11 @@ def test_a_tracking_server_that_goes_away_delays_the_points_and_nothing_else(wor
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    shutil.copy(workplace.path / "mlflow.db", workplace.path / "server.db")
     server = serve(workplace.path, port)
-    process = workplace.start("--tracking-uri", f"http://127.0.0.1:{port}", "--name", "mine", "--set", "pruner.name=none")
+    words = workplace.command("--tracking-uri", f"http://127.0.0.1:{port}", "--name", "mine", "--set", "pruner.name=none")
+    process = subprocess.Popen(
+        words, cwd=workplace.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=workplace.env
+    )
     try:
         read_until(process, "[2/6]")
         stop(server)
