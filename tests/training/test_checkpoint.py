@@ -1,5 +1,4 @@
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -57,7 +56,7 @@ def test_loading_runs_no_code(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     torch.save({"evil": Evil()}, buffer)
     file.write_bytes(MAGIC + hashlib.sha256(buffer.getvalue()).hexdigest().encode() + b"\n" + buffer.getvalue())
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(ValueError, match="holds more than plain tensors"):
         read_checkpoint(file)
     assert not (tmp_path / "ran").exists()
 
