@@ -9,7 +9,8 @@ import pytest
 
 from rebnn_search.config import UserError
 from rebnn_search.execution.ray.address import check_address
-from rebnn_search.execution.ray.trainable import RecipeTrial
+from rebnn_search.execution.ray.trainable import TASK, UPDATE, RecipeTrial
+from rebnn_search.execution.task import TrialTask
 
 
 class Quiet(BaseHTTPRequestHandler):
@@ -50,11 +51,21 @@ def test_auto_means_what_the_environment_or_ray_start_says(
 
 def test_a_trial_that_no_memory_holds_ends_with_the_reason(tmp_path: Path) -> None:
     recipe = {"data": {"name": "digits"}, "network": {"name": "digits_resnet", "width": 10**8}, "epochs": 1}
-    here = {"search": str(tmp_path), "remote": None, "number": 0, "attempt": 0, "heard": 0}
-    config = {**here, "recipe": recipe, "threads": 1, "gpus": 0, "workers": 1}
+    task = TrialTask(
+        number=0,
+        attempt=1,
+        params={},
+        recipe=recipe,
+        last_step=0,
+        folder=str(tmp_path),
+        remote=None,
+        workers=1,
+        threads=1,
+        gpus=0,
+    )
     trial = RecipeTrial.__new__(RecipeTrial)  # Tune's own constructor makes a folder in the home directory
-    trial.setup(config)
+    trial.setup({TASK: task})
     result = trial.step()
     assert result["done"]
-    assert "parameters: training it takes" in result["failed"]
+    assert "parameters: training it takes" in result[UPDATE].failed
     assert not list(tmp_path.iterdir())
