@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 from rebnn_search.base.files import write_atomically
@@ -16,6 +18,8 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     if path.is_dir():
         raise UserError(f"{path}: is a folder; name a file in it")
+    if not path.parent.is_dir():  # a slip of the finger is no wish for a folder
+        raise UserError(f"{path}: cannot be written: {os.strerror(errno.ENOENT)}")
     try:
         write_atomically(path, content)
     except OSError as error:
