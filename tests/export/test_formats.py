@@ -17,7 +17,7 @@ from torch import nn
 from rebnn_search.config import UserError
 from rebnn_search.export import ModelInfo, describe, export_onnx, export_packed, export_torch, load_model
 from rebnn_search.export._loaded import BATCH
-from rebnn_search.method import NETWORKS, WEIGHTS, RSign, binary_layers, summary
+from rebnn_search.method import NETWORKS, WEIGHTS, binary_layers, summary
 from rebnn_search.training import Recipe, Trainer
 
 Make = Callable[[str, str], tuple[nn.Module, ModelInfo]]
@@ -38,26 +38,12 @@ def logits(network: nn.Module, info: ModelInfo, raw: torch.Tensor) -> torch.Tens
     return found
 
 
-def clear(network: nn.Module, info: ModelInfo, raw: torch.Tensor) -> torch.Tensor:
-    """Those of the images for which no activation is so near its threshold that another order of summing could turn its sign."""
-    nearest = torch.full((len(raw),), float("inf"))
-
-    def look(layer: nn.Module, inputs: tuple[torch.Tensor], _: torch.Tensor) -> None:
-        assert isinstance(layer, RSign)
-        (x,) = inputs
-        distance = (x + layer.shift.view(1, -1, *[1] * (x.dim() - 2))).abs() / x.abs().amax(
-            list(range(1, x.dim())), keepdim=True
-        )
-        nearest.copy_(torch.minimum(nearest, distance.flatten(1).amin(1)))
-
-    hooks = [module.register_forward_hook(look) for module in network.modules() if isinstance(module, RSign)]
-    logits(network, info, raw)
-    for hook in hooks:
-        hook.remove()
-    assert hooks
-    found = raw[nearest > 1e-5]
-    assert len(found) >= 7
-    return found
+def spread(network: nn.Module, info: ModelInfo, raw: torch.Tensor) -> np.ndarray[Any, Any]:
+    """How far changes of a millionth move each sample's logits, in this process."""
+    generator, expected = torch.Generator().manual_seed(0), logits(network, info, raw)
+    factors = [1 + 1e-6 * torch.randn(raw.shape, generator=generator, dtype=torch.float64) for _ in range(6)]
+    moved = [logits(network, info, (raw.double() * factor).to(raw.dtype)) for factor in factors]
+    return torch.stack([(found - expected).abs().amax(1) for found in moved]).amax(0).numpy()
 
 
 def header(path: Path) -> dict[str, Any]:
@@ -149,13 +135,16 @@ def test_onnx_runs_elsewhere(tmp_path: Path, family: str, weights: str, made: Ma
     assert said["model"]["classes"] == info.classes
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
     model = load_model(tmp_path / "m.onnx")
-    many = clear(network, info, images(info, 60))
     for count in (1, 7):
-        raw = many[:count]
-        expected = logits(network, info, raw)
+        raw = images(info, count)
+        expected = logits(network, info, raw).numpy()
         (found,) = session.run(["logits"], {"images": info.normalised(raw).numpy()})
         assert found.shape == (count, 10)
-        np.testing.assert_allclose(found, expected.numpy(), atol=1e-3, rtol=1e-4)
+        # Another engine sums in another order, which may turn the sign of what is nearly zero: the two may differ by as much as
+        # changes of a millionth make, and no more than one such sign in a large network moves.
+        allowed = 1e-4 + 10 * spread(network, info, raw)
+        assert (np.abs(found - expected).max(1) <= allowed).all()
+        assert np.median(allowed) < 0.5 * expected.std()
         assert np.array_equal(model.logits(raw).numpy(), found)
 
 
