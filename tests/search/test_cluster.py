@@ -95,7 +95,7 @@ def test_a_killed_worker_s_trial_goes_on_from_its_checkpoint_to_the_same_end(wor
 
     killer = threading.Thread(target=kill_once_there_is_a_checkpoint)
     killer.start()
-    broken = workplace.json(*same, "--name", "broken")
+    broken = json.loads(workplace.run_apart(*same, "--name", "broken", "--json").stdout)
     killer.join()
     assert victims
     assert sequence(broken) == sequence(whole)
