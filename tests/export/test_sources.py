@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import optuna
@@ -14,7 +15,6 @@ from optuna.trial import TrialState, create_trial
 from torch import nn
 
 from rebnn_search.config import UserError
-from rebnn_search.execution.ray.workers import dump_trial
 from rebnn_search.export import ModelInfo, Trained, export_onnx, export_packed, export_torch, find_trained
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.spec import load_search
@@ -135,7 +135,7 @@ def search(run: Path, tmp_path: Path) -> tuple[SearchFolder, list[Trainer]]:
             study._storage.set_trial_user_attr(number, "params", params)
         trainer = Trainer(search.recipe(params), device="cpu")
         report = trainer.next_report()
-        state = dump_trial(trainer, [report])
+        state = {"trainer": trainer.state_dict(), "reports": [asdict(report)]}
         CheckpointDirectory(folder.checkpoints(number)).save(1, state)
         trainer.network.eval()
         trainers.append(trainer)

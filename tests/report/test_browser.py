@@ -20,7 +20,6 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from rebnn_search.execution.ray.workers import load_trial
 from rebnn_search.report import TrackedSearch
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of
@@ -73,7 +72,7 @@ def test_the_best_model_loads_back_to_the_same_predictions(
     trainer = Trainer(load_recipe(result["best"]["recipe"]))
     found = checkpoints_of(SearchFolder(searched / "results" / "s"), number).latest()
     assert found is not None
-    load_trial(trainer, found[1])
+    trainer.load_state_dict(found[1]["trainer"])
     images, _ = next(trainer.data.batches("test", batch_size=64, seed=0, epoch=0))
     raw = images * trainer.data.std + trainer.data.mean
     trainer.network.eval()

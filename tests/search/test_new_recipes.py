@@ -1,14 +1,15 @@
 """A recipe that no training should begin by is told of when the file is read, or when the trial begins; begun ones go on."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from rebnn_search.config import UserError, parse, validate
-from rebnn_search.execution.ray.workers import Rank, dump_trial
-from rebnn_search.storage.locate import checkpoints_of, config_folder
+from rebnn_search.execution.ray.workers import Rank
+from rebnn_search.execution.task import TrialTask
+from rebnn_search.storage.locate import checkpoints_of
 from rebnn_search.study.spec import load_search
 from rebnn_search.training import Recipe, Trainer
 
@@ -48,15 +49,15 @@ def test_every_value_of_the_space_is_checked(tmp_path: Path, space: str, message
 
 def test_a_trial_is_checked_when_it_begins_and_goes_on_if_it_has_begun(tmp_path: Path) -> None:
     recipe = validate(Recipe, parse(RECIPE % 2, "recipe.yaml"))
-    config: dict[str, Any] = {
-        "number": 0, "recipe": recipe.dump(), "search": str(tmp_path), "remote": None, "heard": 0, "gpus": 0, "workers": 1,
-        "threads": torch.get_num_threads(),
-    }  # fmt: skip
+    task = TrialTask(
+        number=0, attempt=1, params={}, recipe=recipe.dump(), last_step=0, folder=str(tmp_path), remote=None, workers=1,
+        threads=torch.get_num_threads(), gpus=0,
+    )  # fmt: skip
     with pytest.raises(UserError, match=r"^schedule\.warmup_epochs = 2: must be less than epochs, 2"):
-        Rank(config, 0, "")
+        Rank(task, 0, "")
     trainer = Trainer(recipe)
-    reports = [trainer.next_report()]
-    checkpoints_of(config_folder(config), 0).save(1, dump_trial(trainer, reports))
-    rank = Rank(config, 0, "")
-    assert rank.trainer.reports_done == 1
+    reports = [asdict(trainer.next_report())]
+    checkpoints_of(task.open_folder(), 0).save(1, {"trainer": trainer.state_dict(), "reports": reports})
+    rank = Rank(task, 0, "")
+    assert rank.run.trainer.reports_done == 1
     rank.close()
