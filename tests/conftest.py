@@ -31,8 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "one_ray" in getattr(item, "fixturenames", ()):
             item.add_marker("ray")
-    # The longest first: a worker that began one last would be waited for.
-    items.sort(key=lambda item: (_minutes(item), item.get_closest_marker("ray") is not None), reverse=True)
+    # The longest first: a worker that began one last would be waited for. What is given a time comes after them: the first of a fresh
+    # environment also compiles all that it imports.
+    items.sort(key=lambda item: (_minutes(item), item.get_closest_marker("ray") is not None and not _timed(item)), reverse=True)
+
+
+def _timed(item: pytest.Item) -> bool:
+    return "tests/auto/" in item.nodeid or "test_budget" in item.nodeid
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
