@@ -45,7 +45,7 @@ def test_a_channel_of_zeros_is_raised_to_the_floor(init: ScaleInit) -> None:
 @given(st.lists(st.floats(-3, 3).filter(lambda v: abs(v) > 1e-3), min_size=1, max_size=9), st.floats(-1, 1))
 def test_mean_and_median_are_the_optima_they_claim(values: list[float], shift: float) -> None:
     w = torch.tensor([values], dtype=torch.float64)
-    b = torch.where(w >= 0, 1.0, -1.0)
+    b = torch.where(w >= 0, 1.0, -1.0).double()
 
     def error(alpha: float, power: int) -> float:
         return float((w - alpha * b).abs().pow(power).sum())

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import signal
 import socket
 import threading
 import time
@@ -145,6 +146,7 @@ def test_a_lease_removed_by_hand_is_written_again(uri: str) -> None:
 
 
 def test_a_driver_that_lost_its_lease_ends_and_leaves_the_other_s_journal_alone(uri: str, tmp_path: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it, tests too
     store = ObjectStore(uri)
     folder = SearchFolder(tmp_path / "s-1", uri)
     folder.path.mkdir()
