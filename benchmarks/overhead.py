@@ -62,11 +62,8 @@ def ours(trials: int) -> dict[str, float]:
     """Run this project's search; times come from its own observer."""
     import ray
 
-    from rebnn_search.execution.session import run_search
-    from rebnn_search.storage.folder import SearchFolder
-    from rebnn_search.study.spec import load_search
+    from rebnn_search.execution.session import open_search
     from rebnn_search.terminal import Silent
-    from rebnn_search.tracking import check_uri
 
     Path("recipe.yaml").write_text(RECIPE, encoding="utf-8")
     Path("space.yaml").write_text(SPACE % trials, encoding="utf-8")
@@ -82,10 +79,7 @@ def ours(trials: int) -> dict[str, float]:
 
     clock = Clock()
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    result = run_search(
-        load_search("space.yaml"), SearchFolder(Path("results/s-1")), source="space.yaml",
-        tracking_uri=check_uri("sqlite:///mlflow.db"), observer=clock,
-    )  # fmt: skip
+    result = open_search("space.yaml", name="s-1", tracking_uri="sqlite:///mlflow.db").run(clock)
     end = time.perf_counter() - clock.ended
     assert sum(row.state == "COMPLETE" for row in result.rows) == trials
     return {"wall": clock.ended - clock.begun, "end": end}
@@ -149,11 +143,8 @@ def busy(trials: int) -> dict[str, float]:
     """
     import ray
 
-    from rebnn_search.execution.session import run_search
-    from rebnn_search.storage.folder import SearchFolder
-    from rebnn_search.study.spec import load_search
+    from rebnn_search.execution.session import open_search
     from rebnn_search.terminal import Silent
-    from rebnn_search.tracking import check_uri
 
     cores = os.cpu_count() or 1
     Path("recipe.yaml").write_text(LONG_RECIPE, encoding="utf-8")
@@ -184,10 +175,7 @@ def busy(trials: int) -> dict[str, float]:
 
     clock = Clock()
     ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
-    run_search(
-        load_search("space.yaml"), SearchFolder(Path("results/s-1")), source="space.yaml",
-        tracking_uri=check_uri("sqlite:///mlflow.db"), observer=clock,
-    )  # fmt: skip
+    open_search("space.yaml", name="s-1", tracking_uri="sqlite:///mlflow.db").run(clock)
     return clock.found
 
 

@@ -99,7 +99,7 @@ def run_auto(
         begun: When the time began, by `time.monotonic`.
         say: Told a line at a time.
         observe: Makes of the search and its time a context manager that is its observer.
-        on_start: As of `rebnn_search.execution.session.run_search`.
+        on_start: As of `rebnn_search.execution.session.Session.run`.
 
     Raises:
         UserError: If the data are unfit, ``out`` holds something, or the time is too short, saying which would do.
