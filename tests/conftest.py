@@ -3,13 +3,19 @@
 One thread for torch, here and in every process a test starts: sums split over other numbers of threads round otherwise.
 """
 
+import getpass
 import os
+import tempfile
 import time
+from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
+# Inductor finds what it compiled for one instruction set when it compiles for another, and then cannot build it.
+if _capability := os.environ.get("ATEN_CPU_CAPABILITY"):
+    _compiled = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}_{_capability}"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_compiled))
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
