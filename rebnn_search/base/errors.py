@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import select
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -36,11 +39,15 @@ def _plainly(show: Callable[..., str]) -> Callable[..., str]:
 
 
 def exit_on_user_error(command: Callable[[], int]) -> NoReturn:
-    """Run a command's body and leave the process with its exit code: 2 and one message on a `UserError`, 130 on Ctrl-C."""
+    """Run a command's body and leave the process with its exit code.
+
+    2 and one message on a `UserError`, 130 on Ctrl-C, 141 without a word where nobody reads what it prints any more (``| head``).
+    """
     before = warnings.formatwarning
     warnings.formatwarning = _plainly(before)
     try:
         code = command()
+        sys.stdout.flush()
     except UserError as error:
         # Names and values in it may come from a file of anybody's.
         print(f"error: {printable(str(error), keep=NEWLINE)}", file=sys.stderr)
@@ -50,6 +57,10 @@ def exit_on_user_error(command: Callable[[], int]) -> NoReturn:
     except MemoryError:
         print("error: the machine's memory is not enough for this", file=sys.stderr)
         code = 2
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        code = 128 + signal.SIGPIPE
     except OSError as error:
         if error.errno in UNUSABLE and error.filename is not None:
             print(f"error: {str(error.filename)[:200]}: {error.strerror}", file=sys.stderr)
@@ -61,3 +72,13 @@ def exit_on_user_error(command: Callable[[], int]) -> NoReturn:
     finally:
         warnings.formatwarning = before  # a process may run many commands
     sys.exit(code)
+
+
+def _nobody_reads() -> bool:
+    """Whether the reader of stdout is gone. What is left for it is dropped then, or Python would try again at its end."""
+    ends = select.poll()
+    ends.register(sys.stdout, 0)
+    gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in ends.poll(0))
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return gone

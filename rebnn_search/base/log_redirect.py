@@ -5,9 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TextIO
+
+RAYS_THREADS = "ray_"
+"""How the names of those of Ray's threads begin that print what the cluster tells, whatever ``log_to_driver`` says."""
 
 
 @contextmanager
@@ -15,7 +20,7 @@ def chatter_to(log: Path) -> Iterator[None]:
     """Send all that is written to the process's stdout and stderr, and logged, to a file.
 
     ``sys.stdout`` and ``sys.stderr`` go on writing where they did: only what bypasses them (other libraries' C++, child
-    processes) and Python's logging is redirected.
+    processes), Python's logging and what Ray's threads print is redirected.
 
     Raises:
         OSError: If the file cannot be written; nothing was redirected then.
@@ -35,7 +40,8 @@ def chatter_to(log: Path) -> Iterator[None]:
     level = root.level
     root.setLevel(logging.INFO)
     replaced = _own_stream(out, saved[0], 1), _own_stream(err, saved[1], 2)
-    sys.stdout, sys.stderr = replaced
+    chatter = os.fdopen(os.dup(fd), "w", encoding="utf-8", errors="replace", buffering=1)
+    sys.stdout, sys.stderr = (_WithoutRay(stream, chatter) for stream in replaced)
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     try:
@@ -51,12 +57,30 @@ def chatter_to(log: Path) -> Iterator[None]:
         for name, (handlers, propagate) in moved.items():
             logging.getLogger(name).handlers, logging.getLogger(name).propagate = handlers, propagate
         handler.close()
-        os.close(fd)
+        os.close(fd)  # a thread of Ray's may still hold the stream over its copy
 
 
 class _LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Drop what cannot be written: a full disk is told of by those it matters to."""
+
+
+class _WithoutRay:
+    """A stream on which Ray's threads do not write.
+
+    They look for ``sys.stdout`` at the time they print: that a worker died, say, before the one JSON object a program reads.
+    """
+
+    def __init__(self, stream: TextIO, chatter: TextIO) -> None:
+        self._stream, self._chatter = stream, chatter
+
+    def write(self, text: str) -> int:
+        """Write where the thread's words belong. Returns the number of characters."""
+        rays = threading.current_thread().name.startswith(RAYS_THREADS)
+        return (self._chatter if rays else self._stream).write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _own_stream(stream, fd: int, number: int):  # type: ignore[no-untyped-def]

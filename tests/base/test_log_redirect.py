@@ -1,0 +1,30 @@
+"""What reaches the terminal while a search runs, and what goes to its log."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from rebnn_search.base.log_redirect import chatter_to
+
+
+def say(name: str, words: str) -> None:
+    thread = threading.Thread(name=name, target=print, args=(words,))
+    thread.start()
+    thread.join()
+
+
+def test_what_ray_s_threads_print_goes_to_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "driver.log"
+    before = sys.stdout
+    with chatter_to(log):
+        say("ray_listen_error_messages", "(raylet) A worker died")
+        say("progress", "trial 1 ends")
+        print("the result")
+        subprocess.run(["echo", "a child's"], check=True)
+    assert sys.stdout is before
+    say("ray_listen_error_messages", "after the search")
+    assert capfd.readouterr().out == "trial 1 ends\nthe result\nafter the search\n"
+    assert log.read_text(encoding="utf-8") == "(raylet) A worker died\na child's\n"
