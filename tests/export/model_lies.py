@@ -33,6 +33,7 @@ MISSING = Ellipsis
 NESTED_DEEP: Any = None
 for _ in range(400):
     NESTED_DEEP = [NESTED_DEEP]
+NUMBER = {"kind": "number", "name": "age", "decimal": ".", "fill": 0.0, "marked": False}
 ROOM = 2**30
 """Bytes that reading a file of some kilobytes may reserve; what is needed is far less, what a lie asks for far more."""
 
@@ -126,7 +127,7 @@ HEADER_PLACES = (
     "version", "sha256", "model", "binary", f"binary/{LAYER}", "model/recipe", "model/recipe/network", "model/recipe/network/name",
     "model/recipe/network/width", "model/recipe/network/depth", "model/recipe/data", "model/recipe/data/name",
     "model/recipe/data/label", "model/recipe/data/features", "model/classes", "model/channels", "model/image_size", "model/mean",
-    "model/std", "model/white", "model/crop_pct", "model/unknown",
+    "model/std", "model/white", "model/crop_pct", "model/table", "model/unknown",
 )  # fmt: skip
 VALUES: dict[str, Any] = {
     "missing": MISSING, "null": None, "true": True, "text": "text", "empty text": "", "zero": 0, "negative": -1, "one": 1,
@@ -148,7 +149,7 @@ TRUE = {
     ("model/recipe/data", "own code"),
     ("model/recipe/network/depth", "one"), ("model/image_size", "one"), ("version", "one"),
     ("model/classes", "list of texts"), ("model/mean", "list of zeros"), ("sha256", "missing"),
-    ("model/crop_pct", "missing"), ("model/crop_pct", "one"),
+    ("model/table", "missing"), ("model/table", "null"), ("model/crop_pct", "missing"), ("model/crop_pct", "one"),
     ("model/mean", "huge shape"), ("model/std", "huge shape"), ("model/mean", "list of negatives"),
 }  # fmt: skip
 """What is another truth, or none of a file's business."""
@@ -179,6 +180,11 @@ HEADER_CHANGES: dict[str, Callable[[Content], None]] = {
     "classes half a surrogate": _text(lambda text: text.replace('"ant"', r'"\ud800"')),
     "std tiny": _set("model/std", [5e-324, 0.0, 1.0]),
     "crop of a speck": _set("model/crop_pct", 1e-9),
+    "a table of other width": _set("model/table", {"columns": [NUMBER]}),
+    "a table of no columns": _set("model/table", {"columns": []}),
+    "a table of one column thrice": _set("model/table", {"columns": [NUMBER] * 3}),
+    "a table of an unknown kind": _set("model/table", {"columns": [{**NUMBER, "kind": "\x1b[2J"}] * 3}),
+    "a table filled with text": _set("model/table", {"columns": [{**NUMBER, "fill": "\x1b[2J"}]}),
     "std of texts": _set("model/std", ["1", "1", "1"]),
     "std of lists": _set("model/std", [[1.0], [1.0], [1.0]]),
     "channels with their statistics": lambda content: content.header["model"].update(
