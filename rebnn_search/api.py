@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rebnn_search.base.duration import parse_duration
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
-from rebnn_search.execution.controller import Observer
+from rebnn_search.execution.events import SearchObserver
 from rebnn_search.execution.session import open_search
 from rebnn_search.report import report_search
 from rebnn_search.study.result import Best, Result
@@ -107,7 +107,7 @@ def search(
     time_budget: str | None = None,
     report: bool = False,
     progress: bool = True,
-    observer: Observer | None = None,
+    observer: SearchObserver | None = None,
 ) -> SearchResult:
     """Run a search, as ``python -m rebnn_search.run`` does.
 

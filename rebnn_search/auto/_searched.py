@@ -12,7 +12,7 @@ from rebnn_search.auto._run import NAME, Interrupted
 from rebnn_search.base.signals import signals_given_back
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
-from rebnn_search.execution.controller import Observer
+from rebnn_search.execution.events import SearchObserver
 from rebnn_search.execution.session import open_search
 from rebnn_search.refit import Outcome, SeedScore, Stopped, finished_search, refit_search
 from rebnn_search.refit.progress import ended
@@ -43,7 +43,7 @@ def search_within(
     try:
         # The search's own handlers would only stop the search.
         with signals_given_back(), observe(session.search, budget) as observer:
-            watched: Observer = observer
+            watched: SearchObserver = observer
             result = session.run(watched, budget=budget, on_start=on_start)
     except UserError:
         if not budget.over:

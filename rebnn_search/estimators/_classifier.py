@@ -19,7 +19,7 @@ from rebnn_search.base.metrics import IMAGES_PER_SECOND
 from rebnn_search.config import UserError
 from rebnn_search.estimators._parameters import OURS, fitting_batch, make_recipe, recipe_data
 from rebnn_search.estimators._samples import CHUNK, Array, Opened, WeightedSet, check_shape, merge, open_samples
-from rebnn_search.training import Recipe, Report, Trainer, load_recipe
+from rebnn_search.training import Recipe, Report, Trainer, TrainingRun, load_recipe
 from rebnn_search.training.data import ResidentData
 from rebnn_search.training.distributed import pick_device
 
@@ -165,10 +165,7 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):
         recipe = make_recipe(given.recipe)
         opened = given.open(self.validation_fraction, recipe.train_on)
         trainer = self._trainer(recipe, opened.data)
-        reports = []
-        while not trainer.finished:
-            reports.append(trainer.next_report())
-        self._keep(trainer, reports)
+        self._keep(trainer, list(TrainingRun(trainer)))
         self._scaling = opened.scaling
         return self
 

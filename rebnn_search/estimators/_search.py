@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1
+from rebnn_search.base.metrics import EPOCHS, VAL_LOSS, VAL_TOP1
 from rebnn_search.estimators._classifier import Part, ReBNNClassifier
 from rebnn_search.estimators._parameters import part, plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rebnn_search.estimators._study import Outcome
+    from rebnn_search.study.ledger import Ledger
+    from rebnn_search.study.spec import Search
 
 
 class ReBNNSearchClassifier(ReBNNClassifier):
@@ -90,7 +91,7 @@ class ReBNNSearchClassifier(ReBNNClassifier):
 
         Raises:
             ValueError: Also if the space or another part of the search is unfit.
-            RuntimeError: If no trial was trained to its end.
+            RuntimeError: If no trial was trained to its end: of all, or of the first five where those all failed.
         """
         from rebnn_search.estimators import _study  # Optuna is for those who search
 
@@ -105,13 +106,13 @@ class ReBNNSearchClassifier(ReBNNClassifier):
         }
         search = _study.build_search(given.recipe, plain(values))
         data = given.open(self.validation_fraction, "train").data
-        outcomes = _study.run_study(search, lambda recipe: self._trainer(recipe, data), self.timeout)
-        found = _study.best(search, outcomes)
-        self.search_results_: pd.DataFrame = _table(list(search.space), outcomes)
-        if found is None or found.report is None:
-            raise RuntimeError(f"none of {len(outcomes)} trials was trained to its end: {self.search_results_.state.to_list()}")
-        self.best_params_ = dict(found.params)
-        self.best_score_ = found.report.metrics[self.metric]
+        ledger = _study.run_search(search, lambda recipe: self._trainer(recipe, data), self.timeout)
+        self.search_results_: pd.DataFrame = _table(search, ledger)
+        if not ledger.best:
+            raise RuntimeError(_study.none_trained(ledger))
+        best = ledger.best[0].number
+        self.best_params_ = dict(ledger.params(best))
+        self.best_score_ = ledger.summary(best)[self.metric]
         self.best_estimator_ = self._base(given.seed).fit(X, y, sample_weight)
         for name in ("network_", "recipe_", "history_", "_scaling"):
             setattr(self, name, getattr(self.best_estimator_, name))
@@ -126,14 +127,14 @@ class ReBNNSearchClassifier(ReBNNClassifier):
         return ReBNNClassifier(**params)
 
 
-def _table(names: list[str], outcomes: list[Outcome]) -> pd.DataFrame:
+def _table(search: Search, ledger: Ledger) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for outcome in outcomes:
-        seen = {} if outcome.report is None else outcome.report.metrics
-        measured = {"val_loss": seen.get(VAL_LOSS), "val_top1": seen.get(VAL_TOP1)}
-        epochs = 0.0 if outcome.report is None else outcome.report.epoch
-        params = {name: outcome.params.get(name) for name in names}
-        rows.append({"number": outcome.number, "state": outcome.state, **params, **measured, "epochs": epochs})
+    for trial in ledger.trials:
+        params, summary = ledger.params(trial.number), ledger.summary(trial.number)
+        measured = {"val_loss": summary.get(VAL_LOSS), "val_top1": summary.get(VAL_TOP1), "epochs": summary.get(EPOCHS, 0.0)}
+        rows.append(
+            {"number": trial.number, "state": trial.state.name, **{name: params.get(name) for name in search.space}, **measured}
+        )
     return pd.DataFrame(rows)

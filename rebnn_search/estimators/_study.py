@@ -1,23 +1,21 @@
-"""A search in this process: the study asks and prunes, each trial is trained here and now."""
+"""A search in this process and in memory: ledger, controller and executor as the command has them, without a file."""
 
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from rebnn_search.config import Document, UserError, validate
-from rebnn_search.study.pruners import build_pruner
-from rebnn_search.study.ranking import Standing, rank
-from rebnn_search.study.samplers import sampler_factory
+from rebnn_search.execution.controller import Controller
+from rebnn_search.execution.events import Silent, Untracked
+from rebnn_search.execution.serial import SerialExecutor
+from rebnn_search.study.ledger import REASON, Ledger
 from rebnn_search.study.spec import Params, Search, SearchSpec, check_against_recipe, recipe_value
-from rebnn_search.training import Diverged, Recipe, Report, Trainer
+from rebnn_search.training import Recipe, Trainer, TrainingRun
+from rebnn_search.training.report_log import TrackedReport
 
 DEFAULT_SPACE: dict[str, Any] = {
     "gamma.strategy": {"choice": ["flip_ratio", "max_gradient", "constant"]},
@@ -28,25 +26,10 @@ DEFAULT_SPACE: dict[str, Any] = {
 """γ-strategy × learning rate × scaling-factor init."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """One trial, ended.
-
-    Attributes:
-        number: Of the trial, from 0.
-        state: ``COMPLETE``, ``PRUNED`` or ``FAIL``.
-        params: The configuration.
-        report: The last report; None where training diverged before one.
-    """
-
-    number: int
-    state: str
-    params: Params
-    report: Report | None
-
-
 def build_search(base: Mapping[str, Any], values: Mapping[str, Any]) -> Search:
     """Join a recipe's data with what a search file would hold beside it, and check every choice against the recipe.
+
+    The recipe's own values, as far as the space has them, are the first configuration.
 
     Raises:
         ValueError: Naming for each mistake the key, its value and what is allowed.
@@ -62,66 +45,8 @@ def build_search(base: Mapping[str, Any], values: Mapping[str, Any]) -> Search:
         check_against_recipe(search, document)
     except UserError as error:
         raise ValueError(str(error)) from None
+    search.fixed = [_own_values(search)]
     return search
-
-
-def run_study(search: Search, make: Callable[[Recipe], Trainer], timeout: float | None) -> list[Outcome]:
-    """Run a search's trials one after another.
-
-    The first is the recipe's own values, as far as the space has them. Deterministic without a timeout. A sampler that runs out of
-    configurations ends the search.
-
-    Args:
-        search: What varies, how it is sampled, pruned and judged; ``search.spec.trials`` in all.
-        make: Makes the trainer of a recipe.
-        timeout: Seconds after which no trial begins and the running one is pruned, once one trial was trained to its end.
-    """
-    metric, began = search.spec.objective.metric, time.monotonic()
-    make_sampler = sampler_factory(search.spec.sampler, search.spec.sampler_seed)
-    outcomes: list[Outcome] = []
-
-    def overdue() -> bool:
-        late = timeout is not None and time.monotonic() - began > timeout
-        return late and any(_complete(outcome) for outcome in outcomes)
-
-    def train(trial: optuna.Trial) -> float:
-        params = search.space.suggest(trial)
-        log: list[Report] = []
-        state = TrialState.FAIL
-        try:
-            value = _train(make(search.recipe(params)), trial, metric, overdue, log)
-            state = TrialState.COMPLETE
-        except optuna.TrialPruned:
-            state = TrialState.PRUNED
-            raise
-        finally:
-            outcomes.append(Outcome(trial.number, state.name, params, log[-1] if log else None))
-        return value
-
-    def between(study: optuna.Study, trial: FrozenTrial) -> None:
-        study.sampler = make_sampler(trial.number + 1)
-        if overdue():
-            study.stop()
-
-    with _quiet():
-        study = optuna.create_study(
-            direction=search.spec.objective.direction, pruner=build_pruner(search.spec.pruner), sampler=make_sampler(0)
-        )
-        study.enqueue_trial(_own_values(search))
-        study.optimize(train, n_trials=search.spec.trials, catch=Diverged, callbacks=[between])
-    return outcomes
-
-
-def best(search: Search, outcomes: list[Outcome]) -> Outcome | None:
-    """The best trial trained to its end, the earlier of two equal ones; None if there is none."""
-    metric = search.spec.objective.metric
-    standings = [Standing(o.number, o.number, o.state, o.report.metrics[metric]) for o in outcomes if _complete(o) and o.report]
-    ranked = rank(standings, search.spec.objective)
-    return outcomes[ranked[0][0]] if ranked else None
-
-
-def _complete(outcome: Outcome) -> bool:
-    return outcome.state == TrialState.COMPLETE.name
 
 
 def _own_values(search: Search) -> Params:
@@ -134,29 +59,50 @@ def _own_values(search: Search) -> Params:
     return values
 
 
-def _train(trainer: Trainer, trial: optuna.Trial, metric: str, overdue: Callable[[], bool], log: list[Report]) -> float:
-    """Train to the end, writing the reports to the log; return the last one's metric."""
-    try:
-        while not trainer.finished:
-            log.append(trainer.next_report())
-            trial.report(log[-1].metrics[metric], log[-1].step)
-            if not trainer.finished and (trial.should_prune() or overdue()):
-                raise optuna.TrialPruned
-    finally:
-        trainer.close()
-    return log[-1].metrics[metric]
+def run_search(search: Search, make: Callable[[Recipe], Trainer], timeout: float | None) -> Ledger:
+    """Run a search's trials one after another, and return its ledger. Deterministic without a timeout.
+
+    Args:
+        search: What varies, how it is sampled, pruned and judged.
+        make: Makes the trainer of a recipe. What it raises, and what training raises other than that it diverged, ends the search.
+        timeout: Seconds after which no trial begins and the running one is pruned, once one trial was trained to its end.
+    """
+    ledger = Ledger(None, search)
+    clock = _Clock(timeout)
+    controller = Controller(search, None, ledger, Untracked(), clock, search.trials)
+    clock.stop = controller.stop
+    with SerialExecutor(lambda task: TrainingRun(make(search.recipe(task.params))), raises=True) as executor:
+        executor.run(controller)
+    for trial in ledger.trials:
+        if trial.state == TrialState.RUNNING:
+            ledger.prune(trial.number, f"timeout = {timeout}")
+    return ledger
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    # A line for each trial, or a traceback for one that diverged, is for a terminal; the table says it. That a part is
-    # experimental is for who chooses it in a study of their own.
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            warnings.simplefilter("ignore", UserWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(level)
+def none_trained(ledger: Ledger) -> str:
+    """What to say where no trial was trained to its end."""
+    states = [trial.state.name for trial in ledger.trials]
+    reason = ledger.trials[-1].user_attrs.get(REASON)
+    return f"none of {len(states)} trials was trained to its end: {states}; the last: {reason}"
+
+
+class _Clock(Silent):
+    """Stops a search that is overdue, once one of its trials was trained to its end."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self._end = float("inf") if timeout is None else time.monotonic() + timeout
+        self._complete = False
+        self.stop: Callable[[], None] = lambda: None
+
+    def reported(self, number: int, report: TrackedReport) -> None:
+        """Look at the clock."""
+        self._look()
+
+    def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
+        """Take in whether the trial was trained to its end, and look at the clock."""
+        self._complete = self._complete or state == TrialState.COMPLETE.name
+        self._look()
+
+    def _look(self) -> None:
+        if self._complete and time.monotonic() >= self._end:
+            self.stop()

@@ -6,45 +6,20 @@ import bisect
 import errno
 import os
 from collections import Counter, deque
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Protocol
 
 from optuna.trial import TrialState
 
 from rebnn_search.base.files import write_atomically
 from rebnn_search.execution.budget import Budget
-from rebnn_search.execution.reconcile import end_metrics, end_tags, log_latent_weights, start_tags, write_trial_recipe
+from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
+from rebnn_search.execution.trial_recipe import write_trial_recipe
 from rebnn_search.storage.folder import DISK_FULL, SearchFolder
 from rebnn_search.study.ledger import SUMMARY, Ledger, prune_reason
 from rebnn_search.study.pausing import NoPauses, PauseRule
 from rebnn_search.study.spec import Params, Search
-from rebnn_search.tracking import Point, Tracker
 from rebnn_search.training.report_log import TrackedReport
-
-
-class Observer(Protocol):
-    """Someone who watches a search."""
-
-    def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
-        """Tell how many trials there will be, and the state and summary of those that ended in earlier runs."""
-
-    def started(self, number: int, name: str, resumed_at: int) -> None:
-        """Report that a trial was handed out, with its name and the reports it already had."""
-
-    def reported(self, number: int, report: TrackedReport) -> None:
-        """Tell of a report."""
-
-    def failed(self, number: int, reason: str, times: int) -> None:
-        """Tell that a trial failed for the ``times``-th time and will be started again."""
-
-    def paused(self, number: int) -> None:
-        """Tell that a trial waits from now on; `started` tells when it goes on."""
-
-    def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
-        """Tell that a trial ended COMPLETE, PRUNED or FAIL."""
-
 
 HOPELESS = 5
 """So many trials failing, with none ended otherwise before them, end the run: what fails them fails them all."""
@@ -58,9 +33,9 @@ class Controller:
 
     Args:
         search: The resolved search.
-        folder: Its folder.
+        folder: Its folder; None where it is kept in memory.
         ledger: Its ledger, brought up to date here.
-        tracker: Its tracking.
+        tracking: Where its trials are tracked.
         observer: Who watches.
         target: How many trials the search shall have in all.
         budget: The time this run may take; None for any.
@@ -70,10 +45,10 @@ class Controller:
     def __init__(
         self,
         search: Search,
-        folder: SearchFolder,
+        folder: SearchFolder | None,
         ledger: Ledger,
-        tracker: Tracker,
-        observer: Observer,
+        tracking: TrialTracking,
+        observer: SearchObserver,
         target: int,
         budget: Budget | None = None,
         pauses: PauseRule | None = None,
@@ -81,7 +56,7 @@ class Controller:
         self._search = search
         self._folder = folder
         self._ledger = ledger
-        self._tracker = tracker
+        self._tracking = tracking
         self._observer = observer
         self._target = target
         self._budget = budget
@@ -128,18 +103,19 @@ class Controller:
         if self._budget is not None:
             self._budget.started(number)
         name = self._search.name_of(number, params)
-        self._tracker.start(number, name, params, start_tags(self._search, number))
+        self._tracking.started(number, name, params)
         self._observer.started(number, name, self._ledger.reports(number).last_step)
         recipe, resources = self._search.recipe_data(params, number), self._search.spec.resources
-        write_trial_recipe(self._search, self._folder, number, params)
+        if self._folder is not None:
+            write_trial_recipe(self._search, self._folder, number, params)
         return TrialTask(
             number=number,
             attempt=self._handed_out[number],
             params=params,
             recipe=recipe,
             last_step=self._ledger.reports(number).last_step,
-            folder=str(self._folder.path.absolute()),
-            remote=self._folder.remote,
+            folder=None if self._folder is None else str(self._folder.path.absolute()),
+            remote=None if self._folder is None else self._folder.remote,
             workers=resources.workers_per_trial,
             threads=resources.cpus_per_worker,
             gpus=resources.gpus_per_worker,
@@ -169,7 +145,7 @@ class Controller:
             return Decision.CONTINUE
         kept = TrackedReport.of(update.report, update.final)
         if self._ledger.report(number, kept):
-            self._tracker.log(number, Point(kept.step, kept.timestamp, kept.metrics))
+            self._tracking.reported(number, kept)
             self._observer.reported(number, kept)
             if self._budget is not None:
                 self._budget.reported(number, kept.epoch)
@@ -209,11 +185,13 @@ class Controller:
             self._observer.failed(number, reason, self._failures[number])
             self._todo.appendleft((number, self._live.pop(number)))
             return
-        self._tracker.do(lambda runs: runs.client.log_text(runs.children[number], trace, "error.txt"))
+        self._tracking.gave_up(number, trace)
         self._end(number, TrialState.FAIL, reason)
 
     def _trace(self, number: int, message: str) -> str:
         """The traceback that the trial left in its folder, or else what Ray knows; kept in the folder."""
+        if self._folder is None:
+            return message
         file = self._folder.trial(number) / "error.txt"
         if file.exists():
             return file.read_text(encoding="utf-8") or message
@@ -232,8 +210,7 @@ class Controller:
             self._ledger.fail(number, reason or "")
         del self._live[number]
         trial = self._ledger.trial(number)
-        self._tracker.do(lambda runs: log_latent_weights(runs, number, reports))
-        self._tracker.end(number, state.name, end_tags(trial), end_metrics(trial))
+        self._tracking.ended(trial, reports)
         self._observer.finished(number, state.name, reason, trial.user_attrs.get(SUMMARY, {}))
         self._ends[state] += 1
         if self._ends[TrialState.FAIL] == HOPELESS == self._ends.total():

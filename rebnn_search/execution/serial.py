@@ -31,10 +31,11 @@ class SerialExecutor:
 
     Args:
         start: Makes the training of a task.
+        raises: Whether what a trial raises goes to the caller, unless it diverged; else it fails the trial, or is tried again.
     """
 
-    def __init__(self, start: Start = from_folder) -> None:
-        self._start = start
+    def __init__(self, start: Start = from_folder, *, raises: bool = False) -> None:
+        self._start, self._raises = start, raises
 
     def __enter__(self) -> Self:
         return self
@@ -64,8 +65,12 @@ class SerialExecutor:
         except Diverged as error:
             controller.update(task, TrialUpdate(failed=f"diverged: {error.reason}"))
         except UserError as error:
+            if self._raises:
+                raise
             controller.update(task, TrialUpdate(failed=str(error)))
         except Exception:
+            if self._raises:
+                raise
             controller.error(task, traceback.format_exc())
         finally:
             if run is not None:

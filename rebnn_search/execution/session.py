@@ -22,11 +22,13 @@ from rebnn_search.base.log_redirect import chatter_to
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
-from rebnn_search.execution.controller import Controller, Observer
+from rebnn_search.execution.controller import Controller
+from rebnn_search.execution.events import SearchObserver
 from rebnn_search.execution.executor import Executor
 from rebnn_search.execution.mend import mend_reports
 from rebnn_search.execution.publish import RUNS, choose, outcome, publish
 from rebnn_search.execution.reconcile import reconcile
+from rebnn_search.execution.trial_runs import TrialRuns
 from rebnn_search.storage.begun import check_ledger, check_tracking, clear_leftover, removed_unless_begun
 from rebnn_search.storage.find import find_folder
 from rebnn_search.storage.folder import DriverLock, SearchFolder, disk_trouble_is_told
@@ -77,7 +79,7 @@ class Session:
 
     def run(
         self,
-        observer: Observer,
+        observer: SearchObserver,
         *,
         budget: Budget | None = None,
         on_start: Callable[[Callable[[], None]], None] = lambda stop: None,
@@ -124,7 +126,7 @@ class Session:
             with executor:
                 runs = _connected(tracker, tracking_uri)
                 mend_reports(search, folder, ledger, runs)
-                controller = Controller(search, folder, ledger, tracker, observer, search.trials, budget)
+                controller = Controller(search, folder, ledger, TrialRuns(search, tracker), observer, search.trials, budget)
                 reconcile(search, folder, ledger, tracker)
                 on_start(controller.stop)
                 if not controller.exhausted:

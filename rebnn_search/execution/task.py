@@ -22,7 +22,7 @@ class TrialTask:
         params: Its configuration.
         recipe: The data of its recipe.
         last_step: The last report that the ledger has of it; what is made again up to there is not news.
-        folder: The search's folder, as the driver sees it.
+        folder: The search's folder, as the driver sees it; None of a search in memory.
         remote: The search's URI in an object store, None without one.
         workers: Processes that train it together.
         threads: torch threads of each.
@@ -34,14 +34,15 @@ class TrialTask:
     params: Mapping[str, Any]
     recipe: Mapping[str, Any]
     last_step: int
-    folder: str
+    folder: str | None
     remote: str | None
     workers: int
     threads: int
     gpus: float
 
     def open_folder(self) -> SearchFolder:
-        """The search's folder on this node."""
+        """The search's folder on this node. Not of a search in memory."""
+        assert self.folder is not None
         return folder_here(self.folder, self.remote)
 
 

@@ -16,7 +16,7 @@ import yaml
 from rebnn_search.base.metrics import EPOCHS, REPORTS, final
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
-from rebnn_search.execution.reconcile import LATENT_FILE
+from rebnn_search.execution.trial_runs import LATENT_FILE
 from rebnn_search.study.ranking import Standing, rank
 from rebnn_search.study.result import effective_value
 from rebnn_search.study.spec import Params, Search, restore_search

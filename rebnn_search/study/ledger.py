@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
@@ -33,8 +33,6 @@ from rebnn_search.study.ranking import Standing, rank
 from rebnn_search.study.samplers import COMPLETE_HISTORY, sampler_factory
 from rebnn_search.study.spec import Params, Search
 from rebnn_search.training.report_log import NEEDED, ReportLog, TrackedReport
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 SEARCH_ID = "search_id"
 """Note with the search's identity."""
@@ -52,7 +50,7 @@ class Ledger:
     """The study of one search, with the reports of its trials.
 
     Args:
-        folder: Where the search lives; the caller holds its driver lock.
+        folder: Where the search lives; the caller holds its driver lock. None keeps study and reports in memory, without a file.
         search: The resolved search.
         url: Database that holds the study; None for the journal in the folder.
 
@@ -61,20 +59,19 @@ class Ledger:
             cannot be used, or is not the one that the search was begun with, or holds another search's study of this name.
     """
 
-    def __init__(self, folder: SearchFolder, search: Search, url: str | None = None) -> None:
+    def __init__(self, folder: SearchFolder | None, search: Search, url: str | None = None) -> None:
         self._folder = folder
         self._search = search
-        self._url = url
         self._metric = search.spec.objective.metric
         self._make_sampler = sampler_factory(search.spec.sampler, search.spec.sampler_seed)
         self._live: dict[int, optuna.Trial] = {}
         self._reports: dict[int, ReportLog] = {}
-        self._storage = get_storage(_storage(folder, url))
-        objective = search.spec.objective
-        pruner = build_pruner(search.spec.pruner)
+        self._storage = InMemoryStorage() if folder is None else get_storage(_storage(folder, url))
+        name, objective = "search" if folder is None else folder.name, search.spec.objective
         with _quiet():
+            pruner = build_pruner(search.spec.pruner)
             study = optuna.create_study(
-                study_name=folder.name, storage=self._storage, direction=objective.direction, load_if_exists=True
+                study_name=name, storage=self._storage, direction=objective.direction, load_if_exists=True
             )
             self._study_id = study._study_id
             everything = self.trials
@@ -83,7 +80,7 @@ class Ledger:
                 seen = HistoryStorage(self._storage, self._study_id, objective.minimize)
             self._drafts = DraftStorage(seen, self._study_id, everything)
             shown: Any = self._drafts
-            self.study = optuna.load_study(study_name=folder.name, storage=shown, pruner=pruner)
+            self.study = optuna.load_study(study_name=name, storage=shown, pruner=pruner)
 
         self._made = len(everything)
         self.asked = sum(PARAMS in trial.user_attrs for trial in everything)
@@ -91,26 +88,24 @@ class Ledger:
         self._half_asked = [t for t in everything if not t.state.is_finished() and PARAMS not in t.user_attrs]
         self._known = {t.number: t.last_step or 0 for t in everything if t.state == TrialState.RUNNING}
         """Reports that the study had of unfinished trials when it was opened."""
-        self.search_id = self._identify()
+        self.search_id = uuid.uuid4().hex if folder is None else self._identify(folder, url)
         """The search's identity, by which tracking finds its runs."""
-        if folder.search_file.exists():
+        if folder is not None and folder.search_file.exists():
             for number in leftover_trials(folder, {t.number for t in everything if PARAMS in t.user_attrs}):
                 set_aside(folder, number)
         complete = (t for t in everything if t.state == TrialState.COMPLETE)
         settle(pruner, next((trial.last_step for trial in complete), None))
 
-    def _identify(self) -> str:
-        begun = self._folder.search_id if self._folder.search_file.exists() else None
+    def _identify(self, folder: SearchFolder, url: str | None) -> str:
+        begun = folder.search_id if folder.search_file.exists() else None
         noted = self.noted(SEARCH_ID)
         if noted is None:
-            if begun is not None or (self._folder.path / "trials").exists():
-                raise UserError(f"{self._folder.name}: {_lost(self._folder, self._url)}")
+            if begun is not None or (folder.path / "trials").exists():
+                raise UserError(f"{folder.name}: {_lost(folder, url)}")
             noted = uuid.uuid4().hex
             self.note(SEARCH_ID, noted)
         elif begun not in (None, noted):
-            raise UserError(
-                f"{self._folder.name}: {_where(self._folder, self._url)} is of another search than search.yaml here"
-            )
+            raise UserError(f"{folder.name}: {_where(folder, url)} is of another search than search.yaml here")
         return str(noted)
 
     @property
@@ -122,6 +117,10 @@ class Ledger:
         """The trial of a number."""
         return self._storage.get_trial(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number))
 
+    def params(self, number: int) -> Params:
+        """The configuration of a trial."""
+        return dict(self.trial(number).user_attrs[PARAMS])
+
     def reports(self, number: int) -> ReportLog:
         """The reports of a trial."""
         if number not in self._reports:
@@ -129,8 +128,9 @@ class Ledger:
         return self._reports[number]
 
     def open_reports(self, number: int) -> ReportLog:
-        """As `reports`, of a trial that ended: not remembered."""
-        return ReportLog(self._folder.trial(number) / "reports.jsonl", (self._metric, *NEEDED))
+        """As `reports`, of a trial that ended: not remembered. In memory there are none left."""
+        file = None if self._folder is None else self._folder.trial(number) / "reports.jsonl"
+        return ReportLog(file, (self._metric, *NEEDED))
 
     def ask(self) -> tuple[int, Params]:
         """Begin the next trial: its number and configuration. What a crash of an earlier version left half asked for comes first."""
@@ -168,8 +168,7 @@ class Ledger:
             return self._search.fixed[configuration]
         if seed == 0:
             return None
-        first: Params = self.trial(number - seed).user_attrs[PARAMS]
-        return first
+        return self.params(number - seed)
 
     def report(self, number: int, report: TrackedReport) -> bool:
         """Record a report. False if its step was known already."""
@@ -210,7 +209,7 @@ class Ledger:
     def take_up(self, number: int) -> Params:
         """Let a trial that waits go on. Returns its configuration."""
         self._handle(number).set_user_attr(PAUSED, None)
-        return dict(self.trial(number).user_attrs[PARAMS])
+        return self.params(number)
 
     @property
     def paused(self) -> list[int]:
@@ -407,8 +406,13 @@ def repair(journal: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    # Optuna warns that parts it offers are experimental, and of fixed values that the space has already checked.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        warnings.simplefilter("ignore", UserWarning)
-        yield
+    # Optuna tells of each trial, warns that parts it offers are experimental, and of fixed values that the space has already checked.
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(level, optuna.logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)

@@ -1,7 +1,8 @@
 """What a person sees while a search runs and when it ends."""
 
+from rebnn_search.execution.events import Silent
 from rebnn_search.terminal.board import print_result
 from rebnn_search.terminal.live import LiveProgress
-from rebnn_search.terminal.plain import PlainProgress, Silent
+from rebnn_search.terminal.plain import PlainProgress
 
 __all__ = ["LiveProgress", "PlainProgress", "Silent", "print_result"]

@@ -1,43 +1,15 @@
-"""Progress as plain lines, for a pipe or a log; and no progress at all."""
+"""Progress as plain lines, for a pipe or a log."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
 
 from rich.console import Console
 
 from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1
+from rebnn_search.execution.events import Silent
 from rebnn_search.terminal.state import SearchState, duration
 from rebnn_search.training.report_log import TrackedReport
-
-
-class Silent:
-    """Watches and says nothing."""
-
-    def __enter__(self) -> Silent:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        pass
-
-    def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
-        """Say nothing."""
-
-    def started(self, number: int, name: str, resumed_at: int) -> None:
-        """Say nothing."""
-
-    def reported(self, number: int, report: TrackedReport) -> None:
-        """Say nothing."""
-
-    def failed(self, number: int, reason: str, times: int) -> None:
-        """Say nothing."""
-
-    def paused(self, number: int) -> None:
-        """Say nothing."""
-
-    def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
-        """Say nothing."""
 
 
 class PlainProgress(Silent):

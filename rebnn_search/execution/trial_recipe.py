@@ -1,0 +1,13 @@
+"""A trial's recipe in its folder."""
+
+from __future__ import annotations
+
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.spec import Params, Search
+from rebnn_search.training import Recipe, TrainingFolder
+
+
+def write_trial_recipe(search: Search, folder: SearchFolder, number: int, params: Params) -> None:
+    """Write what a trial trains into its folder, unless it is there: it can then be exported, or teach, without the study."""
+    recipe = Recipe.model_validate(search.recipe_data(params, number))
+    TrainingFolder(folder.trial(number)).write_recipe(recipe, f"Trial #{number} of {folder.name}")

@@ -1,0 +1,76 @@
+"""A trial's run in MLflow: what it is told at each event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optuna.trial import FrozenTrial
+
+from rebnn_search.base.metrics import final
+from rebnn_search.study.ledger import REASON, SUMMARY
+from rebnn_search.study.spec import Params, Search
+from rebnn_search.tracking import CONFIGURATION_TAG, SEED_TAG, Point, Runs, Tracker
+from rebnn_search.training.report_log import TrackedReport
+
+LATENT_FILE = "latent_weights.json"
+"""Artifact of a trial's run: unit and counts by epoch, as `rebnn_search.training.LatentHistogram` has them."""
+
+
+class TrialRuns:
+    """Tracks the trials of a search, one run each, by way of the tracker's queue.
+
+    Args:
+        search: The resolved search.
+        tracker: Its tracking.
+    """
+
+    def __init__(self, search: Search, tracker: Tracker) -> None:
+        self._search, self._tracker = search, tracker
+
+    def started(self, number: int, name: str, params: Params) -> None:
+        """Make or find the trial's run."""
+        self._tracker.start(number, name, params, start_tags(self._search, number))
+
+    def reported(self, number: int, report: TrackedReport) -> None:
+        """Log the report's metrics."""
+        self._tracker.log(number, point(report))
+
+    def gave_up(self, number: int, trace: str) -> None:
+        """Keep the traceback as an artifact."""
+        self._tracker.do(lambda runs: runs.client.log_text(runs.children[number], trace, "error.txt"))
+
+    def ended(self, trial: FrozenTrial, reports: Sequence[TrackedReport]) -> None:
+        """Log the histograms of latent weights, and end the run with what it is compared by."""
+        self._tracker.do(lambda runs: log_latent_weights(runs, trial.number, reports))
+        self._tracker.end(trial.number, trial.state.name, end_tags(trial), end_metrics(trial))
+
+
+def point(report: TrackedReport) -> Point:
+    """A report as a run has it."""
+    return Point(report.step, report.timestamp, report.metrics)
+
+
+def log_latent_weights(runs: Runs, number: int, reports: Sequence[TrackedReport]) -> None:
+    """Give a trial's run the histograms of its latent weights over training, if it made any."""
+    found = [report.latent for report in reports if report.latent]
+    if found:
+        counts = {epoch: values for latent in found for epoch, values in latent["counts"].items()}
+        runs.client.log_dict(runs.children[number], {"unit": found[0]["unit"], "counts": counts}, LATENT_FILE)
+
+
+def start_tags(search: Search, number: int) -> dict[str, str]:
+    """The tags a trial's run gets when it is made."""
+    seed = search.seed_of(number)
+    return {} if seed is None else {CONFIGURATION_TAG: str(search.configuration_of(number)), SEED_TAG: str(seed)}
+
+
+def end_tags(trial: FrozenTrial) -> dict[str, str]:
+    """The tags a finished trial's run gets besides its state."""
+    reason = trial.user_attrs.get(REASON)
+    return {} if reason is None else {"reason": str(reason)[:5000]}
+
+
+def end_metrics(trial: FrozenTrial) -> dict[str, float]:
+    """The metrics a finished trial's run is compared by."""
+    summary: dict[str, float] = trial.user_attrs.get(SUMMARY, {})
+    return {name if name.startswith("best/") else final(name): value for name, value in summary.items()}
