@@ -248,7 +248,8 @@ def ledger(finished: int) -> dict[str, float]:
     from optuna.trial import TrialState, create_trial
 
     from rebnn_search.storage.folder import SearchFolder
-    from rebnn_search.study.ledger import PARAMS, Ledger
+    from rebnn_search.study.attributes import PARAMS
+    from rebnn_search.study.ledger import Ledger
     from rebnn_search.study.spec import load_search
     from rebnn_search.training.report_log import TrackedReport
 

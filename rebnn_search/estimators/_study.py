@@ -12,7 +12,8 @@ from rebnn_search.config import Document, UserError, validate
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.events import Silent, Untracked
 from rebnn_search.execution.serial import SerialExecutor
-from rebnn_search.study.ledger import REASON, Ledger
+from rebnn_search.study.attributes import REASON
+from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.spec import Params, Search, SearchSpec, check_against_recipe, recipe_value
 from rebnn_search.training import Recipe, Trainer, TrainingRun
 from rebnn_search.training.report_log import TrackedReport

@@ -16,7 +16,8 @@ from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
 from rebnn_search.execution.trial_recipe import write_trial_recipe
 from rebnn_search.storage.folder import DISK_FULL, SearchFolder
-from rebnn_search.study.ledger import SUMMARY, Ledger, prune_reason
+from rebnn_search.study.attributes import SUMMARY
+from rebnn_search.study.ledger import Ledger, prune_reason
 from rebnn_search.study.pausing import NoPauses, PauseRule
 from rebnn_search.study.spec import Params, Search
 from rebnn_search.training.report_log import TrackedReport

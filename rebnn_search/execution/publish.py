@@ -26,8 +26,9 @@ from rebnn_search.execution.model import log_model, model_file, packed
 from rebnn_search.execution.run_description import story
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of, folder_here
+from rebnn_search.study.attributes import PARAMS
 from rebnn_search.study.estimate import estimate
-from rebnn_search.study.ledger import PARAMS, Ledger
+from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.result import Best, Result, leaderboard
 from rebnn_search.study.spec import Search
 from rebnn_search.study.table import markdown

@@ -9,7 +9,8 @@ from optuna.trial import FrozenTrial, TrialState
 from rebnn_search.execution.trial_recipe import write_trial_recipe
 from rebnn_search.execution.trial_runs import end_metrics, end_tags, log_latent_weights, point, start_tags
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.study.ledger import PARAMS, Ledger
+from rebnn_search.study.attributes import PARAMS
+from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.spec import Search
 from rebnn_search.tracking import Runs, Tracker
 from rebnn_search.training.report_log import read_reports

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial
 
 from rebnn_search.base.metrics import final
-from rebnn_search.study.ledger import REASON, SUMMARY
+from rebnn_search.study.attributes import REASON, SUMMARY
 from rebnn_search.study.spec import Params, Search
 from rebnn_search.tracking import CONFIGURATION_TAG, SEED_TAG, Point, Runs, Tracker
 from rebnn_search.training.report_log import TrackedReport

@@ -108,6 +108,10 @@ class DraftStorage:
         """A trial by its id."""
         return self.draft if self._is_draft(trial_id) else self._inner.get_trial(trial_id)
 
+    def numbered(self, number: int) -> FrozenTrial:
+        """A stored trial by its number."""
+        return self._inner.get_trial(self._inner.get_trial_id_from_study_id_trial_number(self._study_id, number))
+
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
         """A trial's system attributes."""
         return self.get_trial(trial_id).system_attrs

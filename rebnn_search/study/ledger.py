@@ -7,43 +7,29 @@ driver writes it. Nothing is pickled: a study opened again from its journal asks
 from __future__ import annotations
 
 import copy
-import json
-import os
 import uuid
-import warnings
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage, get_storage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import InMemoryStorage, get_storage
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.base.metrics import BEST_VAL_LOSS, BEST_VAL_TOP1, EPOCHS, HEADLINE, REPORTS, VAL_LOSS, VAL_TOP1
-from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.leftovers import leftover_trials, set_aside
-from rebnn_search.study.draft import FIXED, DraftStorage, blank
+from rebnn_search.study.asking import Asking
+from rebnn_search.study.attributes import PARAMS, PAUSED, REASON, SEARCH_ID, SUMMARY
+from rebnn_search.study.draft import DraftStorage
 from rebnn_search.study.history import HistoryStorage
+from rebnn_search.study.optuna_log import optuna_muted
 from rebnn_search.study.pruners import build_pruner, settle, unjudged
 from rebnn_search.study.ranking import Standing, rank
-from rebnn_search.study.samplers import COMPLETE_HISTORY, sampler_factory
+from rebnn_search.study.record import lost, open_record, where
+from rebnn_search.study.samplers import COMPLETE_HISTORY
 from rebnn_search.study.spec import Params, Search
 from rebnn_search.training.report_log import NEEDED, ReportLog, TrackedReport
-
-SEARCH_ID = "search_id"
-"""Note with the search's identity."""
-PARAMS = "params"
-"""User attribute with the configuration of a trial; once it is there the trial has been asked for in full."""
-SUMMARY = "summary"
-"""User attribute with the metrics of a trial's last report."""
-REASON = "reason"
-"""User attribute that says why a trial ended other than by being trained to its end."""
-PAUSED = "paused"
-"""User attribute with the report after which a trial was made to wait; None once it was taken up again."""
 
 
 class Ledger:
@@ -63,12 +49,11 @@ class Ledger:
         self._folder = folder
         self._search = search
         self._metric = search.spec.objective.metric
-        self._make_sampler = sampler_factory(search.spec.sampler, search.spec.sampler_seed)
         self._live: dict[int, optuna.Trial] = {}
         self._reports: dict[int, ReportLog] = {}
-        self._storage = InMemoryStorage() if folder is None else get_storage(_storage(folder, url))
+        self._storage = InMemoryStorage() if folder is None else get_storage(open_record(folder, url))
         name, objective = "search" if folder is None else folder.name, search.spec.objective
-        with _quiet():
+        with optuna_muted():
             pruner = build_pruner(search.spec.pruner)
             study = optuna.create_study(
                 study_name=name, storage=self._storage, direction=objective.direction, load_if_exists=True
@@ -82,10 +67,7 @@ class Ledger:
             shown: Any = self._drafts
             self.study = optuna.load_study(study_name=name, storage=shown, pruner=pruner)
 
-        self._made = len(everything)
-        self.asked = sum(PARAMS in trial.user_attrs for trial in everything)
-        """How many trials have been asked for in full."""
-        self._half_asked = [t for t in everything if not t.state.is_finished() and PARAMS not in t.user_attrs]
+        self._asking = Asking(search, self.study, self._drafts, everything)
         self._known = {t.number: t.last_step or 0 for t in everything if t.state == TrialState.RUNNING}
         """Reports that the study had of unfinished trials when it was opened."""
         self.search_id = uuid.uuid4().hex if folder is None else self._identify(folder, url)
@@ -101,11 +83,11 @@ class Ledger:
         noted = self.noted(SEARCH_ID)
         if noted is None:
             if begun is not None or (folder.path / "trials").exists():
-                raise UserError(f"{folder.name}: {_lost(folder, url)}")
+                raise UserError(f"{folder.name}: {lost(folder, url)}")
             noted = uuid.uuid4().hex
             self.note(SEARCH_ID, noted)
         elif begun not in (None, noted):
-            raise UserError(f"{folder.name}: {_where(folder, url)} is of another search than search.yaml here")
+            raise UserError(f"{folder.name}: {where(folder, url)} is of another search than search.yaml here")
         return str(noted)
 
     @property
@@ -132,43 +114,14 @@ class Ledger:
         file = None if self._folder is None else self._folder.trial(number) / "reports.jsonl"
         return ReportLog(file, (self._metric, *NEEDED))
 
+    @property
+    def asked(self) -> int:
+        """How many trials have been asked for in full."""
+        return self._asking.asked
+
     def ask(self) -> tuple[int, Params]:
-        """Begin the next trial: its number and configuration. What a crash of an earlier version left half asked for comes first."""
-        half = self._half_asked.pop(0) if self._half_asked else None
-        number = self._made if half is None else half.number
-        with _quiet():
-            if half is None:
-                params = self._ask(blank(number, self._given(number)))
-            else:
-                fixed = half.system_attrs.get(FIXED) or self._given(number)
-                params = self._ask(blank(number, fixed, half._trial_id), half)
-        self._made = max(self._made, number + 1)
-        self.asked += 1
-        return number, params
-
-    def _ask(self, draft: FrozenTrial, half: FrozenTrial | None = None) -> Params:
-        """Ask the sampler for a configuration and record the trial with it."""
-        with self._drafts.drafting(draft):
-            self.study.sampler = self._make_sampler(draft.number)
-            trial = self.study.ask()
-            params = self._search.space.suggest(trial)
-            trial.set_user_attr(PARAMS, params)
-            already = {} if half is None else half.params
-            if all(name in trial.params and trial.params[name] == value for name, value in already.items()):
-                self._drafts.keep()
-                return params
-        # With several at a time others have ended since, and the sampler would choose differently: what is recorded stands.
-        fixed = {**draft.system_attrs.get(FIXED, {}), **already}
-        return self._ask(blank(draft.number, fixed, draft._trial_id))
-
-    def _given(self, number: int) -> Params | None:
-        """The configuration of a trial that is not the sampler's to choose: a fixed one, or that of its earlier seeds."""
-        configuration, seed = divmod(number, self._search.spec.seeds)
-        if configuration < len(self._search.fixed):
-            return self._search.fixed[configuration]
-        if seed == 0:
-            return None
-        return self.params(number - seed)
+        """Begin the next trial: its number and configuration."""
+        return self._asking.ask()
 
     def report(self, number: int, report: TrackedReport) -> bool:
         """Record a report. False if its step was known already."""
@@ -178,7 +131,7 @@ class Ledger:
         return True
 
     def _report_to_study(self, number: int, report: TrackedReport) -> None:
-        with _quiet():
+        with optuna_muted():
             self._handle(number).report(report.metrics[self._metric], report.step)
 
     def should_prune(self, number: int) -> bool:
@@ -190,7 +143,7 @@ class Ledger:
         return self._judge_again(self.trial(number)) if log.last_step == known else self._judge(number)
 
     def _judge(self, number: int) -> bool:
-        with _quiet():
+        with optuna_muted():
             return self._handle(number).should_prune()
 
     def _judge_again(self, trial: FrozenTrial) -> bool:
@@ -237,7 +190,7 @@ class Ledger:
             trial.set_user_attr(SUMMARY, summary)
         if reason is not None or REASON in trial.user_attrs:  # of a failure that a crash kept from being recorded
             trial.set_user_attr(REASON, reason)
-        with _quiet():
+        with optuna_muted():
             self.study.tell(number, value, state=state)
         self._live.pop(number, None)
         self._reports.pop(number, None)
@@ -248,18 +201,11 @@ class Ledger:
         if trial.state.is_finished():
             known: dict[str, float] = trial.user_attrs.get(SUMMARY, {})
             return known
-        log = self.reports(number).reports
-        if not log:
-            return {}
-        best = {
-            BEST_VAL_LOSS: min(report.metrics[VAL_LOSS] for report in log),
-            BEST_VAL_TOP1: max(report.metrics[VAL_TOP1] for report in log),
-        }
-        return {EPOCHS: log[-1].epoch, REPORTS: log[-1].step, **_headline(log[-1].metrics), **best}
+        return summarised(self.reports(number).reports)
 
     def _handle(self, number: int) -> optuna.Trial:
         if number not in self._live:
-            with _quiet():
+            with optuna_muted():
                 self._live[number] = optuna.Trial(self.study, self.trial(number)._trial_id)
         return self._live[number]
 
@@ -312,107 +258,19 @@ class Ledger:
         return self.study.user_attrs.get(key)
 
 
-def _storage(folder: SearchFolder, url: str | None) -> BaseStorage:
-    begun = folder.search_file.exists()
-    here = None if url is None else hide_secrets(url)
-    if begun and folder.ledger != here:
-        there = f"is in {folder.ledger}: pass --ledger" if folder.ledger else "is its journal: leave --ledger out"
-        raise UserError(f"{folder.name}: the ledger of this search {there}")
-    try:
-        with _quiet():
-            storage = _journal(folder, begun) if url is None else RDBStorage(url, skip_compatibility_check=False)
-            names = {study.study_name for study in storage.get_all_studies()}
-    except (UserError, OSError):
-        raise
-    except Exception as error:  # SQLAlchemy, the database's driver and Optuna each raise their own
-        reason = hide_secrets(" ".join([type(error).__name__, *str(error).splitlines()[:1]]))
-        if url is None:
-            raise UserError(f"{folder.journal}: is damaged ({reason}); restore it from a copy") from error
-        raise UserError(f"--ledger {here}: cannot be used: {reason}") from error
-    if begun and folder.name not in names:
-        raise UserError(f"{folder.name}: {_lost(folder, url, names)}")
-    if not begun and folder.name in names:
-        study = storage.get_study_id_from_name(folder.name)
-        if storage.get_all_trials(study, deepcopy=False):
-            raise UserError(f"--ledger {here}: already holds a study named {folder.name}: choose another --name")
-        storage.delete_study(study)  # of a search that was stopped before its first trial
-    return storage
-
-
-def _journal(folder: SearchFolder, begun: bool) -> JournalStorage:
-    journal = folder.journal
-    if begun and not journal.exists():
-        raise UserError(f"{folder.name}: {_lost(folder, None)}")
-    repair(journal)
-    if not begun and journal.exists():
-        # Left by a start that was killed before it wrote search.yaml; with trials it is more than that.
-        if JournalStorage(JournalFileBackend(str(journal))).get_all_studies() and b'"op_code":4' in journal.read_bytes():
-            raise UserError(f"{folder.path}: holds the record of a search, but not its search.yaml; restore that from a copy")
-        journal.unlink()
-    return JournalStorage(JournalFileBackend(str(journal)))
-
-
-def _where(folder: SearchFolder, url: str | None) -> str:
-    return str(folder.journal) if url is None else f"--ledger {hide_secrets(url)}"
-
-
-def _lost(folder: SearchFolder, url: str | None, others: Collection[str] = ()) -> str:
-    """What to say of a search whose record is gone."""
-    holds = f"holds the record of {', '.join(sorted(others))} in its place" if others else "holds no record of it any more"
-    return (
-        f"{_where(folder, url)} {holds}, and without it the search cannot be continued. Restore it from a copy"
-        f"{'' if folder.remote is None else ' of the object store'}, or begin anew: leave --resume out and give another --name "
-        f"(what was trained stays in {folder.path / 'trials'} and in MLflow)"
-    )
-
-
 def prune_reason(search: Search, step: int) -> str:
     """Why a trial was pruned, in words."""
     return f"{search.spec.pruner.name} pruner at report {step}"
 
 
-def _headline(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {name: metrics[name] for name in HEADLINE if name in metrics}
-
-
-def repair(journal: Path) -> None:
-    """Cut off a last journal line that a crash left torn, and the lock of a dead writer.
-
-    Raises:
-        UserError: If another line is damaged: the file was edited, or the disk lost part of it.
-    """
-    for lock in journal.parent.glob(f"{journal.name}.lock*"):
-        lock.unlink(missing_ok=True)
-    if not journal.exists():
-        return
-    data = journal.read_bytes()
-    lines = data.splitlines(keepends=True)
-    good = 0
-    for number, line in enumerate(lines, start=1):
-        try:
-            json.loads(line)
-            whole = line.endswith(b"\n")
-        except ValueError:
-            whole = False
-        if not whole and number < len(lines):
-            raise UserError(f"{journal}:{number}: the journal is damaged here, before its last line; restore it from a copy")
-        if whole:
-            good += len(line)
-    if good < len(data):
-        with journal.open("r+b") as file:
-            file.truncate(good)
-            os.fsync(file.fileno())
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    # Optuna tells of each trial, warns that parts it offers are experimental, and of fixed values that the space has already checked.
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(max(level, optuna.logging.WARNING))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            warnings.simplefilter("ignore", UserWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(level)
+def summarised(reports: Sequence[TrackedReport]) -> dict[str, float]:
+    """What a trial's reports come to: see `Ledger.summary`."""
+    if not reports:
+        return {}
+    last = reports[-1]
+    best = {
+        BEST_VAL_LOSS: min(report.metrics[VAL_LOSS] for report in reports),
+        BEST_VAL_TOP1: max(report.metrics[VAL_TOP1] for report in reports),
+    }
+    headline = {name: last.metrics[name] for name in HEADLINE if name in last.metrics}
+    return {EPOCHS: last.epoch, REPORTS: last.step, **headline, **best}

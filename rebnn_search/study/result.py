@@ -10,7 +10,8 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.base.metrics import FLIP_RATIO, VAL_LOSS, VAL_TOP1, VAL_TOP5
-from rebnn_search.study.ledger import PARAMS, REASON, Ledger
+from rebnn_search.study.attributes import PARAMS, REASON
+from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.ranking import Standing, rank
 from rebnn_search.study.spec import Params, Search, recipe_value
 from rebnn_search.training import Recipe

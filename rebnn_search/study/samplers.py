@@ -7,7 +7,6 @@ of the ledger alone, so that a resumed search proposes what an uninterrupted one
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -18,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.base.registry import Registry
 from rebnn_search.config import Component
+from rebnn_search.study.optuna_log import optuna_muted
 
 SAMPLERS: Registry[Any] = Registry("sampler")
 """Options are the arguments of Optuna's class of that name, less the seed."""
@@ -88,8 +88,7 @@ def sampler_factory(sampler: Component[Any], seed: int) -> Callable[[int], BaseS
 
     def make(number: int) -> BaseSampler:
         trial_seed = seed if sampler.name in SEQUENCES else mixed(seed, number)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with optuna_muted():
             built: BaseSampler = sampler.build(seed=trial_seed)
         return built
 

@@ -16,7 +16,9 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.study.ledger import PARAMS, Ledger, repair
+from rebnn_search.study.attributes import PARAMS
+from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.record import repair
 from rebnn_search.study.samplers import sampler_factory
 
 SAMPLERS = ["random", "gp", "qmc", "{name: tpe, multivariate: false}"]

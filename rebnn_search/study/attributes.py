@@ -1,0 +1,14 @@
+"""What the record keeps in Optuna's user attributes: of the study (notes), and of each trial."""
+
+from __future__ import annotations
+
+SEARCH_ID = "search_id"
+"""Note with the search's identity."""
+PARAMS = "params"
+"""User attribute with the configuration of a trial; once it is there the trial has been asked for in full."""
+SUMMARY = "summary"
+"""User attribute with the metrics of a trial's last report."""
+REASON = "reason"
+"""User attribute that says why a trial ended other than by being trained to its end."""
+PAUSED = "paused"
+"""User attribute with the report after which a trial was made to wait; None once it was taken up again."""

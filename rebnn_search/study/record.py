@@ -1,0 +1,110 @@
+"""Where the record of a search is kept: its Optuna study in the folder's journal or a database, opened and checked to be its own."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
+from rebnn_search.base.secrets import hide_secrets
+from rebnn_search.config import UserError
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.optuna_log import optuna_muted
+
+
+def open_record(folder: SearchFolder, url: str | None) -> BaseStorage:
+    """Open the storage of a search's study.
+
+    Args:
+        folder: Where the search lives.
+        url: Database that holds the study; None for the journal in the folder.
+
+    Raises:
+        UserError: If the journal of a search that was begun is gone or damaged before its last line, or the database cannot be
+            used, or is not the one that the search was begun with, or holds another search's study of this name.
+    """
+    begun = folder.search_file.exists()
+    here = None if url is None else hide_secrets(url)
+    if begun and folder.ledger != here:
+        there = f"is in {folder.ledger}: pass --ledger" if folder.ledger else "is its journal: leave --ledger out"
+        raise UserError(f"{folder.name}: the ledger of this search {there}")
+    try:
+        with optuna_muted():
+            storage = _journal(folder, begun) if url is None else RDBStorage(url, skip_compatibility_check=False)
+            names = {study.study_name for study in storage.get_all_studies()}
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # SQLAlchemy, the database's driver and Optuna each raise their own
+        reason = hide_secrets(" ".join([type(error).__name__, *str(error).splitlines()[:1]]))
+        if url is None:
+            raise UserError(f"{folder.journal}: is damaged ({reason}); restore it from a copy") from error
+        raise UserError(f"--ledger {here}: cannot be used: {reason}") from error
+    if begun and folder.name not in names:
+        raise UserError(f"{folder.name}: {lost(folder, url, names)}")
+    if not begun and folder.name in names:
+        study = storage.get_study_id_from_name(folder.name)
+        if storage.get_all_trials(study, deepcopy=False):
+            raise UserError(f"--ledger {here}: already holds a study named {folder.name}: choose another --name")
+        storage.delete_study(study)  # of a search that was stopped before its first trial
+    return storage
+
+
+def _journal(folder: SearchFolder, begun: bool) -> JournalStorage:
+    journal = folder.journal
+    if begun and not journal.exists():
+        raise UserError(f"{folder.name}: {lost(folder, None)}")
+    repair(journal)
+    if not begun and journal.exists():
+        # Left by a start that was killed before it wrote search.yaml; with trials it is more than that.
+        if JournalStorage(JournalFileBackend(str(journal))).get_all_studies() and b'"op_code":4' in journal.read_bytes():
+            raise UserError(f"{folder.path}: holds the record of a search, but not its search.yaml; restore that from a copy")
+        journal.unlink()
+    return JournalStorage(JournalFileBackend(str(journal)))
+
+
+def where(folder: SearchFolder, url: str | None) -> str:
+    """The record's place in words."""
+    return str(folder.journal) if url is None else f"--ledger {hide_secrets(url)}"
+
+
+def lost(folder: SearchFolder, url: str | None, others: Collection[str] = ()) -> str:
+    """What to say of a search whose record is gone."""
+    holds = f"holds the record of {', '.join(sorted(others))} in its place" if others else "holds no record of it any more"
+    return (
+        f"{where(folder, url)} {holds}, and without it the search cannot be continued. Restore it from a copy"
+        f"{'' if folder.remote is None else ' of the object store'}, or begin anew: leave --resume out and give another --name "
+        f"(what was trained stays in {folder.path / 'trials'} and in MLflow)"
+    )
+
+
+def repair(journal: Path) -> None:
+    """Cut off a last journal line that a crash left torn, and the lock of a dead writer.
+
+    Raises:
+        UserError: If another line is damaged: the file was edited, or the disk lost part of it.
+    """
+    for lock in journal.parent.glob(f"{journal.name}.lock*"):
+        lock.unlink(missing_ok=True)
+    if not journal.exists():
+        return
+    data = journal.read_bytes()
+    lines = data.splitlines(keepends=True)
+    good = 0
+    for number, line in enumerate(lines, start=1):
+        try:
+            json.loads(line)
+            whole = line.endswith(b"\n")
+        except ValueError:
+            whole = False
+        if not whole and number < len(lines):
+            raise UserError(f"{journal}:{number}: the journal is damaged here, before its last line; restore it from a copy")
+        if whole:
+            good += len(line)
+    if good < len(data):
+        with journal.open("r+b") as file:
+            file.truncate(good)
+            os.fsync(file.fileno())
