@@ -103,7 +103,7 @@ def refit_within(
 
 def _measured(out: Path, number: int, plan: Plan) -> float:
     """Seconds of a last training, from the reports of the chosen trial, which shared the machine with others."""
-    reports = read_reports(SearchFolder(out / "results" / NAME).trial(number) / "reports.jsonl")
+    reports = read_reports(SearchFolder(out / "results" / NAME).report_file(number))
     if len(reports) < 2:
         return 0.0
     each = (reports[-1].timestamp - reports[0].timestamp) / 1000 / (reports[-1].epoch - reports[0].epoch)

@@ -45,14 +45,14 @@ def check_sqlite(path: Path, *, option: str, owner: str, table: str, column: str
     if not path.parent.is_dir():
         raise UserError(f"{option}: there is no directory {path.parent}")
     if write:
-        _check_writable(path, option, exists)
+        _check_place(path, option, exists)
     if size:
         _check_content(path, option, owner, (table, column), write)
     elif not write:
         raise UserError(f"{option}: there is nothing in {path}")
 
 
-def _check_writable(path: Path, option: str, exists: bool) -> None:
+def _check_place(path: Path, option: str, exists: bool) -> None:
     try:
         with tempfile.TemporaryFile(dir=path.parent):  # SQLite keeps its journal beside the file
             pass
@@ -67,9 +67,8 @@ def _check_content(path: Path, option: str, owner: str, known: tuple[str, str], 
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={'rw' if write else 'ro'}", uri=True)) as database:
             tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table' order by name")]
             ours = database.execute("select 1 from pragma_table_info(?) where name = ?", known).fetchone()
-            if write:
-                database.execute("begin immediate")
-                database.rollback()
+        if write:
+            take_write_lock(path)
     except sqlite3.Error as error:
         if "locked" in str(error):  # another process is writing: it can be used, by turns
             return
@@ -77,6 +76,21 @@ def _check_content(path: Path, option: str, owner: str, known: tuple[str, str], 
     if tables and not ours:
         there = ", ".join(tables[:SHOWN]) + (", ..." if len(tables) > SHOWN else "")
         raise UserError(f"{option}: {path} is no database of {owner}: it holds {there}")
+
+
+def take_write_lock(path: Path, seconds: float = 5.0) -> None:
+    """Take an SQLite file's lock for writing, and give it back.
+
+    Args:
+        path: The file.
+        seconds: How long another process that has it is waited for.
+
+    Raises:
+        sqlite3.Error: If the file cannot be written, or is locked for so long.
+    """
+    with closing(sqlite3.connect(path, timeout=seconds, isolation_level=None)) as database:
+        database.execute("begin immediate")
+        database.execute("rollback")
 
 
 def check_server(url: str, option: str) -> None:

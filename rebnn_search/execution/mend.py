@@ -24,7 +24,7 @@ def mend_reports(search: Search, folder: SearchFolder, ledger: Ledger, runs: Run
             continue
         unfinished = trial.state == TrialState.RUNNING
         log = ledger.reports(trial.number) if unfinished else ledger.open_reports(trial.number)
-        file = folder.trial(trial.number) / "reports.jsonl"
+        file = folder.report_file(trial.number)
         had, want = log.last_step, trial.last_step or 0
         if log.damage is not None:
             notice(f"{file}: damaged, {log.damage}; kept as {file.name}.damaged and cut before that line")

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from rebnn_search.base.layout import MODEL_FILE
 from rebnn_search.export import ModelInfo, describe, export_packed, load_model
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.tracking import Runs
@@ -61,7 +62,7 @@ def packed(trainer: Trainer) -> bytes:
 
 def model_file(folder: SearchFolder, number: int) -> Path:
     """Where a trial's packed model is kept."""
-    return folder.trial(number) / "model.safetensors"
+    return folder.trial(number) / MODEL_FILE
 
 
 def log_model(runs: Runs, uri: str, file: Path, number: int) -> None:

@@ -11,6 +11,7 @@ import yaml
 from optuna.trial import FrozenTrial
 
 from rebnn_search.base.files import write_atomically
+from rebnn_search.base.layout import SEARCH_FILE
 from rebnn_search.base.metrics import (
     CHOSEN_TEST_TOP1,
     CHOSEN_TEST_TOP5,
@@ -145,7 +146,7 @@ def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Track
             if row.state == "RUNNING" and row.number in runs.children:
                 runs.end(runs.children[row.number], "INTERRUPTED", {}, {})
         resolved = yaml.safe_dump(search.dump(), sort_keys=False, allow_unicode=True)
-        runs.client.log_text(runs.parent_id, resolved, "search.yaml")
+        runs.client.log_text(runs.parent_id, resolved, SEARCH_FILE)
         runs.client.log_dict(runs.parent_id, history, "runs.json")
         runs.client.log_text(runs.parent_id, markdown(result), "leaderboard.md")
         # By now every trial has its run; the result was made before that.

@@ -34,7 +34,7 @@ def reconcile(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tra
         if PARAMS in trial.user_attrs and folder.trial(trial.number).exists():  # one that an earlier version began lacks it
             write_trial_recipe(search, folder, trial.number, trial.user_attrs[PARAMS])
         if trial.state != TrialState.WAITING and PARAMS in trial.user_attrs:
-            path = folder.trial(trial.number) / "reports.jsonl"
+            path = folder.report_file(trial.number)
             tracker.do(lambda runs, trial=trial, path=path: _bring_up(search, runs, trial, path))  # type: ignore[misc]
 
 

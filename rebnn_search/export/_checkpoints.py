@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
+from rebnn_search.base.layout import CHECKPOINTS
 from rebnn_search.config import UserError
 from rebnn_search.export._files import read_whole
-from rebnn_search.training.checkpoint import parse_checkpoint
-
-CHECKPOINTS = "checkpoints"
-"""Folder in a training's or a trial's folder."""
+from rebnn_search.training.checkpoint import CheckpointDirectory, parse_checkpoint
 
 
 def read_state(file: Path) -> dict[str, Any]:
@@ -32,9 +29,7 @@ def newest_state(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: If there is none.
     """
-    for file in sorted((folder / CHECKPOINTS).glob("[0-9]*.pt"), reverse=True):
-        try:
-            return read_state(file)
-        except UserError as error:
-            warnings.warn(f"{error}; falling back to the one before", stacklevel=2)
-    raise UserError(f"{folder}: holds no sound checkpoint, in {CHECKPOINTS}/")
+    found = CheckpointDirectory(folder / CHECKPOINTS).latest("cpu")
+    if found is None:
+        raise UserError(f"{folder}: holds no sound checkpoint, in {CHECKPOINTS}/")
+    return found[1]

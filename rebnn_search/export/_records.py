@@ -9,12 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rebnn_search.base.journal import CREATE_TRIAL
 from rebnn_search.config import Document, UserError, explain
 from rebnn_search.export._files import read_whole
 from rebnn_search.export._header import brief
-
-CREATE_TRIAL = 4
-"""Of Optuna's journal, ``JournalOperation.CREATE_TRIAL``: the n-th of these lines makes trial n."""
 
 Number = Annotated[int, Field(ge=0)]
 

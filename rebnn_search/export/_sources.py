@@ -9,9 +9,19 @@ from typing import Any
 
 from torch import nn
 
+from rebnn_search.base.layout import (
+    BEST_RECIPE_FILE,
+    CHECKPOINTS,
+    JOURNAL_FILE,
+    RECIPE_FILE,
+    RESULT_FILE,
+    SEARCH_FILE,
+    TRIALS,
+    trial_name,
+)
 from rebnn_search.config import Document, UserError, load, validate, with_value
 from rebnn_search.export._check import check_values
-from rebnn_search.export._checkpoints import CHECKPOINTS, newest_state, read_state
+from rebnn_search.export._checkpoints import newest_state, read_state
 from rebnn_search.export._expected import build_network, is_plain, without_memory
 from rebnn_search.export._files import read_whole
 from rebnn_search.export._header import brief
@@ -23,9 +33,6 @@ from rebnn_search.export._records import journal_params, read_result
 from rebnn_search.training import Recipe, load_recipe
 from rebnn_search.training.checkpoint import MAGIC
 from rebnn_search.training.trainer import STATE_VERSION
-
-SEARCH_FILE, RESULT_FILE, JOURNAL = "search.yaml", "result.json", "study.journal"
-"""Names in the folder of a search; docs/resume.md describes them."""
 
 
 @dataclass(frozen=True)
@@ -89,20 +96,20 @@ def _of_search(folder: Path, recipe: str | None) -> Trained:
     result = read_result(folder / RESULT_FILE)
     if result is None or result.best is None:
         raise UserError(
-            f"{folder}: the search has chosen no trial yet: finish it with --resume, or name a trial's folder, {folder}/trials/NNNN"
+            f"{folder}: the search has chosen no trial yet: finish it with --resume, or name a trial's folder, {folder}/{TRIALS}/NNNN"
         )
-    trial = folder / "trials" / f"{result.best.number:04d}"
-    return _of_state(newest_state(trial), load_recipe(recipe or folder / "best.yaml"), folder, str(trial / CHECKPOINTS))
+    trial = folder / TRIALS / trial_name(result.best.number)
+    return _of_state(newest_state(trial), load_recipe(recipe or folder / BEST_RECIPE_FILE), folder, str(trial / CHECKPOINTS))
 
 
 def _recipe_of(folder: Path, given: str | None) -> Recipe:
     """The recipe of a training's folder: the given file, its own ``recipe.yaml``, or of a search's trial the search's."""
     if given is not None:
         return load_recipe(given)
-    if (folder / "recipe.yaml").is_file():
-        return load_recipe(folder / "recipe.yaml")
+    if (folder / RECIPE_FILE).is_file():
+        return load_recipe(folder / RECIPE_FILE)
     search = folder.absolute().parent.parent
-    if folder.absolute().parent.name == "trials" and folder.name.isdigit() and (search / SEARCH_FILE).is_file():
+    if folder.absolute().parent.name == TRIALS and folder.name.isdigit() and (search / SEARCH_FILE).is_file():
         return _trial_recipe(search, int(folder.name))
     raise UserError(f"{folder}: nothing here says with which recipe this was trained: name it with --recipe FILE")
 
@@ -131,7 +138,7 @@ def _params(search: Path, number: int) -> Mapping[str, Any] | None:
     for trial in result.trials if result is not None else ():
         if trial.number == number:
             return trial.params
-    return journal_params(search / JOURNAL, number)
+    return journal_params(search / JOURNAL_FILE, number)
 
 
 def _of_state(state: Mapping[str, Any], recipe: Recipe, folder: Path, source: str) -> Trained:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from rebnn_search.base.files import write_atomically
+from rebnn_search.base.layout import REFIT
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import directory_of
@@ -17,7 +18,7 @@ class SeedFolder:
     """``refit/seed-N/``: a training's folder, and once it is trained ``packed.safetensors`` and then ``outcome.json``."""
 
     def __init__(self, folder: SearchFolder, seed: int) -> None:
-        self.training = TrainingFolder(folder.path / "refit" / f"seed-{seed}")
+        self.training = TrainingFolder(folder.path / REFIT / f"seed-{seed}")
         self.model = self.training.path / "packed.safetensors"
         self._outcome = self.training.path / "outcome.json"
         self._folder = folder

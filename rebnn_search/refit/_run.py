@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 
 from rebnn_search.base.files import write_atomically
+from rebnn_search.base.layout import MODEL_FILE, REFIT
 from rebnn_search.base.metrics import TRAIN_LOSS
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
@@ -163,9 +164,9 @@ def _sum_up(runs: Runs, outcome: Outcome) -> None:
 
 def _concluded(search: FinishedSearch, outcome: Outcome) -> Outcome:
     """Write ``refit.json`` and, unless all seeds diverged, the median seed's model."""
-    folder = search.folder.path / "refit"
+    folder = search.folder.path / REFIT
     if outcome.median is not None:
-        model = folder / "model.safetensors"
+        model = folder / MODEL_FILE
         write_whole(model, read_whole(SeedFolder(search.folder, outcome.median.seed).model))
         outcome = replace(outcome, model=str(model))
     write_atomically(folder / "refit.json", json.dumps(outcome.dump(), indent=1))

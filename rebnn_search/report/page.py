@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
+from rebnn_search.base.layout import BEST_RECIPE_FILE, SEARCH_FILE
 from rebnn_search.base.metrics import CHOSEN_TEST_TOP1, CHOSEN_VAL_LOSS, EPOCHS, FLIP_RATIO, VAL_LOSS, VAL_TOP1, VAL_TOP5, final
 from rebnn_search.report import table as paper_table
 from rebnn_search.report.figures import FIGURES, Figure
@@ -28,7 +29,7 @@ def render(search: TrackedSearch, drawn: Mapping[str, Any]) -> str:
     rows = paper_table.table(search)
     states = Counter(trial.state for trial in search.trials)
     best = search.parent.data.metrics
-    recipe = search.artifact(search.parent.info.run_id, "best.yaml")
+    recipe = search.artifact(search.parent.info.run_id, BEST_RECIPE_FILE)
     return template.render(
         name=search.name,
         state=search.parent.data.tags.get("state", ""),
@@ -44,7 +45,7 @@ def render(search: TrackedSearch, drawn: Mapping[str, Any]) -> str:
         reasons=Counter(f"{t.state}: {t.reason}" for t in search.trials if t.reason).most_common(),
         epochs=_epochs(search),
         history=search.history,
-        resolved=search.artifact(search.parent.info.run_id, "search.yaml"),
+        resolved=search.artifact(search.parent.info.run_id, SEARCH_FILE),
     )
 
 

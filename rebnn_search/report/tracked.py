@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
+from rebnn_search.base.layout import SEARCH_FILE
 from rebnn_search.base.metrics import EPOCHS, REPORTS, final
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
@@ -23,7 +24,6 @@ from rebnn_search.study.spec import Params, Search, restore_search
 from rebnn_search.tracking import CONFIGURATION_TAG, SEARCH_TAG, SEED_TAG, STATE_TAG, TRIAL_TAG
 from rebnn_search.tracking.client import ARTIFACTS, SQLITE, make_client
 
-SEARCH_FILE = "search.yaml"
 RUNS_FILE = "runs.json"
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from rebnn_search.base.journal import CREATE_TRIAL
+from rebnn_search.base.layout import TRIALS
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.config.database import check_server, check_sqlite
 from rebnn_search.storage.folder import DriverLock, SearchFolder
 
-TRIALS, TUNE = "trials", "ray"
-"""Folders that are made once there is a trial: of what it leaves, and Tune's."""
-CREATE_TRIAL = 4
-"""Optuna's code, in a journal's line, of a trial's creation."""
+TUNE = "ray"
+"""Folder of Tune's, made once there is a trial."""
 
 
 def has_begun(folder: SearchFolder) -> bool:

@@ -16,17 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
 from rebnn_search.base.files import PARTIAL, write_atomically
+from rebnn_search.base.layout import CHECKPOINTS, JOURNAL_FILE, REFIT, REPORT_FILE, RESULT_FILE, SEARCH_FILE, STAGE_ONE, TRIALS
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import NAME, DriverLock, SearchFolder
 from rebnn_search.storage.object_store import ObjectStore, place_in, working_copy
 
-JOURNAL = "study.journal.d"
+JOURNAL = f"{JOURNAL_FILE}.d"
 """The journal in a store: segments named by their offset, as nothing can be appended to an object."""
-REPORTS = ("trials/*/reports.jsonl", "refit/*/reports.jsonl")
-STAYS = ("driver.lock", "driver.json", "driver.log", "ray", "ray_logs", "report", "study.journal")
+REPORTS = (f"{TRIALS}/*/{REPORT_FILE}", f"{REFIT}/*/{REPORT_FILE}")
+STAYS = ("driver.lock", "driver.json", "driver.log", "ray", "ray_logs", "report", JOURNAL_FILE)
 """What of a search's folder is this machine's own, or goes to a store by a way of its own, as folders of `PARTS` do."""
-PARTS = ("checkpoints", "stage_one")
+PARTS = (CHECKPOINTS, STAGE_ONE)
 ASIDE = ".set-aside"
 """Folder in the working copy for copies of searches that went another way than the store's."""
 LISTINGS = 3
@@ -35,7 +36,7 @@ LISTINGS = 3
 
 def travels(name: PurePath) -> bool:
     """Whether a file of a search's folder, by its name in there, is kept in a store whole: all that nothing says otherwise of."""
-    own = name.parts[0] in STAYS or name.parts[0].startswith("study.journal")
+    own = name.parts[0] in STAYS or name.parts[0].startswith(JOURNAL_FILE)
     hidden = any(part.startswith(".") for part in name.parts) or name.name.endswith(PARTIAL)
     return not (own or hidden or any(part in PARTS for part in name.parts[:-1]))
 
@@ -45,7 +46,7 @@ def travelling_files(folder: Path) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
         here = Path(place)
         folders[:] = sorted(name for name in folders if travels((here / name / "file").relative_to(folder)))
-        for name in sorted(files, key=lambda name: (name != "search.yaml", name)):
+        for name in sorted(files, key=lambda name: (name != SEARCH_FILE, name)):
             if travels((here / name).relative_to(folder)):
                 yield here / name
 
@@ -60,9 +61,9 @@ def fetch_index(uri: str) -> Path:
     with _told(uri):
         store = ObjectStore(uri)
         for name in store.names():
-            if NAME.fullmatch(name) and (search := store.read(f"{name}/search.yaml")) is not None:
+            if NAME.fullmatch(name) and (search := store.read(f"{name}/{SEARCH_FILE}")) is not None:
                 folder = SearchFolder(local / name, place_in(uri, name))
-                result = store.read(f"{name}/result.json")
+                result = store.read(f"{name}/{RESULT_FILE}")
                 if _content(folder.search_file) == search and folder.finished == (result is not None):
                     continue
                 difference = None if _content(folder.search_file) is None else compare(folder)
@@ -112,8 +113,8 @@ def compare(folder: SearchFolder) -> Difference:
     here = whole_lines(_content(folder.journal) or b"")
     names = {file.relative_to(folder.path).as_posix() for pattern in REPORTS for file in folder.path.glob(pattern)}
     counts = {name: _count(_content(folder.path / name) or b"") for name in names}
-    more_here = any(count > stored.get(name, 0) for name, count in counts.items() if name.startswith("trials/"))
-    more_there = any(count > counts.get(name, 0) for name, count in stored.items() if name.startswith("trials/"))
+    more_here = any(count > stored.get(name, 0) for name, count in counts.items() if name.startswith(f"{TRIALS}/"))
+    more_there = any(count > counts.get(name, 0) for name, count in stored.items() if name.startswith(f"{TRIALS}/"))
     by_journal = bool(journal or here)
     return Difference(
         journal=journal,

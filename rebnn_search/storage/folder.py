@@ -19,6 +19,17 @@ import yaml
 from filelock import FileLock, Timeout
 
 from rebnn_search.base.files import write_atomically
+from rebnn_search.base.layout import (
+    BEST_RECIPE_FILE,
+    CHECKPOINTS,
+    JOURNAL_FILE,
+    MODEL_FILE,
+    REPORT_FILE,
+    RESULT_FILE,
+    SEARCH_FILE,
+    TRIALS,
+    trial_name,
+)
 from rebnn_search.base.notices import notice
 from rebnn_search.config import UserError
 
@@ -57,40 +68,49 @@ class SearchFolder:
     @property
     def search_file(self) -> Path:
         """The resolved search."""
-        return self.path / "search.yaml"
+        return self.path / SEARCH_FILE
 
     @property
     def journal(self) -> Path:
         """Optuna's journal: the record of what was asked, reported, pruned and finished."""
-        return self.path / "study.journal"
+        return self.path / JOURNAL_FILE
 
     @property
     def best_recipe(self) -> Path:
         """The best trial's recipe."""
-        return self.path / "best.yaml"
+        return self.path / BEST_RECIPE_FILE
 
     @property
     def model(self) -> Path:
         """The best trial's network as a packed model file."""
-        return self.path / "model.safetensors"
+        return self.path / MODEL_FILE
 
     @property
     def result_file(self) -> Path:
         """What ``--json`` printed last; there once the search has finished."""
-        return self.path / "result.json"
+        return self.path / RESULT_FILE
 
     @property
     def log(self) -> Path:
         """The driver's log."""
         return self.path / "driver.log"
 
+    @property
+    def trials(self) -> Path:
+        """The folder of the trials' folders; there once a trial has begun."""
+        return self.path / TRIALS
+
     def trial(self, number: int) -> Path:
         """The folder of a trial."""
-        return self.path / "trials" / f"{number:04d}"
+        return self.trials / trial_name(number)
+
+    def report_file(self, number: int) -> Path:
+        """The reports of a trial."""
+        return self.trial(number) / REPORT_FILE
 
     def checkpoints(self, number: int) -> Path:
         """The checkpoints of a trial."""
-        return self.trial(number) / "checkpoints"
+        return self.trial(number) / CHECKPOINTS
 
     def write_search(self, source: str, data: dict[str, Any], ledger: str | None = None, search_id: str | None = None) -> None:
         """Write the resolved search, where its ledger is if not here, and its identity; its presence makes the folder a search."""
@@ -193,7 +213,7 @@ def check_name(name: str) -> str:
 def searches_of(storage: Path, source: str) -> list[SearchFolder]:
     """The searches in a storage folder that came from the file called ``source``, oldest first."""
     folders = []
-    for path in storage.glob("*/search.yaml"):
+    for path in storage.glob(f"*/{SEARCH_FILE}"):
         folder = SearchFolder(path.parent)
         try:
             if folder.read_search()[0] == source:
@@ -248,7 +268,7 @@ def existing_search(storage: Path, source: str, name: str | None) -> SearchFolde
     if name is not None:
         folder = SearchFolder(storage / check_name(name))
         if not folder.search_file.exists():
-            there = sorted(path.parent.name for path in storage.glob("*/search.yaml"))
+            there = sorted(path.parent.name for path in storage.glob(f"*/{SEARCH_FILE}"))
             raise UserError(f"--resume --name {name}: no such search in {storage}; there: {', '.join(there) or 'none'}")
         return folder
     folders = searches_of(storage, source)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from rebnn_search.base.layout import TRIALS
 from rebnn_search.base.notices import notice
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
@@ -21,10 +22,10 @@ def leftover_trials(folder: SearchFolder, known: Container[int]) -> list[int]:
     Raises:
         UserError: If the store cannot be read.
     """
-    names = {path.name for path in (folder.path / "trials").glob("*")}
+    names = {path.name for path in folder.trials.glob("*")}
     if folder.remote is not None:
         try:
-            names |= set(ObjectStore(folder.remote).names("trials"))
+            names |= set(ObjectStore(folder.remote).names(TRIALS))
         except OSError as error:
             reason = hide_secrets(str(error).splitlines()[0])
             raise UserError(f"--storage {hide_secrets(folder.remote)}: cannot be read: {reason}") from None
@@ -41,5 +42,5 @@ def set_aside(folder: SearchFolder, number: int) -> None:
         notice(f"{here}: the record knows nothing of this trial; kept as {aside.name}, and trained anew when it is asked for")
     if folder.remote is not None:
         store = ObjectStore(folder.remote)
-        for name in store.names(f"trials/{here.name}", recursive=True):
-            store.delete(f"trials/{here.name}/{name}")
+        for name in store.names(f"{TRIALS}/{here.name}", recursive=True):
+            store.delete(f"{TRIALS}/{here.name}/{name}")

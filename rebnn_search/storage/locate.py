@@ -7,6 +7,7 @@ from pathlib import Path
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.object_store import ObjectStore, StoredCheckpoints, split_place, working_copy
 from rebnn_search.training import CheckpointDirectory, Recipe
+from rebnn_search.training.folder import stage_one_path
 
 
 def folder_here(path: str, remote: str | None) -> SearchFolder:
@@ -26,7 +27,7 @@ def stage_one_of(folder: SearchFolder, recipe: Recipe) -> StoredCheckpoints | No
     """The shared stage one of a recipe in the object store, None where there is no stage or no store."""
     if folder.remote is None or recipe.stage_one is None:
         return None
-    directory = directory_of(folder, folder.path / "stage_one" / recipe.stage_one_key())
+    directory = directory_of(folder, stage_one_path(folder.path, recipe))
     assert isinstance(directory, StoredCheckpoints)
     return directory
 

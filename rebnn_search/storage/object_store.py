@@ -167,10 +167,10 @@ class StoredCheckpoints(CheckpointDirectory):
             if name not in here and (content := self._store.read(f"{self._name}/{name}")) is not None:
                 write_atomically(self.path / name, content)
 
-    def latest(self) -> tuple[int, dict[str, Any]] | None:
+    def latest(self, device: str | None = None) -> tuple[int, dict[str, Any]] | None:
         """Return step and state of the newest sound checkpoint of both places."""
         self.fetch()
-        return super().latest()
+        return super().latest(device)
 
     def _there(self) -> list[str]:
         return [name for name in self._store.names(self._name) if re.fullmatch(r"\d{8}\.pt", name)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rebnn_search.base.layout import SEARCH_FILE
 from rebnn_search.config import UserError
 from rebnn_search.storage.fetch import fetch_index, fetch_search
 from rebnn_search.storage.folder import SearchFolder, check_name
@@ -52,7 +53,7 @@ def finished_search(storage: str, name: str) -> FinishedSearch:
     local = Path(storage) if remote is None else fetch_index(remote)
     folder = SearchFolder(local / check_name(name), None if remote is None else place_in(remote, name))
     if not folder.search_file.exists():
-        there = sorted(path.parent.name for path in local.glob("*/search.yaml"))
+        there = sorted(path.parent.name for path in local.glob(f"*/{SEARCH_FILE}"))
         raise UserError(f"{name}: no such search in {storage}; there: {', '.join(there) or 'none'}")
     if remote is not None:
         fetch_search(folder)

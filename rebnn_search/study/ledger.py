@@ -82,7 +82,7 @@ class Ledger:
         begun = folder.search_id if folder.search_file.exists() else None
         noted = self.noted(SEARCH_ID)
         if noted is None:
-            if begun is not None or (folder.path / "trials").exists():
+            if begun is not None or folder.trials.exists():
                 raise UserError(f"{folder.name}: {lost(folder, url)}")
             noted = uuid.uuid4().hex
             self.note(SEARCH_ID, noted)
@@ -111,7 +111,7 @@ class Ledger:
 
     def open_reports(self, number: int) -> ReportLog:
         """As `reports`, of a trial that ended: not remembered. In memory there are none left."""
-        file = None if self._folder is None else self._folder.trial(number) / "reports.jsonl"
+        file = None if self._folder is None else self._folder.report_file(number)
         return ReportLog(file, (self._metric, *NEEDED))
 
     @property

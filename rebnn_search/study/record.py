@@ -10,6 +10,7 @@ from pathlib import Path
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
+from rebnn_search.base.journal import CREATE_TRIAL
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
@@ -60,7 +61,8 @@ def _journal(folder: SearchFolder, begun: bool) -> JournalStorage:
     repair(journal)
     if not begun and journal.exists():
         # Left by a start that was killed before it wrote search.yaml; with trials it is more than that.
-        if JournalStorage(JournalFileBackend(str(journal))).get_all_studies() and b'"op_code":4' in journal.read_bytes():
+        entries = [json.loads(line) for line in journal.read_bytes().splitlines()]
+        if any(entry.get("op_code") == CREATE_TRIAL for entry in entries if isinstance(entry, dict)):
             raise UserError(f"{folder.path}: holds the record of a search, but not its search.yaml; restore that from a copy")
         journal.unlink()
     return JournalStorage(JournalFileBackend(str(journal)))
@@ -77,7 +79,7 @@ def lost(folder: SearchFolder, url: str | None, others: Collection[str] = ()) ->
     return (
         f"{where(folder, url)} {holds}, and without it the search cannot be continued. Restore it from a copy"
         f"{'' if folder.remote is None else ' of the object store'}, or begin anew: leave --resume out and give another --name "
-        f"(what was trained stays in {folder.path / 'trials'} and in MLflow)"
+        f"(what was trained stays in {folder.trials} and in MLflow)"
     )
 
 

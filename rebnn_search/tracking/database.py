@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from rebnn_search.config import UserError
+from rebnn_search.config.database import take_write_lock
 
 SETTLE_SECONDS = 2.0
 """A file whose schema stays the same for so long is not being made by another process."""
@@ -60,9 +61,8 @@ def check_writable(path: Path, seconds: float = BUSY_SECONDS) -> None:
     Raises:
         UserError: If it is read-only, or locked by another process for so long.
     """
-    with _told(path), closing(sqlite3.connect(path, timeout=seconds, isolation_level=None)) as database:
-        database.execute("begin immediate")
-        database.execute("rollback")
+    with _told(path):
+        take_write_lock(path, seconds)
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,15 @@ class CheckpointDirectory:
             old.unlink(missing_ok=True)
         return target
 
-    def latest(self) -> tuple[int, dict[str, Any]] | None:
-        """Return step and state of the newest sound checkpoint, None if there is none. Warns of damaged ones."""
+    def latest(self, device: str | None = None) -> tuple[int, dict[str, Any]] | None:
+        """Return step and state of the newest sound checkpoint, None if there is none. Warns of damaged ones.
+
+        Args:
+            device: Where all tensors go; None for where they were.
+        """
         for file in reversed(self._files()):
             try:
-                return int(file.stem), read_checkpoint(file)
+                return int(file.stem), read_checkpoint(file, device)
             except (ValueError, OSError) as error:
                 warnings.warn(f"{error}; falling back to the one before", stacklevel=2)
         return None
@@ -60,17 +64,21 @@ class CheckpointDirectory:
     def _files(self) -> list[Path]:
         if not self.path.is_dir():
             return []
-        return sorted(file for file in self.path.iterdir() if re.fullmatch(r"\d{8}\.pt", file.name))
+        return sorted(file for file in self.path.iterdir() if re.fullmatch(r"\d{8}\.pt", file.name) and file.is_file())
 
 
-def read_checkpoint(file: Path) -> dict[str, Any]:
+def read_checkpoint(file: Path, device: str | None = None) -> dict[str, Any]:
     """Read one checkpoint.
+
+    Args:
+        file: The whole file.
+        device: Where all tensors go; None for where they were.
 
     Raises:
         ValueError: If it is cut short, altered, no checkpoint, or holds more than plain tensors; the message names the file.
         OSError: If it cannot be read.
     """
-    return parse_checkpoint(file.read_bytes(), str(file))
+    return parse_checkpoint(file.read_bytes(), str(file), device)
 
 
 def parse_checkpoint(content: bytes, source: str, device: str | None = None) -> dict[str, Any]:

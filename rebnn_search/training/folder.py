@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rebnn_search.base.layout import CHECKPOINTS, RECIPE_FILE, REPORT_FILE, STAGE_ONE
 from rebnn_search.training.checkpoint import CheckpointDirectory
 from rebnn_search.training.recipe import Recipe, dump_recipe, load_recipe
 from rebnn_search.training.run import trainer_state
@@ -20,17 +21,17 @@ class TrainingFolder:
     @property
     def recipe_file(self) -> Path:
         """What is trained."""
-        return self.path / "recipe.yaml"
+        return self.path / RECIPE_FILE
 
     @property
     def report_file(self) -> Path:
         """The reports, one a line, as `ReportLog` writes them."""
-        return self.path / "reports.jsonl"
+        return self.path / REPORT_FILE
 
     @property
     def checkpoint_path(self) -> Path:
         """The folder of the checkpoints."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     def write_recipe(self, recipe: Recipe, comment: str) -> None:
         """Write the recipe, unless one is there.
@@ -54,3 +55,8 @@ class TrainingFolder:
         """The trainer's state in the newest sound checkpoint, None where there is none."""
         found = CheckpointDirectory(self.checkpoint_path).latest()
         return None if found is None else trainer_state(found[1])
+
+
+def stage_one_path(workspace: Path, recipe: Recipe) -> Path:
+    """Where trainings that share a workspace keep a recipe's first stage."""
+    return workspace / STAGE_ONE / recipe.stage_one_key()

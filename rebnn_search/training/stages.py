@@ -16,6 +16,7 @@ from rebnn_search.method.layers import binary_layers
 from rebnn_search.training.checkpoint import CheckpointDirectory
 from rebnn_search.training.data import Data
 from rebnn_search.training.distributed import World
+from rebnn_search.training.folder import stage_one_path
 from rebnn_search.training.recipe import Recipe
 from rebnn_search.training.report import Diverged, Report
 from rebnn_search.training.run import ReportingTrainer, TrainingRun
@@ -41,7 +42,7 @@ def stage_one_weights(
     """
     if workspace is None:
         return _train(recipe, data, device, None, make, listener)
-    folder = workspace / "stage_one" / recipe.stage_one_key()
+    folder = stage_one_path(workspace, recipe)
     if world.rank > 0:
         while not _same_everywhere(False, world, device):
             pass

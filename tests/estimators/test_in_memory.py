@@ -11,12 +11,14 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 
+from rebnn_search.base.metrics import IMAGES_PER_SECOND
 from rebnn_search.estimators import ReBNNSearchClassifier
 from rebnn_search.estimators._study import build_search, run_search
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.events import Silent, Untracked
 from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.attributes import REASON
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.training import Recipe, Trainer
 
@@ -24,7 +26,7 @@ X, Y = make_classification(150, 6, random_state=0)
 QUICK = ReBNNSearchClassifier(width=16, epochs=2, n_trials=4, random_state=0)
 RECIPE: dict[str, Any] = {
     "data": {"name": "digits"}, "network": {"name": "mlp", "width": 8, "depth": 1}, "optimizer": {"name": "adam", "lr": 1e-2},
-    "epochs": 3, "batch_size": 256,
+    "epochs": 3, "batch_size": 256, "reports_per_epoch": 1,
 }  # fmt: skip
 SEARCH: dict[str, Any] = {
     "space": {
@@ -39,7 +41,14 @@ SEARCH: dict[str, Any] = {
 
 
 def record(ledger: Ledger) -> list[Any]:
-    return [(t.number, t.state.name, t.params, t.value, t.intermediate_values, t.user_attrs) for t in ledger.trials]
+    """What a ledger has of every trial, less how fast it was."""
+    return [
+        (
+            *(t.number, t.state.name, t.params, t.value, t.intermediate_values, t.user_attrs.get(REASON)),
+            {name: value for name, value in ledger.summary(t.number).items() if name != IMAGES_PER_SECOND},
+        )
+        for t in ledger.trials
+    ]
 
 
 def test_in_memory_and_in_a_folder_a_search_is_the_same(tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+"""Names of the files and folders that a training and a search keep, on disk, in a store and as artifacts: see docs/resume.md."""
+
+from __future__ import annotations
+
+RECIPE_FILE = "recipe.yaml"
+"""Of a training: what is trained."""
+REPORT_FILE = "reports.jsonl"
+"""Of a training: its reports, one a line."""
+CHECKPOINTS = "checkpoints"
+"""Of a training: folder of its checkpoints."""
+STAGE_ONE = "stage_one"
+"""Of a training or a search: folder of what trainings with the same first stage share."""
+
+SEARCH_FILE = "search.yaml"
+"""Of a search: the resolved search."""
+JOURNAL_FILE = "study.journal"
+"""Of a search: the ledger, where that is no database."""
+RESULT_FILE = "result.json"
+"""Of a search: the result of its last run, once it is finished."""
+BEST_RECIPE_FILE = "best.yaml"
+"""Of a search: the chosen trial's recipe."""
+MODEL_FILE = "model.safetensors"
+"""Of a search or a trial: the packed network."""
+TRIALS = "trials"
+"""Of a search: folder of its trials' folders."""
+REFIT = "refit"
+"""Of a search: folder of its refit."""
+
+
+def trial_name(number: int) -> str:
+    """The name of a trial's folder."""
+    return f"{number:04d}"
