@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import optuna
 from optuna.trial import TrialState
 
 from rebnn_search.config import Document, UserError, validate
@@ -14,6 +15,7 @@ from rebnn_search.execution.events import Silent, Untracked
 from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.study.attributes import REASON
 from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.optuna_log import optuna_muted
 from rebnn_search.study.spec import Params, Search, SearchSpec, check_against_recipe, recipe_value
 from rebnn_search.training import Recipe, Trainer, TrainingRun
 from rebnn_search.training.report_log import TrackedReport
@@ -68,12 +70,13 @@ def run_search(search: Search, make: Callable[[Recipe], Trainer], timeout: float
         make: Makes the trainer of a recipe. What it raises, and what training raises other than that it diverged, ends the search.
         timeout: Seconds after which no trial begins and the running one is pruned, once one trial was trained to its end.
     """
-    ledger = Ledger(None, search)
     clock = _Clock(timeout)
-    controller = Controller(search, None, ledger, Untracked(), clock, search.trials)
-    clock.stop = controller.stop
-    with SerialExecutor(lambda task: TrainingRun(make(search.recipe(task.params))), raises=True) as executor:
-        executor.run(controller)
+    with optuna_muted(optuna.logging.ERROR):  # its warnings are of the sampler that a user chose here, in a terminal's words
+        ledger = Ledger(None, search)
+        controller = Controller(search, None, ledger, Untracked(), clock, search.trials)
+        clock.stop = controller.stop
+        with SerialExecutor(lambda task: TrainingRun(make(search.recipe(task.params))), raises=True) as executor:
+            executor.run(controller)
     for trial in ledger.trials:
         if trial.state == TrialState.RUNNING:
             ledger.prune(trial.number, f"timeout = {timeout}")

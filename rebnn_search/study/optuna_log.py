@@ -10,10 +10,14 @@ import optuna
 
 
 @contextmanager
-def optuna_muted() -> Iterator[None]:
-    """Keep from the user what Optuna says of each trial, of parts that are experimental, and of fixed values: those were checked."""
+def optuna_muted(least: int = optuna.logging.WARNING) -> Iterator[None]:
+    """Keep from the user what Optuna says of each trial, of parts that are experimental, and of fixed values: those were checked.
+
+    Args:
+        least: What it logs is at least of this level.
+    """
     level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(max(level, optuna.logging.WARNING))
+    optuna.logging.set_verbosity(max(level, least))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
