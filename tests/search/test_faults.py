@@ -77,7 +77,7 @@ def serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", "sqlite:///server.db", "--port", str(port)],
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1) as answer:
@@ -159,7 +159,10 @@ def test_a_full_disk_is_told_and_nothing_is_lost(workplace, tmp_path: Path) -> N
             str(small),
         )
         done = workplace.run("--name", "mine", *one, "--trials", "8", code=2)
-        assert done.stderr.startswith("error: mine: No space left on device; free some and continue with --resume"), done.stderr
+        said = [
+            line for line in done.stderr.splitlines() if not line.startswith("waiting: ")
+        ]  # for a worker, on a busy machine
+        assert said[0].startswith("error: mine: No space left on device; free some and continue with --resume"), done.stderr
         subprocess.run(["mount", "-o", "remount,size=100m", str(small)], check=True)
         resumed = workplace.json("--name", "mine", "--resume", *one, "--trials", "8")
     finally:
