@@ -41,6 +41,10 @@ CHOSEN_TEST_TOP1, CHOSEN_TEST_TOP5 = "best/test_top1", "best/test_top5"
 """On a search's run: the chosen trial's accuracy on the test split, in percent."""
 
 
+BEST = "best/"
+"""How the names begin of what is best, of a trial and of a search."""
+
+
 def final(name: str) -> str:
     """The name on a trial's run of a metric's last value."""
     return f"final/{name}"
@@ -54,3 +58,13 @@ def test(name: str) -> str:
 def validation(name: str) -> str:
     """The name in a report of ``loss``, ``top1`` or ``top5`` on the validation split."""
     return f"val/{name}"
+
+
+def oscillation_name(name: str) -> str:
+    """The name in a report of what `rebnn_search.method.OscillationTracker.collect` returns."""
+    return f"oscillation/{name}"
+
+
+def refit(name: str) -> str:
+    """The name on a search's run of what its refit came to: ``test_top1``, ``test_top5`` (percent), ``test_top1_interval``."""
+    return f"refit/{name}"

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from optuna.trial import TrialState
-from sqlalchemy.exc import DBAPIError
 
 from rebnn_search.base.log_redirect import chatter_to
 from rebnn_search.base.secrets import hide_secrets
@@ -124,7 +123,7 @@ class Session:
 
             tracker = Tracker(connect)
             with executor:
-                runs = _connected(tracker, tracking_uri)
+                runs = tracker.connected(tracking_uri)
                 mend_reports(search, folder, ledger, runs)
                 controller = Controller(search, folder, ledger, TrialRuns(search, tracker), observer, search.trials, budget)
                 reconcile(search, folder, ledger, tracker)
@@ -232,23 +231,3 @@ def parent_params(search: Search) -> Mapping[str, str]:
         "sampler_seed": str(spec.sampler_seed),
         "space": ", ".join(search.space),
     }
-
-
-def _connected(tracker: Tracker, uri: str) -> Runs:
-    try:
-        return tracker.wait_ready()
-    except UserError:
-        raise
-    except Exception as error:
-        reason = hide_secrets(f"{type(error).__name__}: {_words(error)}".splitlines()[0])
-        raise UserError(f"--tracking-uri {hide_secrets(uri)}: cannot be used: {reason}") from error
-
-
-def _words(error: BaseException) -> str:
-    """What an error says: where a database's lies below it, what that says, without SQLAlchemy's remarks before it."""
-    below: BaseException | None = error
-    while below is not None:
-        if isinstance(below, DBAPIError):
-            return str(below.orig)
-        below = below.__cause__ or below.__context__
-    return str(error)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
 
-from rebnn_search.base.metrics import final
+from rebnn_search.base.metrics import BEST, final
 from rebnn_search.study.attributes import REASON, SUMMARY
 from rebnn_search.study.spec import Params, Search
 from rebnn_search.tracking import CONFIGURATION_TAG, SEED_TAG, Point, Runs, Tracker
@@ -73,4 +73,4 @@ def end_tags(trial: FrozenTrial) -> dict[str, str]:
 def end_metrics(trial: FrozenTrial) -> dict[str, float]:
     """The metrics a finished trial's run is compared by."""
     summary: dict[str, float] = trial.user_attrs.get(SUMMARY, {})
-    return {name if name.startswith("best/") else final(name): value for name, value in summary.items()}
+    return {name if name.startswith(BEST) else final(name): value for name, value in summary.items()}

@@ -12,9 +12,7 @@ import torch
 
 from rebnn_search.base.files import write_atomically
 from rebnn_search.base.layout import MODEL_FILE, REFIT
-from rebnn_search.base.metrics import TRAIN_LOSS
-from rebnn_search.base.secrets import hide_secrets
-from rebnn_search.config import UserError
+from rebnn_search.base.metrics import TRAIN_LOSS, refit, test
 from rebnn_search.execution.session import FLUSH_SECONDS
 from rebnn_search.export._files import read_whole, write_whole
 from rebnn_search.refit._folder import SeedFolder, recipe_key
@@ -84,7 +82,7 @@ def refit_search(
             torch.set_num_threads(search.threads)
             for recipe in recipes:
                 SeedFolder(folder, recipe.seed).begin(recipe)
-            runs = _connected(tracker, tracking_uri)
+            runs = tracker.connected(tracking_uri)
             scores = [_one(search, recipe, tracker, observer) for recipe in recipes]
             outcome = _concluded(search, Outcome(folder.name, search.number, base.epochs, scores))
             tracker.do(lambda runs: _sum_up(runs, outcome))
@@ -97,16 +95,6 @@ def refit_search(
             version = register(runs, outcome.median.seed, registered, SeedFolder(folder, outcome.median.seed).model)
             outcome = replace(outcome, version=version)
         return outcome
-
-
-def _connected(tracker: Tracker, uri: str) -> Runs:
-    try:
-        return tracker.wait_ready()
-    except UserError:
-        raise
-    except Exception as error:
-        reason = hide_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
-        raise UserError(f"--tracking-uri {hide_secrets(uri)}: cannot be used: {reason}") from error
 
 
 def _one(search: FinishedSearch, recipe: Recipe, tracker: Tracker, observer: Observer) -> SeedScore:
@@ -151,15 +139,15 @@ def _end(runs: Runs, score: SeedScore, folder: SeedFolder) -> None:
         runs.end(run_id, state, {"reason": str(score.diverged)}, {})
         return
     runs.client.log_artifact(run_id, str(folder.model), MODEL_FOLDER)
-    runs.end(run_id, state, {}, {f"test/{name}": value for name, value in score.test.items()})
+    runs.end(run_id, state, {}, {test(name): value for name, value in score.test.items()})
 
 
 def _sum_up(runs: Runs, outcome: Outcome) -> None:
     assert isinstance(runs, RefitRuns)
     top1, top5 = outcome.test("top1"), outcome.test("top5")
     if top1 is not None and top5 is not None:
-        metrics = {"refit/test_top1": top1.mean, "refit/test_top5": top5.mean}
-        runs.sum_up(top1.n, metrics | ({} if top1.half_width is None else {"refit/test_top1_interval": top1.half_width}))
+        metrics = {refit("test_top1"): top1.mean, refit("test_top5"): top5.mean}
+        runs.sum_up(top1.n, metrics | ({} if top1.half_width is None else {refit("test_top1_interval"): top1.half_width}))
 
 
 def _concluded(search: FinishedSearch, outcome: Outcome) -> Outcome:

@@ -54,9 +54,9 @@ def _stats(search: TrackedSearch, states: Counter[str]) -> list[tuple[str, str]]
     found = [("trials", str(len(search.trials)))]
     found += [(name.lower(), str(states[name])) for name in STATES if states[name]]
     if CHOSEN_VAL_LOSS in metrics:
-        found.append(("best validation loss", f"{metrics['best/val_loss']:.4f}"))
+        found.append(("best validation loss", f"{metrics[CHOSEN_VAL_LOSS]:.4f}"))
     if CHOSEN_TEST_TOP1 in metrics:
-        found.append(("test Top-1 of the chosen", f"{metrics['best/test_top1']:.2f} %"))
+        found.append(("test Top-1 of the chosen", f"{metrics[CHOSEN_TEST_TOP1]:.2f} %"))
     return found
 
 
@@ -92,7 +92,7 @@ def _row(search: TrackedSearch, trial: TrackedTrial) -> list[tuple[str, Any]]:
         cells.append((str(trial.seed), trial.seed))
     cells += [(value(item), item if item is not None else "") for item in values.values()]
     for name, form in ((VAL_LOSS, ".4f"), (VAL_TOP1, ".2f"), (VAL_TOP5, ".2f"), (FLIP_RATIO, ".2e"),
-                       ("epochs", ".4g")):  # fmt: skip
+                       (EPOCHS, ".4g")):  # fmt: skip
         found = metrics.get(final(name))
         cells.append(("", "") if found is None else (format(found, form), found))
     return [*cells, (trial.state, trial.state)]

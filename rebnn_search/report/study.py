@@ -7,7 +7,6 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
@@ -16,8 +15,7 @@ from rebnn_search.study.space import Parameter
 
 def study_of(search: TrackedSearch) -> optuna.Study:
     """A study in memory with every trial that ended: parameters, values, curves, times."""
-    direction = StudyDirection.MINIMIZE if search.minimize else StudyDirection.MAXIMIZE
-    study = optuna.create_study(study_name=search.name, direction=direction)
+    study = optuna.create_study(study_name=search.name, direction=search.search.spec.objective.direction)
     study.add_trials([_frozen(search, trial) for trial in search.trials if trial.state in ("COMPLETE", "PRUNED", "FAIL")])
     return study
 

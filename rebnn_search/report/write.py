@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rebnn_search.base.files import write_atomically
 from rebnn_search.execution.run_description import with_figures
 from rebnn_search.report import table as paper_table
 from rebnn_search.report.figures import FIGURES, style
@@ -51,7 +52,7 @@ def write_report(search: TrackedSearch, out: Path, formats: Sequence[str] = ("pn
         PAGE: page,
     }
     for name, text in texts.items():
-        (out / name).write_text(text, encoding="utf-8")
+        write_atomically(out / name, text)
         written.append(out / name)
     return written
 

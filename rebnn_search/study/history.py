@@ -14,6 +14,8 @@ from typing import Any
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from rebnn_search.study.spec import Objective
+
 BEST, RECENT = 100, 400
 """How many finished trials sampler and pruner see at most: the best complete ones, and the most recent of the others."""
 
@@ -22,18 +24,18 @@ class Window:
     """The finished trials that are seen, updated one at a time.
 
     Args:
-        minimize: Whether less is better.
+        objective: What trials are judged by.
     """
 
-    def __init__(self, minimize: bool) -> None:
-        self._sign = 1.0 if minimize else -1.0
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
         self._best: list[tuple[float, int, FrozenTrial]] = []
         self._recent: list[tuple[int, FrozenTrial]] = []
 
     def add(self, trial: FrozenTrial) -> None:
         """Take in a finished trial."""
         if trial.state == TrialState.COMPLETE and trial.value is not None:
-            insort(self._best, (self._sign * trial.value, trial.number, trial), key=lambda entry: entry[:2])
+            insort(self._best, (self._objective.sort_key(trial.value), trial.number, trial), key=lambda entry: entry[:2])
             if len(self._best) <= BEST:
                 return
             trial = self._best.pop()[2]
@@ -53,12 +55,12 @@ class HistoryStorage:
     Args:
         inner: The storage.
         study_id: Of the study that is asked of.
-        minimize: Its direction.
+        objective: What its trials are judged by.
     """
 
-    def __init__(self, inner: BaseStorage, study_id: int, minimize: bool) -> None:
+    def __init__(self, inner: BaseStorage, study_id: int, objective: Objective) -> None:
         self._inner, self._study_id = inner, study_id
-        self._window = Window(minimize)
+        self._window = Window(objective)
         self._open: dict[int, None] = {}
         """Ids of unfinished trials, in the order of their numbers."""
         for trial in inner.get_all_trials(study_id, deepcopy=False):

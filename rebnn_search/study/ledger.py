@@ -62,7 +62,7 @@ class Ledger:
             everything = self.trials
             seen: Any = self._storage
             if search.spec.sampler.name not in COMPLETE_HISTORY:
-                seen = HistoryStorage(self._storage, self._study_id, objective.minimize)
+                seen = HistoryStorage(self._storage, self._study_id, objective)
             self._drafts = DraftStorage(seen, self._study_id, everything)
             shown: Any = self._drafts
             self.study = optuna.load_study(study_name=name, storage=shown, pruner=pruner)

@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from rebnn_search.base.metrics import FLIP_RATIO, VAL_LOSS, VAL_TOP1, VAL_TOP5
+from rebnn_search.base.metrics import EPOCHS, FLIP_RATIO, VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.study.attributes import PARAMS, REASON
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.ranking import Standing, rank
@@ -138,7 +138,7 @@ def _row(search: Search, ledger: Ledger, trial: FrozenTrial, run_id: str | None)
         state=trial.state.name,
         params=params,
         recipe={name: effective_value(recipe, name) for name in dict.fromkeys((*COLUMNS, *search.space))},
-        epochs=summary.get("epochs", 0.0),
+        epochs=summary.get(EPOCHS, 0.0),
         val_loss=summary.get(VAL_LOSS),
         val_top1=summary.get(VAL_TOP1),
         val_top5=summary.get(VAL_TOP5),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1
+from rebnn_search.base.metrics import EPOCHS, VAL_LOSS, VAL_TOP1
 from rebnn_search.execution.events import Silent
 from rebnn_search.terminal.state import SearchState, duration
 from rebnn_search.training.report_log import TrackedReport
@@ -53,7 +53,7 @@ class PlainProgress(Silent):
         why = f"  ({reason})" if reason and state == "FAIL" else ""
         best = f"  best #{known.best[0]} {known.best[1]:.4f}" if known.best else ""
         left = f"  {duration(known.seconds_left)} left" if known.seconds_left else ""
-        epochs = f"  {summary['epochs']:.3g} epochs" if summary else ""
+        epochs = f"  {summary[EPOCHS]:.3g} epochs" if summary else ""
         self._print(f"[{known.ended}/{known.target}] {state:8} {name}{epochs}{scores}{why}{best}{left}")
 
     def _print(self, line: str) -> None:

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rebnn_search.base.metrics import EPOCHS
 from rebnn_search.execution.budget import Budget
-from rebnn_search.study.spec import Search
+from rebnn_search.study.spec import Objective, Search
 from rebnn_search.training.report_log import TrackedReport
 
 UNREPORTED = ("COMPLETE", "PRUNED", "FAIL")
@@ -28,15 +29,14 @@ class SearchState:
     """Counts, the best so far, the running trials and the time left.
 
     Args:
-        metric: The objective's name.
-        minimize: Its direction.
+        objective: What trials are judged by.
         epochs: Epochs of a trial trained to its end.
         budget: The time the search may take; None for any.
     """
 
-    def __init__(self, metric: str, minimize: bool, epochs: float, budget: Budget | None = None) -> None:
-        self.metric = metric
-        self.minimize = minimize
+    def __init__(self, objective: Objective, epochs: float, budget: Budget | None = None) -> None:
+        self._objective = objective
+        self.metric: str = objective.metric
         self.epochs = epochs
         self._budget = budget
         self.target = 0
@@ -51,8 +51,7 @@ class SearchState:
     @classmethod
     def of(cls, search: Search, budget: Budget | None = None) -> SearchState:
         """The state of a search that has not begun yet."""
-        objective = search.spec.objective
-        return cls(objective.metric, objective.minimize, float(search.base["epochs"]), budget)
+        return cls(search.spec.objective, float(search.base["epochs"]), budget)
 
     def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
         """Take in what earlier runs of the search left."""
@@ -84,13 +83,13 @@ class SearchState:
     def _count(self, number: int, state: str, summary: Mapping[str, float]) -> None:
         self.counts[state] += 1
         if state == "PRUNED":
-            self.epochs_saved += self.epochs - summary.get("epochs", 0.0)
+            self.epochs_saved += self.epochs - summary.get(EPOCHS, 0.0)
         value = summary.get(self.metric)
         if state == "COMPLETE" and value is not None and (self.best is None or self._better(value, self.best[1])):
             self.best = (number, value, self.name(number))
 
     def _better(self, a: float, b: float) -> bool:
-        return a < b if self.minimize else a > b
+        return self._objective.sort_key(a) < self._objective.sort_key(b)
 
     def name(self, number: int) -> str:
         """A trial's name."""

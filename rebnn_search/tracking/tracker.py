@@ -13,7 +13,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
+
 from rebnn_search.base.secrets import hide_secrets
+from rebnn_search.config import UserError
 from rebnn_search.tracking.runs import Point, Runs
 
 logger = logging.getLogger(__name__)
@@ -56,6 +59,23 @@ class Tracker:
             raise self._error
         assert self._runs is not None
         return self._runs
+
+    def connected(self, uri: str) -> Runs:
+        """Wait for the connection, at the start of a command.
+
+        Args:
+            uri: What the user knows it by.
+
+        Raises:
+            UserError: If it did not come about; the message says why.
+        """
+        try:
+            return self.wait_ready()
+        except UserError:
+            raise
+        except Exception as error:  # MLflow, SQLAlchemy and the database's driver each raise their own
+            reason = hide_secrets(f"{type(error).__name__}: {_words(error)}".splitlines()[0])
+            raise UserError(f"--tracking-uri {hide_secrets(uri)}: cannot be used: {reason}") from error
 
     def _work(self, connect: Callable[[], Runs]) -> None:
         try:
@@ -126,3 +146,13 @@ class Tracker:
             self._giving_up.set()
             return False
         return True
+
+
+def _words(error: BaseException) -> str:
+    """What an error says: where a database's lies below it, what that says, without SQLAlchemy's remarks before it."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, DBAPIError):
+            return str(below.orig)
+        below = below.__cause__ or below.__context__
+    return str(error)

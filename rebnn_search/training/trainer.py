@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from rebnn_search.base.metrics import IMAGES_PER_SECOND, TRAIN_LOSS, TRAIN_LR
+from rebnn_search.base.metrics import IMAGES_PER_SECOND, TRAIN_LOSS, TRAIN_LR, oscillation_name, validation
 from rebnn_search.config import UserError
 from rebnn_search.method import OscillationTracker, ReBNN, set_progress
 from rebnn_search.training.data import Data, Split
@@ -149,9 +149,9 @@ class Trainer:
             if self.method is None:
                 self._begin()
             loss, speed = self._train_to(self._boundaries[self.reports_done % len(self._boundaries)])
-            validation = self.evaluate("validation") if self.data.size("validation") else {}
-        if not math.isfinite(validation.get("loss", 0.0)):
-            raise Diverged(f"validation loss is {validation['loss']} after iteration {self._iteration}")
+            measured = self.evaluate("validation") if self.data.size("validation") else {}
+        if not math.isfinite(measured.get("loss", 0.0)):
+            raise Diverged(f"validation loss is {measured['loss']} after iteration {self._iteration}")
         self.reports_done += 1
         epoch = self._epoch + self._step / self._iterations
         lr = self.optimizer.param_groups[0]["lr"]
@@ -160,8 +160,8 @@ class Trainer:
             self._epoch, self._step, self._batches = self._epoch + 1, 0, None
         assert self.method is not None and self._latent is not None
         metrics = {TRAIN_LOSS: loss, TRAIN_LR: lr, IMAGES_PER_SECOND: speed}
-        metrics |= {f"val/{name}": value for name, value in validation.items()}
-        metrics |= {f"oscillation/{name}": value for name, value in self.method.collect().items()}
+        metrics |= {validation(name): value for name, value in measured.items()}
+        metrics |= {oscillation_name(name): value for name, value in self.method.collect().items()}
         latent = self._latent.histogram(epoch) if epoch_ends or self.reports_done == 1 else None
         return Report(self.reports_done, epoch, self._iteration, metrics, latent)
 

@@ -15,7 +15,6 @@ from rebnn_search.base.log_redirect import chatter_to
 from rebnn_search.config import UserError
 from rebnn_search.execution.mend import mend_reports
 from rebnn_search.execution.reconcile import reconcile
-from rebnn_search.execution.session import _connected as connected
 from rebnn_search.storage.find import find_folder
 from rebnn_search.storage.folder import DriverLock, SearchFolder, disk_trouble_is_told
 from rebnn_search.study.ledger import Ledger
@@ -359,7 +358,7 @@ def test_a_database_that_cannot_be_written_is_told_of_before_anything_starts(tmp
     with pytest.raises(
         UserError, match=r"--tracking-uri sqlite:///u\.db: cannot be used: .*: attempt to write a readonly database$"
     ):
-        connected(Tracker(connect), "sqlite:///u.db")
+        Tracker(connect).connected("sqlite:///u.db")
 
 
 def test_a_storage_where_no_folder_can_be_made(workplace) -> None:  # type: ignore[no-untyped-def]

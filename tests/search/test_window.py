@@ -7,6 +7,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from rebnn_search.study.history import BEST, RECENT, HistoryStorage, Window
+from rebnn_search.study.spec import Objective
 
 
 def trials(count: int) -> list[FrozenTrial]:
@@ -33,7 +34,7 @@ def expected(many: list[FrozenTrial], minimize: bool) -> list[int]:
 @pytest.mark.parametrize("count", [0, 7, BEST + RECENT, 3000])
 def test_the_window_is_the_best_and_the_recent(minimize: bool, count: int) -> None:
     many = trials(count)
-    window = Window(minimize)
+    window = Window(Objective.model_validate({"metric": "val/loss" if minimize else "val/top1"}))
     shuffled = many[:]
     random.Random(1).shuffle(shuffled)  # with several at a time, trials do not end in the order of their numbers
     for trial in many if count > BEST + RECENT else shuffled:
@@ -46,7 +47,7 @@ def test_the_storage_shows_what_is_unfinished_and_what_has_just_ended() -> None:
     study_id = inner.create_new_study([StudyDirection.MINIMIZE], "s")
     for trial in trials(2000):
         inner.create_new_trial(study_id, trial)
-    study = optuna.load_study(study_name="s", storage=HistoryStorage(inner, study_id, minimize=True))  # type: ignore[arg-type]
+    study = optuna.load_study(study_name="s", storage=HistoryStorage(inner, study_id, Objective()))  # type: ignore[arg-type]
     first = study.ask()
     assert first.number == 2000
     assert [t.number for t in study.get_trials(states=(TrialState.RUNNING,))] == [2000]
@@ -60,7 +61,7 @@ def test_the_sampler_proposes_what_it_would_for_a_small_study() -> None:
     def proposals(wrap: bool) -> list[dict[str, float]]:
         inner = InMemoryStorage()
         study_id = inner.create_new_study([StudyDirection.MINIMIZE], "s")
-        storage = HistoryStorage(inner, study_id, minimize=True) if wrap else inner
+        storage = HistoryStorage(inner, study_id, Objective()) if wrap else inner
         study = optuna.load_study(study_name="s", storage=storage)  # type: ignore[arg-type]
         for number in range(30):
             study.sampler = optuna.samplers.TPESampler(seed=number, n_startup_trials=5)

@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 
 from rebnn_search.study.result import Best, Result, Row
+from rebnn_search.study.spec import Objective
 from rebnn_search.terminal import LiveProgress, PlainProgress, print_result
 from rebnn_search.terminal.live import sparkline
 from rebnn_search.terminal.state import SearchState, duration
@@ -76,7 +77,7 @@ def test_other_endings_say_so() -> None:
 def watched(width: int, live: bool) -> str:
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=live, no_color=True, highlight=False)
-    state = SearchState("val/loss", minimize=True, epochs=12)
+    state = SearchState(Objective(), epochs=12)
     progress = (LiveProgress if live else PlainProgress)(console, state)
     with progress:
         progress.began(5, {0: ("COMPLETE", {"val/loss": 0.5, "epochs": 12.0})})

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rebnn_search.base.metrics import oscillation_name
 from rebnn_search.report.figures._base import WIDTH
 from rebnn_search.report.figures._base import figure as drawn_as
 from rebnn_search.report.strategies import REACTNET, REBNN, RECU, ZERO, Method, colours, methods
@@ -38,7 +39,7 @@ def oscillation(search: TrackedSearch) -> Any:
         least = []
         for axis, layer in zip(row, picked, strict=True):
             for method in found:
-                curves = [by_epoch(search, trial, f"oscillation/{layer}/{ratio}") for trial in method.trials]
+                curves = [by_epoch(search, trial, oscillation_name(f"{layer}/{ratio}")) for trial in method.trials]
                 epochs, mean, low, high = spread(curves)
                 axis.plot(epochs, 100 * mean, color=colour[method.label], label=method.label)
                 axis.fill_between(epochs, 100 * low, 100 * high, color=colour[method.label], alpha=0.2, linewidth=0)
@@ -68,7 +69,7 @@ def _shown(found: list[Method]) -> list[Method]:
 
 def binary_layers_of(trial: TrackedTrial) -> list[str]:
     """The names of the binary layers that a trial has statistics of, in order."""
-    return sorted({name.split("/")[1] for name in trial.metrics if re.match(r"oscillation/layer_\d+/", name)})
+    return sorted({name.split("/")[1] for name in trial.metrics if re.match(oscillation_name(r"layer_\d+/"), name)})
 
 
 def by_epoch(search: TrackedSearch, trial: TrackedTrial, metric: str) -> dict[float, float]:
