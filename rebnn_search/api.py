@@ -126,7 +126,7 @@ def search(
         time_budget: End after so long (``90s``, ``30m``, ``2h``) with the trials there are.
         report: Draw the report at the end, as the command does.
         progress: Print a line for each trial.
-        observer: Told of every event, in place of that.
+        observer: Notified of every event, in place of that.
 
     Raises:
         UserError: For a mistake in file or arguments, as the command's message.

@@ -21,7 +21,7 @@ SLOWER = 1.1
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedSeed:
     """One seed's network.
 
     Attributes:
@@ -46,7 +46,7 @@ def train_directly(plan: Plan, epochs: int, seeds: int, deadline: float, model: 
         seeds: At most; the first is trained, each further one if it would be done in time.
         deadline: By `time.monotonic`; a training that comes there ends with the epoch it is in.
         model: File of the packed model.
-        say: Told a line at a time.
+        say: Called with each line.
 
     Returns:
         Mean Top-1 (percent) on the test split, with its interval.
@@ -55,7 +55,7 @@ def train_directly(plan: Plan, epochs: int, seeds: int, deadline: float, model: 
         UserError: If every training diverged.
     """
     base = Recipe.model_validate({**plan.recipe, "epochs": epochs, "train_on": "train+validation"})
-    done: list[Trained] = []
+    done: list[TrainedSeed] = []
     longest, threads = 0.0, torch.get_num_threads()
     torch.set_num_threads(1)  # as the plan measured it
     try:
@@ -79,7 +79,7 @@ def train_directly(plan: Plan, epochs: int, seeds: int, deadline: float, model: 
     return score
 
 
-def _train(recipe: Recipe, deadline: float, say: Callable[[str], None]) -> Trained:
+def _train(recipe: Recipe, deadline: float, say: Callable[[str], None]) -> TrainedSeed:
     trainer = Trainer(recipe)
     try:
         while not trainer.finished:
@@ -91,4 +91,4 @@ def _train(recipe: Recipe, deadline: float, say: Callable[[str], None]) -> Train
     finally:
         trainer.close()
     say(f"trained on training and validation split, seed {recipe.seed}: test Top-1 {top1:.2f} %")
-    return Trained(trainer, describe(recipe, trainer.data), report.metrics[TRAIN_LOSS], top1)
+    return TrainedSeed(trainer, describe(recipe, trainer.data), report.metrics[TRAIN_LOSS], top1)

@@ -114,7 +114,7 @@ def _folder(root: Path, skip_damaged: bool) -> Look:
 
 
 def _first_sound(images: Sequence[Path]) -> Path:
-    """The first picture that can be decoded whole; the first one if none can, which opening the data will tell of."""
+    """The first picture that can be decoded whole; the first one if none can, which opening the data will report."""
     for path in images:
         try:
             open_picture(path, grayscale=True)

@@ -104,7 +104,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedData:
     """Data opened for images of a size, and the seconds that took."""
 
     data: Data
@@ -112,7 +112,7 @@ class Opened:
     seconds: float
 
 
-def open_smallest(look: Look) -> Opened:
+def open_smallest(look: Look) -> OpenedData:
     """Open the data as the smallest network reads them.
 
     Raises:
@@ -126,7 +126,7 @@ def kept_seconds(seconds: float) -> float:
     return LAST_SECONDS + LAST_SHARE * seconds
 
 
-def plan_for(look: Look, opened: Opened, seconds: float, seeds: int, begun: float) -> Plan:
+def plan_for(look: Look, opened: OpenedData, seconds: float, seeds: int, begun: float) -> Plan:
     """Measure networks of rising size and plan with the largest that has time for enough epochs.
 
     A search of whole trainings where there is time for one, else of shorter ones, else a training without a search, which needs no
@@ -244,7 +244,7 @@ def _repeat(look: Look, count: int) -> int:
     return max(1, min(20, round(STEPS / TABLE_EPOCHS / max(1, count // (32 if count < 1000 else 64)))))
 
 
-def _open(look: Look, size: int) -> Opened:
+def _open(look: Look, size: int) -> OpenedData:
     start = time.monotonic()
     if look.data["name"] == "image_folder":
         data = look.open(image_size=size, augment=_augment(size))
@@ -252,7 +252,7 @@ def _open(look: Look, size: int) -> Opened:
         data = look.open()
         if (repeat := _repeat(look, len(data.labels("train")))) > 1:
             data = look.open(repeat=repeat)
-    return Opened(data, size, time.monotonic() - start)
+    return OpenedData(data, size, time.monotonic() - start)
 
 
 def _augment(size: int) -> Any:
@@ -276,7 +276,7 @@ def _ladder(look: Look) -> Iterator[tuple[dict[str, Any], int]]:
             yield {"name": "digits_resnet", "width": width, "depth": depth}, size
 
 
-def _measure(look: Look, network: dict[str, Any], opened: Opened) -> Rung:
+def _measure(look: Look, network: dict[str, Any], opened: OpenedData) -> Rung:
     """Train a few steps, validate, and say what an epoch costs."""
     data, size, steps = opened.data, opened.image_size, _steps(opened.data)
     recipe = _recipe(look, network, size, data, epochs=2) | {"reports_per_epoch": max(1, steps // PROBE_STEPS)}

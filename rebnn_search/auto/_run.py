@@ -97,7 +97,7 @@ def run_auto(
         seeds: Last trainings, if there is time for so many.
         tracking_uri: As `rebnn_search.tracking.check_uri` returned it.
         begun: When the time began, by `time.monotonic`.
-        say: Told a line at a time.
+        say: Called with each line.
         observe: Makes of the search and its time a context manager that is its observer.
         on_start: As of `rebnn_search.execution.session.Session.run`.
 
@@ -130,11 +130,11 @@ def run_auto(
         epochs = max(1, min(plan.epochs, math.floor(left * plan.epochs)))
         score = train_directly(plan, epochs, seeds, deadline, model, say)
     elif begun + seconds - time.monotonic() > REPORT_SECONDS:
-        from rebnn_search.base.log_redirect import chatter_to
+        from rebnn_search.base.log_redirect import redirect_output
         from rebnn_search.report import report_search
 
         folder = SearchFolder(out / "results" / NAME)
-        with chatter_to(folder.log):
+        with redirect_output(folder.log):
             page = str(report_search(tracking_uri, folder))
         say(f"report: {page}")
     else:

@@ -14,7 +14,7 @@ from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.events import SearchObserver
 from rebnn_search.execution.session import open_search
-from rebnn_search.refit import Outcome, SeedScore, Stopped, finished_search, refit_search
+from rebnn_search.refit import RefitResult, SeedScore, Stopped, finished_search, refit_search
 from rebnn_search.refit.progress import ended
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.spec import Search
@@ -84,7 +84,7 @@ class _Watch:
 
 def refit_within(
     out: Path, plan: Plan, seeds: int, deadline: float, tracking_uri: str, say: Callable[[str], None]
-) -> Outcome | None:
+) -> RefitResult | None:
     """Train for as many seeds as there is time for; None if there is none for one."""
     found = finished_search(str(out / "results"), NAME)
     deadline -= SUM_UP_SECONDS
@@ -92,7 +92,7 @@ def refit_within(
         return None
     watch = _Watch(deadline, say)
 
-    def call(count: int) -> Outcome:
+    def call(count: int) -> RefitResult:
         return refit_search(found, seeds=count, tracking_uri=tracking_uri, observer=watch)
 
     try:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from rebnn_search.base.printable import printable
 
 UNUSABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP})
-"""Errors of a path that no program mends: whoever meets one, the user is told of it alike."""
+"""Errors of a path that no program mends: whoever meets one, the user gets the same message."""
 
 NEWLINE = "\n"
 

@@ -1,4 +1,4 @@
-"""Keeps the chatter of Ray, Tune and the C++ below them out of the terminal and in a file."""
+"""Keeps the output of Ray, Tune and the C++ below them out of the terminal and in a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RAYS_THREADS = "ray_"
 
 
 @contextmanager
-def chatter_to(log: Path) -> Iterator[None]:
+def redirect_output(log: Path) -> Iterator[None]:
     """Send all that is written to the process's stdout and stderr, and logged, to a file.
 
     ``sys.stdout`` and ``sys.stderr`` go on writing where they did: only what bypasses them (other libraries' C++, child
@@ -40,8 +40,8 @@ def chatter_to(log: Path) -> Iterator[None]:
     level = root.level
     root.setLevel(logging.INFO)
     replaced = _own_stream(out, saved[0], 1), _own_stream(err, saved[1], 2)
-    chatter = os.fdopen(os.dup(fd), "w", encoding="utf-8", errors="replace", buffering=1)
-    sys.stdout, sys.stderr = (_WithoutRay(stream, chatter) for stream in replaced)
+    captured = os.fdopen(os.dup(fd), "w", encoding="utf-8", errors="replace", buffering=1)
+    sys.stdout, sys.stderr = (_WithoutRay(stream, captured) for stream in replaced)
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     try:
@@ -62,7 +62,7 @@ def chatter_to(log: Path) -> Iterator[None]:
 
 class _LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Drop what cannot be written: a full disk is told of by those it matters to."""
+        """Drop what cannot be written: a full disk is reported by those it matters to."""
 
 
 class _WithoutRay:
@@ -71,13 +71,13 @@ class _WithoutRay:
     They look for ``sys.stdout`` at the time they print: that a worker died, say, before the one JSON object a program reads.
     """
 
-    def __init__(self, stream: TextIO, chatter: TextIO) -> None:
-        self._stream, self._chatter = stream, chatter
+    def __init__(self, stream: TextIO, captured: TextIO) -> None:
+        self._stream, self._captured = stream, captured
 
     def write(self, text: str) -> int:
         """Write where the thread's words belong. Returns the number of characters."""
         rays = threading.current_thread().name.startswith(RAYS_THREADS)
-        return (self._chatter if rays else self._stream).write(text)
+        return (self._captured if rays else self._stream).write(text)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

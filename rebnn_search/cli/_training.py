@@ -15,6 +15,7 @@ from rebnn_search.training import (
     Recipe,
     Report,
     ReportLog,
+    Stopped,
     TrackedReport,
     Trainer,
     TrainingFolder,
@@ -28,10 +29,6 @@ COLUMNS = (
 )  # fmt: skip
 TABLE_ROWS = 20
 """Epochs in the table at the end; of longer trainings as many, evenly spread, the last among them."""
-
-
-class Stopped(Exception):  # noqa: N818 - no error: the user wished it
-    """The user wants training to end here."""
 
 
 class Training:

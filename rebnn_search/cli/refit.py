@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
             raise UserError(f"--{option} {value}: must be at least 1")
     # What is above needs milliseconds, torch and Ray seconds.
     from rebnn_search.refit import Stopped, finished_search, refit_search
-    from rebnn_search.refit.progress import Progress, print_outcome
+    from rebnn_search.refit.progress import Progress, print_refit
 
     search = finished_search(args.storage, args.name)
     known = None if "***" in search.tracking_uri else search.tracking_uri
@@ -67,5 +67,5 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     if args.json:
         print(json.dumps(outcome.dump()))
     else:
-        print_outcome(console, outcome)
+        print_refit(console, outcome)
     return 0 if outcome.median is not None else 1

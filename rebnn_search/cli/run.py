@@ -123,11 +123,11 @@ def _run(args: argparse.Namespace, console: Console, session: Session, budget: B
 
 def _report(folder: SearchFolder, uri: str) -> str | None:
     """Draw the report and log it to the parent run. Returns its path, None where it could not be made: the search is done anyway."""
-    from rebnn_search.base.log_redirect import chatter_to
+    from rebnn_search.base.log_redirect import redirect_output
     from rebnn_search.report import report_search
 
     try:
-        with chatter_to(folder.log):
+        with redirect_output(folder.log):
             return str(report_search(uri, folder))
     except Exception as error:  # a picture is worth no search
         again = f"python -m rebnn_search.report {folder.name} tries again"

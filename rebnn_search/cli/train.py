@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run the command. Returns 0, 1 if training diverged, 130 if it was interrupted."""
     args = (parser(prog) if prog else parser()).parse_args(argv)
     # What is above needs milliseconds, torch seconds.
-    from rebnn_search.cli._training import Stopped, Training, epochs_table
-    from rebnn_search.training import Diverged, TrainingFolder, load_recipe
+    from rebnn_search.cli._training import Training, epochs_table
+    from rebnn_search.training import Diverged, Stopped, TrainingFolder, load_recipe
     from rebnn_search.training.custom_parts import allow
 
     for part in args.allow:

@@ -67,7 +67,7 @@ def validate(model: type[M], document: Document, context: Mapping[str, Any] | No
 
 
 MOST_LINES = 5
-"""Mistakes that are told at a time."""
+"""Mistakes that are reported at a time."""
 MOST_CHARACTERS = 200
 """Of a value in a message."""
 

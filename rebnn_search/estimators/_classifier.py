@@ -18,7 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from rebnn_search.base.metrics import IMAGES_PER_SECOND
 from rebnn_search.config import UserError
 from rebnn_search.estimators._parameters import OURS, fitting_batch, make_recipe, recipe_data
-from rebnn_search.estimators._samples import CHUNK, Array, Opened, WeightedSet, check_shape, merge, open_samples
+from rebnn_search.estimators._samples import CHUNK, Array, OpenedSamples, WeightedSet, check_shape, merge, open_samples
 from rebnn_search.training import Recipe, Report, Trainer, TrainingRun, load_recipe
 from rebnn_search.training.data import ResidentData
 from rebnn_search.training.distributed import pick_device
@@ -45,7 +45,7 @@ class Given:
     seed: int
     recipe: dict[str, Any]
 
-    def open(self, validation: float, train_on: str) -> Opened:
+    def open(self, validation: float, train_on: str) -> OpenedSamples:
         """The samples with a share of them split off to validate on, unless a recipe trains on all there are."""
         return open_samples(self.samples, self.classes, validation if train_on == "train" else None, self.seed)
 

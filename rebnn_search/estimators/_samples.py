@@ -146,7 +146,7 @@ def _chunks(count: int) -> list[slice]:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedSamples:
     """A weighted set, split and standardised.
 
     Attributes:
@@ -158,7 +158,7 @@ class Opened:
     scaling: Standardisation
 
 
-def open_samples(given: WeightedSet, classes: list[str], validation: float | None, seed: int) -> Opened:
+def open_samples(given: WeightedSet, classes: list[str], validation: float | None, seed: int) -> OpenedSamples:
     """Open a weighted set as data, standardised by its training part.
 
     Args:
@@ -191,4 +191,4 @@ def open_samples(given: WeightedSet, classes: list[str], validation: float | Non
         "validation": Samples(scaled[held_out], labels[held_out], None if alike else relative[held_out]),
     }
     ones: Tensor = torch.ones(scaled.shape[1])
-    return Opened(ResidentData(splits, classes, 0 * ones, ones), scaling)
+    return OpenedSamples(ResidentData(splits, classes, 0 * ones, ones), scaling)

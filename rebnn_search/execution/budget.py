@@ -36,11 +36,11 @@ class Budget:
         return self.spent >= self.seconds - min(CLOSING_SECONDS, CLOSING_SHARE * self.seconds)
 
     def started(self, number: int) -> None:
-        """Hear that a trial was handed out."""
+        """Note that a trial was handed out."""
         self._starts[number] = (self.spent, math.nan)
 
     def reported(self, number: int, epoch: float) -> None:
-        """Hear how far a trial is."""
+        """Note how far a trial is."""
         when, first = self._starts[number]
         if math.isnan(first):
             self._starts[number] = (self.spent, epoch)  # what came before was also the worker's start

@@ -22,7 +22,7 @@ from rebnn_search.study.pausing import NoPauses, PauseRule
 from rebnn_search.study.spec import Params, Search
 from rebnn_search.training.report_log import TrackedReport
 
-HOPELESS = 5
+FIRST_FAILURES = 5
 """So many trials failing, with none ended otherwise before them, end the run: what fails them fails them all."""
 
 
@@ -69,7 +69,7 @@ class Controller:
         self._handed_out: Counter[int] = Counter()
         self._ends: Counter[TrialState] = Counter()
         self.stopping = False
-        self.hopeless: str | None = None
+        self.abort_reason: str | None = None
         ended = {t.number: (t.state.name, t.user_attrs.get(SUMMARY, {})) for t in ledger.trials if t.state.is_finished()}
         observer.began(target, ended)
 
@@ -151,7 +151,7 @@ class Controller:
             if self._budget is not None:
                 self._budget.reported(number, kept.epoch)
         elif not kept.final:
-            return Decision.CONTINUE  # told again by a worker that was started again
+            return Decision.CONTINUE  # reported again by a worker that was started again
         if kept.final:
             self._end(number, TrialState.COMPLETE, None)
             return Decision.STOP
@@ -170,14 +170,14 @@ class Controller:
         self._observer.paused(number)
 
     def error(self, task: TrialTask, message: str) -> None:
-        """Hear that a trial raised or its worker died: put it at the head of the queue, or give it up after too many times."""
+        """Take in that a trial raised or its worker died: put it at the head of the queue, or give it up after too many times."""
         number = task.number
         if not self._is_live(task):
             return
         trace = self._trace(number, message)
         if os.strerror(errno.ENOSPC) in trace:
             self.put_back(task)
-            self.hopeless = DISK_FULL
+            self.abort_reason = DISK_FULL
             self.stop()
             return
         self._failures[number] += 1
@@ -214,8 +214,8 @@ class Controller:
         self._tracking.ended(trial, reports)
         self._observer.finished(number, state.name, reason, trial.user_attrs.get(SUMMARY, {}))
         self._ends[state] += 1
-        if self._ends[TrialState.FAIL] == HOPELESS == self._ends.total():
-            self.hopeless = f"the first {HOPELESS} trials all failed, so the search was stopped: {reason}"
+        if self._ends[TrialState.FAIL] == FIRST_FAILURES == self._ends.total():
+            self.abort_reason = f"the first {FIRST_FAILURES} trials all failed, so the search was stopped: {reason}"
             self.stop()
 
     def give_up_paused(self) -> None:

@@ -1,4 +1,4 @@
-"""Who is told of a search's events: those who watch it, and where its trials are tracked."""
+"""Who is notified of a search's events: those who watch it, and where its trials are tracked."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ class SearchObserver(Protocol):
     """Someone who watches a search."""
 
     def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
-        """Tell how many trials there will be, and the state and summary of those that ended in earlier runs."""
+        """Report how many trials there will be, and the state and summary of those that ended in earlier runs."""
 
     def started(self, number: int, name: str, resumed_at: int) -> None:
         """Report that a trial was handed out, with its name and the reports it already had."""
 
     def reported(self, number: int, report: TrackedReport) -> None:
-        """Tell of a report."""
+        """Report progress."""
 
     def failed(self, number: int, reason: str, times: int) -> None:
-        """Tell that a trial failed for the ``times``-th time and will be started again."""
+        """Report that a trial failed for the ``times``-th time and will be started again."""
 
     def paused(self, number: int) -> None:
-        """Tell that a trial waits from now on; `started` tells when it goes on."""
+        """Report that a trial waits from now on; `started` tells when it goes on."""
 
     def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
-        """Tell that a trial ended COMPLETE, PRUNED or FAIL."""
+        """Report that a trial ended COMPLETE, PRUNED or FAIL."""
 
 
 class Silent:
@@ -63,7 +63,7 @@ class Silent:
 
 
 class TrialTracking(Protocol):
-    """Where the trials of a search are tracked. Told before the observer, after the ledger."""
+    """Where the trials of a search are tracked. Notified before the observer, after the ledger."""
 
     def started(self, number: int, name: str, params: Params) -> None:
         """Begin a trial, or go on with it."""

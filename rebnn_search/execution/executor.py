@@ -1,6 +1,6 @@
 """Who trains the trials: Ray Tune's actors, this process, or a simulation on recorded curves.
 
-An executor asks the `Controller` for tasks while it has room and passes on what it hears of them; the controller alone knows ledger,
+An executor asks the `Controller` for tasks while it has room and passes on what they report; the controller alone knows ledger,
 sampler, pruner and budget. The call goes this way round because Tune's loop is Tune's own: a searcher and a scheduler are asked.
 """
 
@@ -23,7 +23,7 @@ class Executor(AbstractContextManager["Executor"], Protocol):
     - `Controller.next_task` is called only while `Controller.exhausted` is false, and a task is trained until an update's decision is
       STOP or PAUSE, or the controller is `Controller.ending`.
     - The updates of one task come in the order of its reports, the first after ``last_step``. Between tasks any order is possible.
-    - A task that ends in any other way than by a decision is told by `Controller.error`, or given back by `Controller.put_back`.
+    - A task that ends in any other way than by a decision is reported by `Controller.error`, or given back by `Controller.put_back`.
     - A task that is paused, or given back, leaves a checkpoint of all it reported.
     """
 

@@ -32,7 +32,7 @@ def mend_reports(search: Search, folder: SearchFolder, ledger: Ledger, runs: Run
             continue
         try:
             _restore(search, trial, log, runs)
-        except Exception as error:  # tracking is away or damaged too: that is told of elsewhere
+        except Exception as error:  # tracking is away or damaged too: that is reported elsewhere
             notice(f"{file}: tracking cannot be asked for its reports ({type(error).__name__})")
         text = f"{file}: {want - had} of {want} reports were lost; {log.last_step - had} are back from tracking"
         if log.last_step < want and unfinished:

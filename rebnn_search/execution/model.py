@@ -27,7 +27,7 @@ PYTORCH = "best_model"
 EXAMPLES = 3
 
 
-class Classifier(nn.Module):
+class RawInputNetwork(nn.Module):
     """A trained network that takes images as its data has them and normalises them itself.
 
     Args:
@@ -69,7 +69,7 @@ def log_model(runs: Runs, uri: str, file: Path, number: int) -> None:
     """Give the parent run the model of a trial: packed, and with MLflow's PyTorch flavour, signature and input example.
 
     The flavour's file is a graph of `torch.export`, which loads without running code and without this package. A model that MLflow
-    cannot take is told of in the log: the packed one is there all the same.
+    cannot take is named in the log: the packed one is there all the same.
     """
     client, parent = runs.client, runs.parent_id
     if client.get_run(parent).data.tags.get(MODEL_TAG) == str(number):
@@ -93,7 +93,7 @@ def _log_flavour(uri: str, run_id: str, file: Path) -> None:
     model = load_model(file)
     assert model.network is not None
     info = model.info
-    classifier = Classifier(model.network, info).eval()
+    classifier = RawInputNetwork(model.network, info).eval()
     spread = torch.linspace(-1, 1, EXAMPLES).view(-1, 1, 1, 1) * classifier.std
     example = (classifier.mean + spread).expand(-1, -1, info.image_size, info.image_size).contiguous()
     with torch.no_grad():

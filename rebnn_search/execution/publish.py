@@ -24,7 +24,7 @@ from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.executor import Executor
 from rebnn_search.execution.model import log_model, model_file, packed
-from rebnn_search.execution.run_description import story
+from rebnn_search.execution.run_description import run_description
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of, folder_here
 from rebnn_search.study.attributes import PARAMS
@@ -151,7 +151,7 @@ def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Track
         runs.client.log_text(runs.parent_id, markdown(result), "leaderboard.md")
         # By now every trial has its run; the result was made before that.
         rows = [replace(row, run_id=runs.children.get(row.number)) for row in result.rows]
-        runs.client.set_tag(runs.parent_id, NOTE_TAG, story(replace(result, rows=rows), runs.experiment_id))
+        runs.client.set_tag(runs.parent_id, NOTE_TAG, run_description(replace(result, rows=rows), runs.experiment_id))
         if result.best is not None:
             runs.client.log_artifact(runs.parent_id, result.best.recipe)
             if folder.model.exists():

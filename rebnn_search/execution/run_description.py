@@ -1,4 +1,4 @@
-"""What the parent run's page tells: the description, in Markdown, within what MLflow takes."""
+"""The description on the parent run's page, in Markdown, within what MLflow takes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST = 7500
 """Characters: MLflow takes 8,000 in a tag."""
 
 
-def story(result: Result, experiment_id: str) -> str:
+def run_description(result: Result, experiment_id: str) -> str:
     """The description: what was chosen, its parameters and recipe, the top of the leaderboard with links to the runs."""
     runs = {row.number: f"#/experiments/{experiment_id}/runs/{row.run_id}" for row in result.rows if row.run_id}
     parts = []

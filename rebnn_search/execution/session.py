@@ -17,7 +17,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from rebnn_search.base.log_redirect import chatter_to
+from rebnn_search.base.log_redirect import redirect_output
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
@@ -30,7 +30,7 @@ from rebnn_search.execution.reconcile import reconcile
 from rebnn_search.execution.trial_runs import TrialRuns
 from rebnn_search.storage.begun import check_ledger, check_tracking, clear_leftover, removed_unless_begun
 from rebnn_search.storage.find import find_folder
-from rebnn_search.storage.folder import DriverLock, SearchFolder, disk_trouble_is_told
+from rebnn_search.storage.folder import DriverLock, SearchFolder, explain_disk_errors
 from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.result import Result
@@ -86,7 +86,7 @@ class Session:
         """Run the search until it has all its trials or is asked to stop.
 
         Args:
-            observer: Told of every event.
+            observer: Notified of every event.
             budget: The time it may take: when that is used up it ends as finished over the trials it has.
             on_start: Given a function that asks the search to stop cleanly, before the first trial.
 
@@ -109,7 +109,7 @@ class Session:
             except OSError as error:
                 raise UserError(f"--storage {folder.path.parent}: no search can be kept there: {error.strerror}") from None
             sync = nullcontext() if folder.remote is None else RemoteSync(folder, FLUSH_SECONDS)
-            for part in (disk_trouble_is_told(folder), DriverLock(folder), chatter_to(folder.log), sync):
+            for part in (explain_disk_errors(folder), DriverLock(folder), redirect_output(folder.log), sync):
                 stack.enter_context(part)
             ledger = Ledger(folder, search, ledger_url)
             search_id = ledger.search_id
@@ -146,8 +146,8 @@ class Session:
             result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
             publish(search, folder, ledger, tracker, tracking_uri, result)
             tracked = tracker.close(FLUSH_SECONDS)
-            if controller.hopeless is not None:
-                raise UserError(f"{folder.name}: {controller.hopeless}")
+            if controller.abort_reason is not None:
+                raise UserError(f"{folder.name}: {controller.abort_reason}")
             if budget is not None and out_of_time and best is None:
                 raise UserError(f"{folder.name}: {budget.too_small(int(search.base['epochs']))}")
             # Again, for the runs that tracking has made meanwhile.

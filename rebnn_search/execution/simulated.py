@@ -102,7 +102,7 @@ class SimulatedExecutor:
 
     def _schedule(self, order: int, step: int, more: float = 0.0) -> None:
         _, curve = self._held[order]
-        # A trial that came to its end before its driver died has nothing left to train: its last report is told again.
+        # A trial that came to its end before its driver died has nothing left to train: its last report is reported again.
         step = min(step, len(curve))
         heapq.heappush(self._events, _Event(self.clock.now + more + curve[step - 1].seconds, order, step))
 

@@ -1,4 +1,4 @@
-"""A trial's run in MLflow: what it is told at each event."""
+"""A trial's run in MLflow: what it is sent at each event."""
 
 from __future__ import annotations
 

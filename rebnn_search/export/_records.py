@@ -36,14 +36,14 @@ class Trial(_Part):
     params: dict[str, Any]
 
 
-class Result(_Part):
+class StoredResult(_Part):
     """A search's ``result.json``."""
 
     trials: list[Trial] = []
     best: Chosen | None = None
 
 
-def read_result(file: Path) -> Result | None:
+def read_result(file: Path) -> StoredResult | None:
     """Read a search's result, None where there is none yet.
 
     Raises:
@@ -56,7 +56,7 @@ def read_result(file: Path) -> Result | None:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: is damaged: {brief(str(error))}") from None
     try:
-        return Result.model_validate(found)
+        return StoredResult.model_validate(found)
     except ValidationError as error:
         raise UserError(brief(explain(error, Document(str(file), {})))) from None
 

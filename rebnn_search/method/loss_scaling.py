@@ -1,4 +1,4 @@
-"""What `torch.amp.GradScaler` leaves to optimizers that unscale inside their step (``fused=True``): told by two attributes."""
+"""What `torch.amp.GradScaler` leaves to optimizers that unscale inside their step (``fused=True``): announced by two attributes."""
 
 from __future__ import annotations
 

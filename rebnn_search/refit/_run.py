@@ -16,34 +16,32 @@ from rebnn_search.base.metrics import TRAIN_LOSS, refit, test
 from rebnn_search.execution.session import FLUSH_SECONDS
 from rebnn_search.export._files import read_whole, write_whole
 from rebnn_search.refit._folder import SeedFolder, recipe_key
-from rebnn_search.refit._outcome import Outcome, SeedScore
 from rebnn_search.refit._registry import register
-from rebnn_search.refit._seed import Stopped, train_seed
+from rebnn_search.refit._result import RefitResult, SeedScore
+from rebnn_search.refit._seed import train_seed
 from rebnn_search.storage.folder import DriverLock
 from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.finished import FinishedSearch
 from rebnn_search.study.names import run_name
 from rebnn_search.tracking import Point, RefitRuns, Runs, Tracker
-from rebnn_search.training import Recipe
+from rebnn_search.training import Recipe, Stopped
 from rebnn_search.training.report_log import TrackedReport, read_reports
-
-__all__ = ["Observer", "Stopped", "refit_search"]
 
 MODEL_FOLDER = "model"
 """Of a run's artifacts, where ``python -m rebnn_search.export RUN`` looks."""
 
 
-class Observer(Protocol):
+class RefitObserver(Protocol):
     """Someone who watches a refit, and may end it."""
 
     def started(self, seed: int) -> None:
-        """Hear that a seed is taken up."""
+        """Report that a seed is taken up."""
 
     def reported(self, seed: int, report: TrackedReport, reports: int) -> bool:
-        """Hear of a report of a seed that will make so many. True ends the refit there, with a checkpoint."""
+        """Report progress of a seed that will make so many. True ends the refit there, with a checkpoint."""
 
     def finished(self, score: SeedScore) -> None:
-        """Hear how a seed ended, now or in an earlier run."""
+        """Report how a seed ended, now or in an earlier run."""
 
 
 def refit_search(
@@ -51,17 +49,17 @@ def refit_search(
     *,
     seeds: int,
     tracking_uri: str,
-    observer: Observer,
+    observer: RefitObserver,
     epochs: int | None = None,
     registered: str | None = None,
-) -> Outcome:
+) -> RefitResult:
     """Train a search's best recipe on training and validation split, go on with what an earlier call left, and sum it up.
 
     Args:
         search: The search.
         seeds: How many: the recipe's seed and those that follow it.
         tracking_uri: As `rebnn_search.tracking.check_uri` returned it.
-        observer: Told of every event.
+        observer: Notified of every event.
         epochs: Instead of the recipe's.
         registered: Name of the model in MLflow's registry that the median seed's becomes a version of.
 
@@ -74,9 +72,9 @@ def refit_search(
     base = search.recipe.model_copy(update=update)
     recipes = [base.model_copy(update={"seed": base.seed + index}) for index in range(seeds)]
     folder = search.folder
-    mirror = nullcontext() if folder.remote is None else RemoteSync(folder, FLUSH_SECONDS)
+    sync = nullcontext() if folder.remote is None else RemoteSync(folder, FLUSH_SECONDS)
     threads = torch.get_num_threads()
-    with DriverLock(folder), mirror:
+    with DriverLock(folder), sync:
         tracker = Tracker(lambda: RefitRuns(tracking_uri, search.parent_run_id, recipe_key(base)))
         try:
             torch.set_num_threads(search.threads)
@@ -84,7 +82,7 @@ def refit_search(
                 SeedFolder(folder, recipe.seed).begin(recipe)
             runs = tracker.connected(tracking_uri)
             scores = [_one(search, recipe, tracker, observer) for recipe in recipes]
-            outcome = _concluded(search, Outcome(folder.name, search.number, base.epochs, scores))
+            outcome = _concluded(search, RefitResult(folder.name, search.number, base.epochs, scores))
             tracker.do(lambda runs: _sum_up(runs, outcome))
         finally:
             torch.set_num_threads(threads)
@@ -97,20 +95,20 @@ def refit_search(
         return outcome
 
 
-def _one(search: FinishedSearch, recipe: Recipe, tracker: Tracker, observer: Observer) -> SeedScore:
+def _one(search: FinishedSearch, recipe: Recipe, tracker: Tracker, observer: RefitObserver) -> SeedScore:
     folder, seed = SeedFolder(search.folder, recipe.seed), recipe.seed
     params = {**search.params, "epochs": recipe.epochs, "seed": seed}
     name = f"refit {run_name(search.number, search.params, seed)}"
     observer.started(seed)
     tracker.do(lambda runs: _bring_up(runs, seed, name, params, folder))
 
-    def heard(report: TrackedReport, reports: int, new: bool) -> bool:
+    def on_report(report: TrackedReport, reports: int, new: bool) -> bool:
         if new:
             tracker.log(seed, Point(report.step, report.timestamp, report.metrics))
         return observer.reported(seed, report, reports)
 
     try:
-        score = train_seed(recipe, folder, heard)
+        score = train_seed(recipe, folder, on_report)
     except Stopped:
         tracker.do(lambda runs: runs.end(runs.children[seed], "INTERRUPTED", {}, {}))
         raise
@@ -142,7 +140,7 @@ def _end(runs: Runs, score: SeedScore, folder: SeedFolder) -> None:
     runs.end(run_id, state, {}, {test(name): value for name, value in score.test.items()})
 
 
-def _sum_up(runs: Runs, outcome: Outcome) -> None:
+def _sum_up(runs: Runs, outcome: RefitResult) -> None:
     assert isinstance(runs, RefitRuns)
     top1, top5 = outcome.test("top1"), outcome.test("top5")
     if top1 is not None and top5 is not None:
@@ -150,7 +148,7 @@ def _sum_up(runs: Runs, outcome: Outcome) -> None:
         runs.sum_up(top1.n, metrics | ({} if top1.half_width is None else {refit("test_top1_interval"): top1.half_width}))
 
 
-def _concluded(search: FinishedSearch, outcome: Outcome) -> Outcome:
+def _concluded(search: FinishedSearch, outcome: RefitResult) -> RefitResult:
     """Write ``refit.json`` and, unless all seeds diverged, the median seed's model."""
     folder = search.folder.path / REFIT
     if outcome.median is not None:

@@ -7,38 +7,34 @@ from collections.abc import Callable
 from rebnn_search.base.metrics import TRAIN_LOSS
 from rebnn_search.export import describe, export_packed
 from rebnn_search.refit._folder import SeedFolder
-from rebnn_search.refit._outcome import SeedScore
-from rebnn_search.training import Diverged, Recipe, ReportLog, TrackedReport, Trainer, TrainingRun
+from rebnn_search.refit._result import SeedScore
+from rebnn_search.training import Diverged, Recipe, ReportLog, Stopped, TrackedReport, Trainer, TrainingRun
 
 Listener = Callable[[TrackedReport, int, bool], bool]
 
 
-class Stopped(Exception):  # noqa: N818 - no error: the user wished it, or the time is over
-    """Training ended early, with a checkpoint."""
-
-
-def train_seed(recipe: Recipe, folder: SeedFolder, heard: Listener) -> SeedScore:
+def train_seed(recipe: Recipe, folder: SeedFolder, on_report: Listener) -> SeedScore:
     """Train a seed to its end and read the test split, unless that was done before.
 
     Args:
         recipe: With the seed.
         folder: Of the seed.
-        heard: Told of each report after it is on disk, how many there will be, and whether it is new: made for the first time. True
-            ends training with a checkpoint.
+        on_report: Called with each report after it is on disk, how many there will be, and whether it is new: made for the first
+            time. True ends training with a checkpoint.
 
     Raises:
-        Stopped: If ``heard`` said so.
+        Stopped: If ``on_report`` said so.
         UserError: If the folder holds another recipe, or the data are gone or unfit.
     """
     folder.begin(recipe)
     known = folder.outcome
     if known is None:
-        known = _train(recipe, folder, heard)
+        known = _train(recipe, folder, on_report)
         folder.end(known)
     return SeedScore(recipe.seed, **known)
 
 
-def _train(recipe: Recipe, folder: SeedFolder, heard: Listener) -> dict[str, object]:
+def _train(recipe: Recipe, folder: SeedFolder, on_report: Listener) -> dict[str, object]:
     trainer = Trainer(recipe, workspace=folder.training.path)
     log = ReportLog(folder.training.report_file)
     run = TrainingRun(trainer, checkpoints=folder.checkpoints, log=log)
@@ -46,7 +42,7 @@ def _train(recipe: Recipe, folder: SeedFolder, heard: Listener) -> dict[str, obj
         while not run.finished:
             known = log.last_step
             report = run.next_report()
-            stop = heard(log.at(report.step), trainer.total_reports, report.step > known)
+            stop = on_report(log.at(report.step), trainer.total_reports, report.step > known)
             if stop and not run.finished:
                 run.save()
                 raise Stopped

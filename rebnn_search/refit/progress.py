@@ -7,7 +7,7 @@ import time
 from rich.console import Console
 
 from rebnn_search.base.metrics import TRAIN_LOSS
-from rebnn_search.refit._outcome import Outcome, SeedScore
+from rebnn_search.refit._result import RefitResult, SeedScore
 from rebnn_search.training.report_log import TrackedReport
 
 SECONDS = 10.0
@@ -54,7 +54,7 @@ def ended(score: SeedScore) -> str:
     return f"train loss {score.train_loss:.4f}  test Top-1 {score.test['top1']:.2f} %  Top-5 {score.test['top5']:.2f} %"
 
 
-def print_outcome(console: Console, outcome: Outcome) -> None:
+def print_refit(console: Console, outcome: RefitResult) -> None:
     """Print mean and interval over the seeds, and where the model is."""
     lost = [score for score in outcome.seeds if score.test is None]
     top1, top5 = outcome.test("top1"), outcome.test("top5")

@@ -11,8 +11,8 @@ from rebnn_search.config import UserError
 from rebnn_search.export import LoadedModel, load_model
 
 
-class Classifier:
-    """A model as MLflow uses one."""
+class PyfuncModel:
+    """A packed model as MLflow's ``pyfunc`` flavour calls one. Registered models name this module and `_load_pyfunc` alone."""
 
     def __init__(self, model: LoadedModel) -> None:
         self.model = model
@@ -22,7 +22,7 @@ class Classifier:
         return self.model.predict_proba(np.asarray(model_input))
 
 
-def _load_pyfunc(path: str) -> Classifier:
+def _load_pyfunc(path: str) -> PyfuncModel:
     """Load the packed file at a path, or the only one in it.
 
     Raises:
@@ -34,4 +34,4 @@ def _load_pyfunc(path: str) -> Classifier:
         if len(files) != 1:
             raise UserError(f"{path}: holds {len(files) or 'no'} packed model{'s' if len(files) > 1 else ''}, one is read")
         found = files[0]
-    return Classifier(load_model(found))
+    return PyfuncModel(load_model(found))

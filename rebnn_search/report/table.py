@@ -17,7 +17,7 @@ HEADINGS = ("strategy", "n", "Top-1 (%)", "Top-5 (%)", "validation loss", "Top-1
 
 
 @dataclass(frozen=True)
-class Row:
+class StrategyRow:
     """One strategy.
 
     Attributes:
@@ -33,7 +33,7 @@ class Row:
     p: float | None
 
 
-def table(search: TrackedSearch) -> list[Row]:
+def table(search: TrackedSearch) -> list[StrategyRow]:
     """The rows, of every strategy that a trial was trained to its end with, on the validation split."""
     found = methods(search)
     zero = next((method for method in found if method.label == ZERO), None)
@@ -41,7 +41,7 @@ def table(search: TrackedSearch) -> list[Row]:
     for method in found:
         top1, top5, loss = (method.estimate(name) for name in (VAL_TOP1, VAL_TOP5, VAL_LOSS))
         if top1 is not None and top5 is not None and loss is not None:
-            rows.append(Row(method.label, top1, top5, loss, *_against(method, zero)))
+            rows.append(StrategyRow(method.label, top1, top5, loss, *_against(method, zero)))
     return rows
 
 
@@ -75,7 +75,7 @@ def notes(search: TrackedSearch) -> list[str]:
     return found
 
 
-def cells(row: Row) -> list[str]:
+def cells(row: StrategyRow) -> list[str]:
     """A row's texts."""
     return [
         row.label,
@@ -88,14 +88,14 @@ def cells(row: Row) -> list[str]:
     ]
 
 
-def markdown(rows: list[Row]) -> str:
+def markdown(rows: list[StrategyRow]) -> str:
     """The table in Markdown."""
     lines = ["| " + " | ".join(HEADINGS) + " |", "|---|" + "---:|" * (len(HEADINGS) - 1)]
     lines += ["| " + " | ".join(text.replace("|", "\\|") for text in cells(row)) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
-def latex(rows: list[Row], caption: list[str]) -> str:
+def latex(rows: list[StrategyRow], caption: list[str]) -> str:
     """The table in LaTeX (booktabs), the best mean Top-1 in bold."""
     best = max(row.top1.mean for row in rows) if rows else 0.0
     lines = [r"\begin{table}", r"\centering", r"\begin{tabular}{lrrrrrr}", r"\toprule"]
@@ -116,7 +116,7 @@ def _tex(text: str) -> str:
     return text.replace("γ", r"$\gamma$").replace("±", r"$\pm$").replace("−", "$-$").replace("|G|", r"$|G|$")
 
 
-def as_csv(rows: list[Row]) -> str:
+def as_csv(rows: list[StrategyRow]) -> str:
     """The table as CSV, each number in a column of its own and unrounded."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")

@@ -22,7 +22,7 @@ from rebnn_search.storage.object_store import ObjectStore
 
 INSTALL = 'pip install "rebnn-search[store]"'
 S3_OPTIONS = frozenset({"region", "scheme", "endpoint_override", "allow_bucket_creation", "allow_bucket_deletion"})
-"""Options of a pyarrow URI that can be told obstore too."""
+"""Options of a pyarrow URI that obstore takes too."""
 LOCK_SECONDS = 10.0
 
 
@@ -117,10 +117,10 @@ class Versioned:
         from obstore.exceptions import NotFoundError
 
         try:
-            found = _told(lambda: obstore.get(self._client, name), NotFoundError)
+            found = _explained(lambda: obstore.get(self._client, name), NotFoundError)
         except (FileNotFoundError, NotFoundError):
             return None
-        return _told(lambda: bytes(found.bytes())), _version(found.meta)
+        return _explained(lambda: bytes(found.bytes())), _version(found.meta)
 
     def put(self, name: str, content: bytes, expected: Any | None) -> Any | None:
         """See `Conditional.put`."""
@@ -132,7 +132,7 @@ class Versioned:
         other = (AlreadyExistsError, PreconditionError, *gone)
         mode = "create" if expected is None else expected
         try:
-            return _version(_told(lambda: obstore.put(self._client, name, content, mode=mode), *other))
+            return _version(_explained(lambda: obstore.put(self._client, name, content, mode=mode), *other))
         except other:
             return None
 
@@ -141,7 +141,7 @@ def _version(meta: Any) -> dict[str, str]:
     return {key: meta[key] for key in ("e_tag", "version") if meta.get(key) is not None}
 
 
-def _told(call: Callable[[], Any], *meant: type[Exception]) -> Any:
+def _explained(call: Callable[[], Any], *meant: type[Exception]) -> Any:
     """The call's result, with obstore's errors but those that are meant as OSError."""
     from obstore.exceptions import BaseError
 
@@ -164,7 +164,7 @@ def _client(store: ObjectStore) -> Any:
     try:
         if parts.scheme == "s3":
             if unknown := options.keys() - S3_OPTIONS:
-                return f"obstore cannot be told the URI's {', '.join(sorted(unknown))}"
+                return f"obstore has no option for the URI's {', '.join(sorted(unknown))}"
             bucket = parts.netloc.rpartition("@")[2]
             return stores.S3Store(
                 bucket,

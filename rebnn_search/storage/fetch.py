@@ -1,6 +1,6 @@
 """Brings this machine's working copy of a search up to what an object store holds, and removes nothing that the store lacks.
 
-Which of the two is further is told by content, never by time. The journal only grows: of two, the one that begins with the other
+Which of the two is further is known by content, never by time. The journal only grows: of two, the one that begins with the other
 goes on from it; if neither does, the search went two ways. Reports only grow as well: of two files the one with more whole
 reports is further. Where the ledger is a database there is no journal, and the reports alone tell.
 """
@@ -58,7 +58,7 @@ def fetch_index(uri: str) -> Path:
         UserError: If the store cannot be read.
     """
     local = working_copy(uri)
-    with _told(uri):
+    with _explained(uri):
         store = ObjectStore(uri)
         for name in store.names():
             if NAME.fullmatch(name) and (search := store.read(f"{name}/{SEARCH_FILE}")) is not None:
@@ -93,7 +93,7 @@ def fetch_search(folder: SearchFolder) -> None:
             in it.
     """
     assert folder.remote is not None
-    with _told(folder.remote):
+    with _explained(folder.remote):
         difference = compare(folder)
         if difference.journal and difference.behind and difference.ahead:
             _set_aside(folder)
@@ -247,7 +247,7 @@ def _store(folder: SearchFolder) -> ObjectStore:
 
 
 @contextmanager
-def _told(uri: str) -> Iterator[None]:
+def _explained(uri: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -174,7 +174,7 @@ DISK_FULL = f"{os.strerror(errno.ENOSPC)}; free some and continue with --resume:
 
 
 @contextmanager
-def disk_trouble_is_told(folder: SearchFolder) -> Iterator[None]:
+def explain_disk_errors(folder: SearchFolder) -> Iterator[None]:
     """Turn what the driver cannot do in its folder into a message: no space is left, or a file is no file, or may not be written.
 
     Raises:

@@ -17,7 +17,7 @@ from rebnn_search.storage.object_store import ObjectStore
 LEASE = "driver.json"
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 60.0
-"""A driver not heard of for so long is dead."""
+"""A driver without a sign of life for so long is dead."""
 TRIES = 5
 """So often may the lease change hands while it is being taken."""
 

@@ -54,7 +54,7 @@ class RemoteSync:
         self._segments = 0
         self._lost: str | None = None
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="remote-sync", daemon=True)
         self.trouble: str | None = None
 
     def __enter__(self) -> RemoteSync:

@@ -18,7 +18,7 @@ from rebnn_search.training import Recipe
 
 
 @dataclass(frozen=True)
-class Row:
+class TrialRow:
     """One trial as the leaderboard shows it. Top-1 and Top-5 in percent; None where there was no report.
 
     Trials of one ``configuration`` differ in their ``seed`` alone, which is None where each configuration has one trial.
@@ -75,7 +75,7 @@ class Result:
     parent_run_id: str
     objective: str
     direction: str
-    rows: list[Row] = field(default_factory=list)
+    rows: list[TrialRow] = field(default_factory=list)
     best: Best | None = None
     interrupted: bool = False
     untracked: str | None = None
@@ -99,7 +99,7 @@ class Result:
         }  # fmt: skip
 
     @property
-    def groups(self) -> list[list[Row]]:
+    def groups(self) -> list[list[TrialRow]]:
         """The rows of each configuration, best configuration first."""
         return [list(rows) for _, rows in groupby(self.rows, key=lambda row: row.configuration)]
 
@@ -115,7 +115,7 @@ def effective_value(recipe: Recipe, name: str) -> Any:
     return recipe_value(recipe, name)
 
 
-def leaderboard(search: Search, ledger: Ledger, run_ids: Mapping[int, str]) -> list[Row]:
+def leaderboard(search: Search, ledger: Ledger, run_ids: Mapping[int, str]) -> list[TrialRow]:
     """The rows of every trial that was asked for, in the order of `rebnn_search.study.ranking.rank`."""
     objective = search.spec.objective
     asked = {t.number: t for t in ledger.trials if t.state != TrialState.WAITING and PARAMS in t.user_attrs}
@@ -127,11 +127,11 @@ def leaderboard(search: Search, ledger: Ledger, run_ids: Mapping[int, str]) -> l
     return [_row(search, ledger, asked[number], run_ids.get(number)) for group in ranked for number in group]
 
 
-def _row(search: Search, ledger: Ledger, trial: FrozenTrial, run_id: str | None) -> Row:
+def _row(search: Search, ledger: Ledger, trial: FrozenTrial, run_id: str | None) -> TrialRow:
     summary = ledger.summary(trial.number)
     params = trial.user_attrs[PARAMS]
     recipe = search.recipe(params)
-    return Row(
+    return TrialRow(
         number=trial.number,
         configuration=search.configuration_of(trial.number),
         seed=search.seed_of(trial.number),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rebnn_search.study.estimate import estimate
-from rebnn_search.study.result import COLUMNS, Best, Result, Row
+from rebnn_search.study.result import COLUMNS, Best, Result, TrialRow
 
 HEADINGS = {"gamma.strategy": "γ-strategy", "gamma.value": "γ value", "optimizer.lr": "lr", "scale_init.strategy": "scale init"}
 
@@ -23,7 +23,7 @@ def columns(result: Result) -> list[str]:
     return list(result.rows[0].recipe) if result.rows else list(COLUMNS)
 
 
-def cells(result: Result, rank: int, group: Sequence[Row]) -> list[str]:
+def cells(result: Result, rank: int, group: Sequence[TrialRow]) -> list[str]:
     """The texts of one configuration: of its one trial, or the means over its seeds with their 95 % intervals.
 
     ``rank`` counts configurations trained to their end; the others have none. A mean is over the seeds trained to their end.

@@ -1,4 +1,4 @@
-"""Where tracking goes: URIs, their checks before anything starts, and a quiet client."""
+"""Where tracking goes: URIs, their checks before anything starts, and a client that logs warnings alone."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def artifact_location(uri: str) -> str | None:
 
 
 def make_client(uri: str, *, write: bool = False) -> Any:
-    """Return an `mlflow.MlflowClient`, with MLflow's and Alembic's chatter at warnings; an SQLite file is made fit for it.
+    """Return an `mlflow.MlflowClient`, with MLflow's and Alembic's logging at warnings; an SQLite file is made fit for it.
 
     Args:
         uri: Tracking URI.

@@ -41,7 +41,7 @@ def prepare_database(path: Path) -> None:
         UserError: If the file is no database, another program's or a newer MLflow's, cannot be read or written, or was left half
             migrated with runs in it.
     """
-    with _told(path):
+    with _explained(path):
         state = _state(path)
         if state is not None and state.current:
             return
@@ -61,7 +61,7 @@ def check_writable(path: Path, seconds: float = BUSY_SECONDS) -> None:
     Raises:
         UserError: If it is read-only, or locked by another process for so long.
     """
-    with _told(path):
+    with _explained(path):
         take_write_lock(path, seconds)
 
 
@@ -249,7 +249,7 @@ def _say(line: str) -> None:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:

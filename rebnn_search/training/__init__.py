@@ -3,7 +3,7 @@
 from rebnn_search.training.checkpoint import CheckpointDirectory
 from rebnn_search.training.folder import TrainingFolder
 from rebnn_search.training.recipe import Recipe, dump_recipe, load_recipe, load_recipe_document
-from rebnn_search.training.report import Diverged, Report
+from rebnn_search.training.report import Diverged, Report, Stopped
 from rebnn_search.training.report_log import ReportLog, TrackedReport, read_reports
 from rebnn_search.training.run import TrainingRun
 from rebnn_search.training.trained_teacher import TrainedTeacher
@@ -15,6 +15,7 @@ __all__ = [
     "Recipe",
     "Report",
     "ReportLog",
+    "Stopped",
     "TrackedReport",
     "TrainedTeacher",
     "Trainer",

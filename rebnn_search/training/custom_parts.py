@@ -62,7 +62,7 @@ def _import(name: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise UserError(f"{name}: cannot be imported: {error}") from None
     except (Exception, SystemExit) as error:  # what a module does when it is imported is its own
-        raise UserError(f"{name}: cannot be imported: {_told(error)}") from error
+        raise UserError(f"{name}: cannot be imported: {_described(error)}") from error
     if not callable(found):
         raise UserError(f"{name}: is a {type(found).__name__}, nothing that can be called")
     _arguments(name, found)
@@ -88,7 +88,7 @@ def _arguments(name: str, part: Callable[..., Any]) -> tuple[Mapping[str, inspec
         raise UserError(f"{name}: its arguments' types cannot be found: {error}") from None
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     """An exception of a user's code in one line, with the line of the innermost call."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
@@ -126,7 +126,7 @@ def _network_maker(name: str, make: Callable[..., Any]) -> Any:
         except MemoryError:
             raise
         except Exception as error:
-            raise ValueError(f"raised {_told(error)}") from error
+            raise ValueError(f"raised {_described(error)}") from error
         if not isinstance(network, nn.Module):
             raise ValueError(f"must return a torch.nn.Module, not a {type(network).__name__}")
         if not binary_layers(network) and not convert(network, weights=given["weights"]):
@@ -150,7 +150,7 @@ def _try(network: nn.Module, channels: int, classes: int, size: int) -> None:
     except MemoryError:
         raise
     except Exception as error:
-        raise ValueError(f"fails for images of shape (2, {channels}, {size}, {size}): {_told(error)}") from error
+        raise ValueError(f"fails for images of shape (2, {channels}, {size}, {size}): {_described(error)}") from error
     finally:
         for module, training in was.items():
             module.training = training
@@ -190,7 +190,7 @@ class OwnData(Dataset):
         except (UserError, MemoryError):
             raise
         except Exception as error:
-            raise UserError(f"{self.name}: cannot be used as data: {_told(error)}") from error
+            raise UserError(f"{self.name}: cannot be used as data: {_described(error)}") from error
 
 
 def _as_arrays(found: Any, name: str) -> Mapping[str, Any]:

@@ -52,7 +52,7 @@ class LatentWeights:
         return found
 
     def histogram(self, epoch: float) -> LatentHistogram | None:
-        """The histogram as things stand, with that of the start if it has not been told; None without binary layers."""
+        """The histogram as things stand, with that of the start if it has not been reported; None without binary layers."""
         if self._weight is None:
             return None
         counts = {} if self._start is None else {"0": self._start}

@@ -27,7 +27,7 @@ def weighted_sum(logits: Tensor, targets: Tensor, weights: Tensor | None, label_
     return F.cross_entropy(logits, targets, label_smoothing=label_smoothing, reduction="none") @ weights
 
 
-class Objective:
+class BatchLoss:
     """The loss of a batch.
 
     Args:

@@ -54,7 +54,7 @@ def memory_of(device: torch.device) -> int:
 
 
 @contextmanager
-def memory_is_told(what: str) -> Iterator[None]:
+def explain_memory_errors(what: str) -> Iterator[None]:
     """Turn an allocation that failed on the CPU into a sentence. A GPU's is left: others share it, and may soon leave it.
 
     Raises:

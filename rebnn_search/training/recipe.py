@@ -196,7 +196,7 @@ class Recipe(Strict):
             with torch.device("meta"), torch.random.fork_rng(devices=[]):
                 network = self.network.build(in_channels=1, num_classes=2, image_size=LARGE_IMAGE, weights="real")
                 return needs_two(network, 1, LARGE_IMAGE)
-        except ValueError:  # options that make no network: told where it is made
+        except ValueError:  # options that make no network: reported where it is made
             return False
 
     def dump(self) -> dict[str, Any]:

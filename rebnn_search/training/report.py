@@ -1,4 +1,4 @@
-"""What a trainer tells of its progress, and of its end where there is none to reach."""
+"""What a trainer reports of its progress, and of its end where there is none to reach."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ class Report:
         """Make a report again from what `dataclasses.asdict` gave."""
         latent = data.get("latent")
         return cls(**{**data, "latent": None if latent is None else LatentHistogram(**latent)})
+
+
+class Stopped(Exception):  # noqa: N818 - no error: the user wished it, or the time is over
+    """Training ends early, where it was asked to, with a checkpoint."""
 
 
 class Diverged(RuntimeError):  # noqa: N818 - the state of a trial, not a mistake

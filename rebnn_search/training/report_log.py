@@ -1,4 +1,4 @@
-"""What a training reported, on disk before anyone else hears of it.
+"""What a training reported, on disk before anyone else is notified.
 
 One file a training, one JSON line a report. Ledger and tracking can both be brought up to date from it after a crash, and a report
 that an interrupted training makes again is recognised by its step.

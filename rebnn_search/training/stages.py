@@ -37,8 +37,8 @@ def stage_one_weights(
     """Return the network's state after stage one, trained now unless a trial with the same prefix has done so.
 
     Trials that ask at the same moment wait for the first; if that one dies its lock is free, and the next goes on from its last
-    checkpoint. The lock and the shared files are rank 0's; the other ranks train along. The listener hears each epoch's report,
-    after its checkpoint was written.
+    checkpoint. The lock and the shared files are rank 0's; the other ranks train along. The listener is called with
+    each epoch's report, after its checkpoint was written.
     """
     if workspace is None:
         return _train(recipe, data, device, None, make, listener)
@@ -69,9 +69,9 @@ def _same_everywhere(fact: bool, world: World, device: torch.device) -> bool:
     """Rank 0's fact, on every rank."""
     if world.size == 1:
         return fact
-    told = torch.tensor(fact, device=device)
-    dist.broadcast(told, src=0)
-    return bool(told)
+    seen = torch.tensor(fact, device=device)
+    dist.broadcast(seen, src=0)
+    return bool(seen)
 
 
 def _train(

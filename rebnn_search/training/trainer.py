@@ -22,8 +22,8 @@ from rebnn_search.training.distributed import World, pick_device
 from rebnn_search.training.evaluation import evaluate
 from rebnn_search.training.finite import FiniteWatch
 from rebnn_search.training.latent import LatentWeights
-from rebnn_search.training.losses import Objective
-from rebnn_search.training.memory import check_room, memory_is_told
+from rebnn_search.training.losses import BatchLoss
+from rebnn_search.training.memory import check_room, explain_memory_errors
 from rebnn_search.training.optimizers import parameter_groups
 from rebnn_search.training.parts import needs_two, says_too_small, smallest_part
 from rebnn_search.training.precision import Computing
@@ -46,7 +46,7 @@ class Trainer:
         device: As torch names it; by default the first GPU, else the CPU.
         workspace: Folder where trainers with the same stage one share it; None trains it for this trainer alone.
         data: The opened dataset, if it is open already, joined or not.
-        listener: Told of each epoch of stage one, which is trained inside the first `next_report`. What it raises ends that; with
+        listener: Notified of each epoch of stage one, which is trained inside the first `next_report`. What it raises ends that; with
             a workspace another trainer goes on from there.
 
     Raises:
@@ -88,7 +88,7 @@ class Trainer:
             self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)  # type: ignore[no-untyped-call]
         else:
             self._check_parts()
-        self._objective = Objective(recipe.loss, self.data, self._computing)
+        self._batch_loss = BatchLoss(recipe.loss, self.data, self._computing)
         options = recipe.optimizer.build()
         self._lr = options.lr
         self.optimizer = options.build(parameter_groups(self.network, options.weight_decay))
@@ -110,7 +110,7 @@ class Trainer:
         try:
             if ":" not in self.recipe.network.name:  # a user's own need not be fit to be made without memory
                 check_room(build, self._computing.device)
-            with memory_is_told(f"network {self.recipe.network.name}"):
+            with explain_memory_errors(f"network {self.recipe.network.name}"):
                 network = build()
         except ValueError as error:
             raise UserError(f"network {self.recipe.network.name}: {error}") from None
@@ -133,7 +133,7 @@ class Trainer:
         """Whether the last report was made."""
         return self.reports_done >= self.total_reports
 
-    @memory_is_told("training")
+    @explain_memory_errors("training")
     def next_report(self) -> Report:
         """Train up to the next report boundary and validate, if anything was left for that. The first call trains stage one, if
         there is one.
@@ -211,8 +211,8 @@ class Trainer:
             self._step += 1
             self._iteration += 1
             first_bad = torch.where((first_bad < 0) & ~torch.isfinite(loss), self._iteration, first_bad)
-        told = torch.cat([torch.stack([losses / steps, first_bad.double()]), self._finite.flags(device)])
-        mean, bad, *spoilt = self._world.sum(told).tolist()
+        summed = torch.cat([torch.stack([losses / steps, first_bad.double()]), self._finite.flags(device)])
+        mean, bad, *spoilt = self._world.sum(summed).tolist()
         seconds = time.perf_counter() - begun
         if bad >= 0 or not math.isfinite(mean):
             raise Diverged(f"training loss is no finite number from iteration {int(bad) // self._world.size} on")
@@ -247,7 +247,7 @@ class Trainer:
                 with self._computing.context():
                     logits = self._running(part_images)
                 # A share of the global batch's mean; DDP divides gradients by the number of ranks, so it is undone here.
-                loss = self._objective(logits, part_images, part_labels, part_weight) / self.recipe.batch_size
+                loss = self._batch_loss(logits, part_images, part_labels, part_weight) / self.recipe.batch_size
                 torch.autograd.backward(loss * self._world.size)
             total += loss.detach()
         self.optimizer.step()

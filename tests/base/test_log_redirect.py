@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rebnn_search.base.log_redirect import chatter_to
+from rebnn_search.base.log_redirect import redirect_output
 
 
 def say(name: str, words: str) -> None:
@@ -19,7 +19,7 @@ def say(name: str, words: str) -> None:
 def test_what_ray_s_threads_print_goes_to_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "driver.log"
     before = sys.stdout
-    with chatter_to(log):
+    with redirect_output(log):
         say("ray_listen_error_messages", "(raylet) A worker died")
         say("progress", "trial 1 ends")
         print("the result")

@@ -20,7 +20,7 @@ from support.forked import Forked
 from rebnn_search.config import UserError
 from rebnn_search.export import load_model
 from rebnn_search.export._inputs import images_of
-from rebnn_search.refit import Outcome, SeedScore, Stopped, refit_search
+from rebnn_search.refit import RefitResult, SeedScore, Stopped, refit_search
 from rebnn_search.refit.progress import Progress
 from rebnn_search.storage.folder import DriverLock
 from rebnn_search.training import CheckpointDirectory, Trainer, load_recipe
@@ -50,7 +50,7 @@ def network(finished: Any, seed: int) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def again(finished: Any, **options: Any) -> Outcome:
+def again(finished: Any, **options: Any) -> RefitResult:
     given = {"tracking_uri": finished.uri, "observer": Progress(Console(), True), **options}
     return refit_search(finished.search(), **given)
 
@@ -185,12 +185,12 @@ def test_the_median_is_of_the_training_loss_and_of_those_that_did_not_diverge() 
         return SeedScore(seed, loss, {"loss": 1.0, "top1": top1, "top5": 100.0})
 
     lost = SeedScore(7, None, None, "training loss is no finite number")
-    outcome = Outcome("a", 0, 1, [score(0, 0.3, 99.0), lost, score(1, 0.1, 50.0), score(2, 0.2, 10.0), score(3, 0.4, 90.0)])
+    outcome = RefitResult("a", 0, 1, [score(0, 0.3, 99.0), lost, score(1, 0.1, 50.0), score(2, 0.2, 10.0), score(3, 0.4, 90.0)])
     assert outcome.median is not None
     assert outcome.median.seed == 2
     top1 = outcome.test("top1")
     assert top1 is not None
     assert top1.n == 4
-    nothing = Outcome("a", 0, 1, [lost])
+    nothing = RefitResult("a", 0, 1, [lost])
     assert nothing.median is None
     assert nothing.dump()["test_top1"] is None

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from rebnn_search.base.log_redirect import chatter_to
+from rebnn_search.base.log_redirect import redirect_output
 from rebnn_search.config import UserError
 from rebnn_search.execution.mend import mend_reports
 from rebnn_search.execution.reconcile import reconcile
 from rebnn_search.storage.find import find_folder
-from rebnn_search.storage.folder import DriverLock, SearchFolder, disk_trouble_is_told
+from rebnn_search.storage.folder import DriverLock, SearchFolder, explain_disk_errors
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.resume import resume_search
 from rebnn_search.tracking import Point, Runs, Tracker
@@ -59,7 +59,7 @@ class Begun:
         """What a resumed run does before Ray starts, and then the trials without it."""
         found = find_folder(str(self.folder.path.parent), "space.yaml", "s", resume=True)
         search = resume_search(found.folder, self.search, None)
-        with disk_trouble_is_told(found.folder), DriverLock(found.folder), chatter_to(found.folder.log):
+        with explain_disk_errors(found.folder), DriverLock(found.folder), redirect_output(found.folder.log):
             assert self.driven.drive(found.folder, search) == self.wanted
 
 

@@ -151,12 +151,12 @@ def test_a_driver_that_lost_its_lease_ends_and_leaves_the_other_s_journal_alone(
     folder = SearchFolder(tmp_path / "s-1", uri)
     folder.path.mkdir()
     folder.journal.write_bytes(b"1\n")
-    with pytest.raises(UserError, match="taken the search over") as told, RemoteSync(folder, 1) as mirror:
+    with pytest.raises(UserError, match="taken the search over") as told, RemoteSync(folder, 1) as sync:
         store.write(LEASE, owner(time.time()))
         store.write(f"{JOURNAL}/{2:015d}", b"other\n")
         with folder.journal.open("ab") as file:
             file.write(b"mine\n")
-        mirror._thread.join(60)  # the main thread is interrupted when it finds out
+        sync._thread.join(60)  # the main thread is interrupted when it finds out
         raise AssertionError("it never did")
     assert isinstance(told.value.__cause__, KeyboardInterrupt)
     assert store.read(f"{JOURNAL}/{2:015d}") == b"other\n"
@@ -168,12 +168,12 @@ def test_a_segment_whose_answer_was_lost_is_no_other_driver_s(uri: str, tmp_path
     folder.path.mkdir()
     folder.journal.write_bytes(b"1\n")
     store = ObjectStore(uri)
-    with RemoteSync(folder, 1) as mirror:
+    with RemoteSync(folder, 1) as sync:
         store.write(f"{JOURNAL}/{2:015d}", b"2\n")
         with folder.journal.open("ab") as file:
             file.write(b"2\n3\n")
-        mirror.send()
-        mirror.send()
+        sync.send()
+        sync.send()
     assert [store.read(f"{JOURNAL}/{name}") for name in store.names(JOURNAL)] == [b"1\n", b"2\n", b"3\n"]
 
 

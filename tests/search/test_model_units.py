@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from rebnn_search.execution.model import Classifier
+from rebnn_search.execution.model import RawInputNetwork
 from rebnn_search.export import LoadedModel, ModelInfo
 from rebnn_search.method import NETWORKS
 
@@ -17,6 +17,6 @@ def test_real_numbers_are_normalised_in_float64() -> None:
         mean=[float(seconds.mean())], std=[float(seconds.std())], white=None,
     )  # fmt: skip
     with torch.no_grad():
-        found = Classifier(network, info)(torch.from_numpy(seconds)[:, None, None, None])
+        found = RawInputNetwork(network, info)(torch.from_numpy(seconds)[:, None, None, None])
     assert torch.equal(found, LoadedModel(info, network).logits(seconds[:, None]))
     assert len(found[:, 0].unique()) > 40

@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from rebnn_search.config import UserError
-from rebnn_search.storage import remote_sync as mirror_module
+from rebnn_search.storage import remote_sync as sync_module
 from rebnn_search.storage.fetch import JOURNAL, fetch_search
 from rebnn_search.storage.find import find_folder
 from rebnn_search.storage.folder import SearchFolder
@@ -87,18 +87,18 @@ def test_checkpoints_follow_the_trial_to_another_node(uri: str, tmp_path: Path) 
 
 
 def test_the_journal_in_segments_is_the_journal(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mirror_module, "SEGMENTS", 8)
+    monkeypatch.setattr(sync_module, "SEGMENTS", 8)
     folder = SearchFolder(tmp_path / "here", place_in(uri, "s-1"))
     folder.path.mkdir()
     lines = [json.dumps({"op": n, "text": "x" * (n % 40)}).encode() + b"\n" for n in range(20)]
-    with RemoteSync(folder, 10) as mirror, folder.journal.open("ab") as file:
+    with RemoteSync(folder, 10) as sync, folder.journal.open("ab") as file:
         for line in lines:
             file.write(line[:-3])
             file.flush()
-            mirror.send()  # half a line is not sent
+            sync.send()  # half a line is not sent
             file.write(line[-3:])
             file.flush()
-            mirror.send()
+            sync.send()
         names = ObjectStore(folder.remote or "").names(JOURNAL)
         assert 1 < len(names) <= 8, "never joined"
     other = SearchFolder(tmp_path / "there", folder.remote)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rebnn_search.config import UserError
-from rebnn_search.storage.folder import DriverLock, SearchFolder, check_name, disk_trouble_is_told, existing_search, new_search
+from rebnn_search.storage.folder import DriverLock, SearchFolder, check_name, existing_search, explain_disk_errors, new_search
 from rebnn_search.training.report_log import ReportLog, TrackedReport, read_reports
 
 
@@ -116,7 +116,7 @@ def test_a_torn_last_line_is_cut_by_the_writer_and_ignored_by_readers(tmp_path: 
 
 def test_a_full_disk_found_by_the_driver_is_told() -> None:
     told = "mine: No space left on device; free some and continue with --resume"
-    with pytest.raises(UserError, match=told), disk_trouble_is_told(SearchFolder(Path("mine"))):
+    with pytest.raises(UserError, match=told), explain_disk_errors(SearchFolder(Path("mine"))):
         Path("/dev/full").write_text("x", encoding="utf-8")
-    with pytest.raises(FileNotFoundError), disk_trouble_is_told(SearchFolder(Path("mine"))):
+    with pytest.raises(FileNotFoundError), explain_disk_errors(SearchFolder(Path("mine"))):
         Path("/nowhere/at/all").read_text(encoding="utf-8")

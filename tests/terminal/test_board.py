@@ -4,7 +4,7 @@ import re
 import pytest
 from rich.console import Console
 
-from rebnn_search.study.result import Best, Result, Row
+from rebnn_search.study.result import Best, Result, TrialRow
 from rebnn_search.study.spec import Objective
 from rebnn_search.terminal import LiveProgress, PlainProgress, print_result
 from rebnn_search.terminal.live import sparkline
@@ -13,14 +13,14 @@ from rebnn_search.training.report_log import TrackedReport
 
 
 def result(**changes: object) -> Result:
-    def row(number: int, state: str, loss: float | None, reason: str | None = None) -> Row:
+    def row(number: int, state: str, loss: float | None, reason: str | None = None) -> TrialRow:
         recipe = {
             "gamma.strategy": "flip_ratio",
             "gamma.value": None,
             "optimizer.lr": 0.00123,
             "scale_init.strategy": "mean_abs",
         }
-        return Row(number, number, None, state, {}, recipe, 12.0, loss, 98.5, 100.0, 1.5e-4, reason, None)
+        return TrialRow(number, number, None, state, {}, recipe, 12.0, loss, 98.5, 100.0, 1.5e-4, reason, None)
 
     rows = [
         row(3, "COMPLETE", 0.0475),

@@ -11,7 +11,7 @@ from torch import nn
 from rebnn_search.config import UserError
 from rebnn_search.training import CheckpointDirectory, Recipe, Trainer, dump_recipe, load_recipe
 from rebnn_search.training.data import Digits
-from rebnn_search.training.losses import Objective, distribution_loss
+from rebnn_search.training.losses import BatchLoss, distribution_loss
 from rebnn_search.training.precision import Computing
 from rebnn_search.training.recipe import Loss, Precision
 from rebnn_search.training.vision import torchvision_module
@@ -67,7 +67,7 @@ def test_the_distribution_loss_is_the_cross_entropy_with_the_teacher_s_softmax()
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_without_a_teacher_it_is_the_labels_smoothed_cross_entropy(batch, smoothing: float) -> None:  # type: ignore[no-untyped-def]
     logits, images, labels = batch
-    objective = Objective(Loss(label_smoothing=smoothing), Digits().open(), Computing(Precision(), torch.device("cpu")))
+    objective = BatchLoss(Loss(label_smoothing=smoothing), Digits().open(), Computing(Precision(), torch.device("cpu")))
     wanted = [[smoothing / 10 + (1 - smoothing) * (k == label) for k in range(10)] for label in labels.tolist()]
     assert float(objective(logits, images, labels)) == pytest.approx(by_hand(logits, wanted), rel=1e-5)
 
@@ -79,7 +79,7 @@ def test_a_teacher_takes_the_rest_of_the_labels_share(  # type: ignore[no-untype
     logits, images, labels = batch
     logits.requires_grad_()
     loss = recipe(*with_teacher(teacher_file, f"loss.label_share={share}")).loss
-    objective = Objective(loss, Digits().open(), Computing(Precision(), torch.device("cpu")))
+    objective = BatchLoss(loss, Digits().open(), Computing(Precision(), torch.device("cpu")))
     network = torchvision_module("models").resnet18(num_classes=10)
     network.conv1, network.maxpool = nn.Conv2d(1, 64, 3, 1, 1, bias=False), nn.Identity()
     state = torch.load(teacher_file, weights_only=True)["state_dict"]

@@ -7,7 +7,7 @@ from torch import nn
 from rebnn_search.config import UserError, parse, validate
 from rebnn_search.method.networks import NETWORKS
 from rebnn_search.training import Recipe, Trainer
-from rebnn_search.training.memory import check_room, memory_is_told, memory_of
+from rebnn_search.training.memory import check_room, explain_memory_errors, memory_of
 
 CPU = torch.device("cpu")
 
@@ -28,9 +28,9 @@ def test_one_parameter_too_many_is_too_many() -> None:
 
 def test_a_real_allocation_that_fails_is_a_sentence() -> None:
     for size in (2**50, 2**61):  # more than any address, and more than any number
-        with pytest.raises(UserError, match="this: the machine's memory is not enough"), memory_is_told("this"):
+        with pytest.raises(UserError, match="this: the machine's memory is not enough"), explain_memory_errors("this"):
             torch.empty(size, 4)
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), memory_is_told("this"):
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), explain_memory_errors("this"):
         torch.zeros(1, 2) @ torch.zeros(3, 1)
 
 

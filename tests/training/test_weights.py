@@ -8,7 +8,7 @@ from rebnn_search.training import Recipe, Trainer
 from rebnn_search.training.data import ResidentData, Samples
 from rebnn_search.training.distributed import World
 from rebnn_search.training.evaluation import evaluate
-from rebnn_search.training.losses import Objective, distribution_loss
+from rebnn_search.training.losses import BatchLoss, distribution_loss
 from rebnn_search.training.precision import Computing
 from rebnn_search.training.recipe import Loss, Precision
 
@@ -37,7 +37,7 @@ WHOLE = torch.arange(COUNT) % 4
 def test_a_weighted_loss_is_that_of_repeated_samples(smoothing: float) -> None:
     logits = torch.randn(COUNT, CLASSES, dtype=torch.float32, generator=torch.Generator().manual_seed(1))
     given = samples(None)
-    objective = Objective(Loss(label_smoothing=smoothing), data(None), COMPUTING)
+    objective = BatchLoss(Loss(label_smoothing=smoothing), data(None), COMPUTING)
     weighted = objective(logits, given.images, given.labels, WHOLE.float())
     repeated = objective(logits.repeat_interleave(WHOLE, 0), given.images, given.labels.repeat_interleave(WHOLE))
     torch.testing.assert_close(weighted, repeated)

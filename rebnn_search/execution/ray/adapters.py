@@ -1,4 +1,4 @@
-"""What Tune calls: a searcher that hands out trials, a scheduler and a stopper that end them, a callback that hears of errors.
+"""What Tune calls: a searcher that hands out trials, a scheduler and a stopper that end them, a callback for errors.
 
 All pass on to the `Controller` and keep nothing of their own, so that Tune's snapshots of them are empty.
 """

@@ -57,7 +57,7 @@ def check_address(address: str) -> str:
     except (OSError, UnicodeError) as error:
         raise UserError(f"{option}: no Ray cluster answers there: {getattr(error, 'strerror', None) or error}") from None
     if len(answer) < 4 or answer[3] != SETTINGS:
-        raise UserError(f"{option}: what answers there is no Ray head; its port is 6379 unless ray start was told another")
+        raise UserError(f"{option}: what answers there is no Ray head; its port is 6379 unless ray start was given another")
     return address
 
 

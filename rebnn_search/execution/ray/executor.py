@@ -122,11 +122,11 @@ def _on_threads(threads: int, function: Callable[[], T]) -> T:
 
 
 def _there(threads: int, function: Callable[[], T]) -> tuple[T, list[str]]:
-    """What a function returns, and what it would have told the user, who does not see this process."""
-    with warnings.catch_warnings(record=True) as heard:
+    """What a function returns, and what it would have shown the user, who does not see this process."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", Notice)
         found = _on_threads(threads, function)
-    return found, [str(one.message) for one in heard if issubclass(one.category, Notice)]
+    return found, [str(one.message) for one in caught if issubclass(one.category, Notice)]
 
 
 def bundles(resources: Resources) -> tune.PlacementGroupFactory:

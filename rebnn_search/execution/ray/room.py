@@ -19,7 +19,7 @@ Amounts = Mapping[str, float]
 """Of CPU and GPU."""
 
 OVERRIDE = "RAY_OVERRIDE_RESOURCES"
-"""Environment variable by which Ray is told what a machine has."""
+"""Environment variable by which Ray learns what a machine has."""
 PATIENCE_SECONDS = 10.0
 """How long a cluster that could run a trial may leave it waiting without a word."""
 EVERY_SECONDS = 60.0

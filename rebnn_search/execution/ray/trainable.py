@@ -15,7 +15,7 @@ from rebnn_search.config import UserError
 from rebnn_search.execution.ray.workers import Rank, free_address, start_peers
 from rebnn_search.execution.task import TrialTask, TrialUpdate
 from rebnn_search.training import Diverged, Report
-from rebnn_search.training.memory import memory_is_told
+from rebnn_search.training.memory import explain_memory_errors
 
 TASK, UPDATE = "task", "update"
 """Keys of the `TrialTask` in Tune's configuration of a trial, and of the `TrialUpdate` in its results."""
@@ -41,7 +41,7 @@ class RecipeTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train up to the next report."""
         try:
-            with memory_is_told("this trial"):
+            with explain_memory_errors("this trial"):
                 rank = self._rank or self._begin()
                 report = self._unheard.popleft() if self._unheard else self._next_report(rank)
         except Diverged as error:

@@ -21,7 +21,7 @@ MISSES = 3
 def watched_gcs(own: Path | None) -> Iterator[None]:
     """Watch the head of the Ray that is initialised while the body runs.
 
-    Its death is told on stderr. If the head is this process's own it will not come back: the process then ends at once with exit
+    Its death is reported on stderr. If the head is this process's own it will not come back: the process then ends at once with exit
     code 1, which loses nothing that a resume needs. A cluster's head may be started again, so there Ray goes on trying.
 
     Args:

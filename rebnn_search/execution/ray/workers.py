@@ -37,7 +37,7 @@ class Sharing:
 
 
 class Rank:
-    """One process's run of a trial. All ranks are told the same, at the same time.
+    """One process's run of a trial. All ranks are sent the same, at the same time.
 
     Args:
         task: The trial.

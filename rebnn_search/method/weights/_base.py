@@ -43,7 +43,7 @@ class WeightBinarizer(nn.Module):
         """Fit what the binarizer holds to latent weights that have taken others' place, as after stage one; most hold nothing."""
 
     def set_progress(self, fraction: float) -> None:
-        """Hear how much of training is done, from 0 to 1; most have no use for it.
+        """Note how much of training is done, from 0 to 1; most have no use for it.
 
         What follows from it belongs in a buffer: a Python number is a constant of compiled code, compiled anew when it changes.
         """

@@ -35,7 +35,7 @@ class Data(ABC):
         std: Of each channel, likewise.
         augmentation: Applied to normalised training batches; None for none.
         crop: Made of whole pictures before that, by `read_cropped`; None for none.
-        crop_pct: Share of a picture's shorter side that is kept where no crop is drawn: what a model of these data is told.
+        crop_pct: Share of a picture's shorter side that is kept where no crop is drawn: what a model of these data is given.
     """
 
     def __init__(

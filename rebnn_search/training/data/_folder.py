@@ -39,7 +39,7 @@ CROPPED: tuple[Split, ...] = ("train", "validation")
 """Splits whose whole pictures are kept for crops: the last training is on both."""
 _damaged: dict[str, list[Path]] = {}
 """Damaged files of listings that this process has decoded already, by `_fingerprint`: each trial opens the data again."""
-_told: set[tuple[Path, tuple[Path, ...]]] = set()
+_reported: set[tuple[Path, tuple[Path, ...]]] = set()
 
 
 @dataclass(frozen=True)
@@ -172,9 +172,9 @@ class ImageFolder(Dataset):
     def _tell(self, damaged: Sequence[Path], listings: dict[Split, Listing]) -> None:
         total = sum(len(listing.files) for listing in listings.values())
         state = (self.root, tuple(damaged))
-        if not damaged or state in _told:
+        if not damaged or state in _reported:
             return
-        _told.add(state)
+        _reported.add(state)
         names = [str(file.relative_to(self.root)) for file in sorted(damaged)]
         warnings.warn(f"data.root: {self.root}: {left_out(names, total)}", Notice, stacklevel=2)
 

@@ -27,7 +27,7 @@ class SeedScore:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RefitResult:
     """What a refit came to.
 
     Attributes:
