@@ -2,18 +2,18 @@
 
 from rebnn_search.base.errors import Notice, UserError, exit_on_user_error
 from rebnn_search.base.printable import printable, printable_json
-from rebnn_search.config.component import Component, component
+from rebnn_search.config.component import Choose, Component
 from rebnn_search.config.document import Document, apply_override, get_value, load, parse, with_value
 from rebnn_search.config.model import Strict, explain, fail, nearest, validate
 
 __all__ = [
+    "Choose",
     "Component",
     "Document",
     "Notice",
     "Strict",
     "UserError",
     "apply_override",
-    "component",
     "exit_on_user_error",
     "explain",
     "fail",

@@ -62,7 +62,7 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):
         gamma: γ-strategy, by name or as a mapping, ``{"strategy": "constant", "value": 1e-4}``.
         gamma_value: The option ``value`` of the γ-strategy, where it has one.
         scale_init: Scaling-factor init, likewise by name or as a mapping.
-        weights: Weight binarizer: ``rebnn``, or a baseline.
+        weights: Weight binarizer, by name or as a mapping, ``{"name": "recu", "tau_end": 0.95}``.
         network: Network, by name or as a mapping; None is ``mlp`` for tables and ``digits_resnet`` for images.
         width: Features of the hidden layers, or channels of the first stage; None is the network's default.
         depth: Binary layers, or units in each stage; None is the network's default.
@@ -99,7 +99,7 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):
         gamma: Part = "flip_ratio",
         gamma_value: float | None = None,
         scale_init: Part = "mean_abs",
-        weights: str = "rebnn",
+        weights: Part = "rebnn",
         network: Part | None = None,
         width: int | None = None,
         depth: int | None = None,

@@ -9,9 +9,10 @@ import numpy as np
 
 from rebnn_search.config import Component, Document, UserError, validate, with_value
 from rebnn_search.training import Recipe
+from rebnn_search.training.data import Dataset
 from rebnn_search.training.recipe import NEW
 
-IN_MEMORY: Component[Any] = Component("name", "in_memory")
+IN_MEMORY: Component[Dataset] = Component("name", "in_memory")
 """The recipe's dataset: what `fit` is given. It is never built, for the trainer is handed the opened data."""
 
 

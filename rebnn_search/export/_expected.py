@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from rebnn_search.config import Component, Document, Strict, UserError, component, validate
+from rebnn_search.config import Choose, Component, Document, Strict, UserError, validate
 from rebnn_search.export._header import brief
 from rebnn_search.export._info import ModelInfo
 from rebnn_search.method import NETWORKS, binary_layers
@@ -25,7 +26,7 @@ OWN = ":"
 
 
 class _Chosen(Strict):
-    network: component(NETWORKS, "network", context=CONTEXT)  # type: ignore[valid-type]
+    network: Annotated[Component[nn.Module], Choose(NETWORKS, "network", context=CONTEXT)]
 
 
 class _TooManyError(Exception):

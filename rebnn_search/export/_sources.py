@@ -151,10 +151,7 @@ def _of_state(state: Mapping[str, Any], recipe: Recipe, folder: Path, source: st
     data = recipe.data.build().open()
 
     def build() -> nn.Module:
-        network: nn.Module = recipe.network.build(
-            in_channels=data.channels, num_classes=data.num_classes, image_size=data.image_size, weights=recipe.weights
-        )
-        return network
+        return recipe.build_network(data)
 
     name = recipe.network.name
     wanted = without_memory(build, name, len(tensors), source).state_dict()

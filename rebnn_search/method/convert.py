@@ -8,9 +8,12 @@ import torch
 from torch import nn
 
 from rebnn_search.method.layers import BinaryConv2d, BinaryLayer, BinaryLinear, RSign
+from rebnn_search.method.weights import Weights
 
 
-def convert(model: nn.Module, layers: Iterable[str] | None = None, *, weights: str = "rebnn", signs: bool = True) -> list[str]:
+def convert(
+    model: nn.Module, layers: Iterable[str] | None = None, *, weights: Weights = "rebnn", signs: bool = True
+) -> list[str]:
     """Make layers of a model binary, in place, keeping their trained weights as latent weights.
 
     A layer's bias is kept as a real one, added after. With ``signs`` its input is binarized too, by an `RSign` before it.
@@ -19,7 +22,7 @@ def convert(model: nn.Module, layers: Iterable[str] | None = None, *, weights: s
         model: Any model of `torch.nn.Conv2d` and `torch.nn.Linear` layers.
         layers: Names, as ``named_modules`` gives them, of the layers to convert. None converts all but the first and last, and leaves
             those out that cannot be.
-        weights: Name of the weight binarizer.
+        weights: The weight binarizer.
         signs: Binarize the layers' inputs.
 
     Returns:
@@ -76,7 +79,7 @@ def why_not(model: nn.Module, name: str) -> str | None:
     return None
 
 
-def _binary(layer: nn.Module, weights: str, signs: bool) -> nn.Module:
+def _binary(layer: nn.Module, weights: Weights, signs: bool) -> nn.Module:
     if isinstance(layer, nn.Conv2d):
         made: BinaryLayer = BinaryConv2d(
             layer.in_channels, layer.out_channels, layer.kernel_size[0], layer.stride[0], int(layer.padding[0]), weights=weights

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rebnn_search.method.binarize import ShiftedPReLU, ShiftedSign
-from rebnn_search.method.weights import WEIGHTS, WeightBinarizer
+from rebnn_search.method.weights import WeightBinarizer, Weights, make_binarizer
 
 
 def _per_channel(channels: int, value: float) -> nn.Parameter:
@@ -63,23 +63,23 @@ class BinaryLayer(nn.Module):
 
     Args:
         shape: Of the latent weights (C_out, ...), which begin uniform in ±1/√M.
-        weights: Name of the weight binarizer.
+        weights: The weight binarizer.
     """
 
-    def __init__(self, shape: tuple[int, ...], weights: str) -> None:
+    def __init__(self, shape: tuple[int, ...], weights: Weights) -> None:
         super().__init__()
         bound = 1 / math.sqrt(math.prod(shape[1:]))
         self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
         self.binarizer: WeightBinarizer
         self.set_weights(weights)
 
-    def set_weights(self, weights: str) -> None:
+    def set_weights(self, weights: Weights) -> None:
         """Change the weight binarizer and keep the latent weights.
 
         Raises:
             ValueError: If there is no such binarizer.
         """
-        self.binarizer = WEIGHTS.get_class(weights)(self.weight.detach())
+        self.binarizer = make_binarizer(weights, self.weight.detach())
 
     def binarized(self) -> Tensor:
         """The weights that the layer uses, shaped as ``weight``."""
@@ -104,7 +104,7 @@ class BinaryConv2d(BinaryLayer):
         kernel_size: Side of the square kernel.
         stride: Of the kernel's positions.
         padding: Zeros around the input.
-        weights: Name of the weight binarizer.
+        weights: The weight binarizer.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class BinaryConv2d(BinaryLayer):
         stride: int = 1,
         padding: int = 0,
         *,
-        weights: str = "rebnn",
+        weights: Weights = "rebnn",
     ) -> None:
         super().__init__((out_channels, in_channels, kernel_size, kernel_size), weights)
         self.stride, self.padding = stride, padding
@@ -136,10 +136,10 @@ class BinaryLinear(BinaryLayer):
     Args:
         in_features: Of the input (N, in_features).
         out_features: Of the output.
-        weights: Name of the weight binarizer.
+        weights: The weight binarizer.
     """
 
-    def __init__(self, in_features: int, out_features: int, *, weights: str = "rebnn") -> None:
+    def __init__(self, in_features: int, out_features: int, *, weights: Weights = "rebnn") -> None:
         super().__init__((out_features, in_features), weights)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -168,7 +168,7 @@ def set_progress(model: nn.Module, fraction: float) -> None:
         layer.binarizer.set_progress(fraction)
 
 
-def set_weights(model: nn.Module, weights: str) -> None:
+def set_weights(model: nn.Module, weights: Weights) -> None:
     """Give every binary layer of a model another weight binarizer, keeping the latent weights.
 
     Raises:

@@ -83,7 +83,7 @@ def order(name: str) -> tuple[int, str]:
 
 def label_of(search: TrackedSearch, trial: TrackedTrial) -> str:
     """What a trial's method is called."""
-    values: dict[str, Any] = search.recipe_values(trial, ["weights", "gamma.strategy", "gamma.value"])
+    values: dict[str, Any] = search.recipe_values(trial, ["weights.name", "gamma.strategy", "gamma.value"])
     return label(*values.values())
 
 

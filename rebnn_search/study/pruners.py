@@ -11,7 +11,7 @@ from optuna.pruners import BasePruner
 from rebnn_search.base.registry import Registry
 from rebnn_search.config import Component
 
-PRUNERS: Registry[Any] = Registry("pruner")
+PRUNERS: Registry[BasePruner] = Registry("pruner")
 """Options are the arguments of Optuna's class of that name."""
 
 PRUNERS.register("median")(optuna.pruners.MedianPruner)
@@ -35,10 +35,9 @@ RUNG = "completed_rung_"
 """System attributes of successive halving: a trial's value at each rung it came to, numbered from 0."""
 
 
-def build_pruner(pruner: Component[Any]) -> BasePruner:
+def build_pruner(pruner: Component[BasePruner]) -> BasePruner:
     """Construct the pruner a file asked for."""
-    built: BasePruner = pruner.build()
-    return built
+    return pruner.build()
 
 
 def settle(pruner: BasePruner, reports: int | None) -> None:

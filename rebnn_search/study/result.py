@@ -110,7 +110,7 @@ COLUMNS = ("gamma.strategy", "gamma.value", "optimizer.lr", "scale_init.strategy
 
 def effective_value(recipe: Recipe, name: str) -> Any:
     """A recipe's value by its dotted name; None for what ReBNN's alone has where the weights are another's."""
-    if recipe.weights != "rebnn" and name.split(".")[0] in ("gamma", "scale_init"):
+    if not recipe.resilient and name.split(".")[0] in ("gamma", "scale_init"):
         return None
     return recipe_value(recipe, name)
 

@@ -19,7 +19,7 @@ from rebnn_search.base.registry import Registry
 from rebnn_search.config import Component
 from rebnn_search.study.optuna_log import optuna_muted
 
-SAMPLERS: Registry[Any] = Registry("sampler")
+SAMPLERS: Registry[BaseSampler] = Registry("sampler")
 """Options are the arguments of Optuna's class of that name, less the seed."""
 
 CONTEXT = ("seed", "constraints_func", "gamma", "weights", "independent_sampler", "source_trials")
@@ -83,14 +83,13 @@ COMPLETE_HISTORY = SEQUENCES | {"brute_force", "random"}
 """Samplers that must know every trial, or none."""
 
 
-def sampler_factory(sampler: Component[Any], seed: int) -> Callable[[int], BaseSampler]:
+def sampler_factory(sampler: Component[BaseSampler], seed: int) -> Callable[[int], BaseSampler]:
     """Return the maker of the sampler of each trial number."""
 
     def make(number: int) -> BaseSampler:
         trial_seed = seed if sampler.name in SEQUENCES else mixed(seed, number)
         with optuna_muted():
-            built: BaseSampler = sampler.build(seed=trial_seed)
-        return built
+            return sampler.build(seed=trial_seed)
 
     return make
 

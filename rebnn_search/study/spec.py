@@ -6,16 +6,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from rebnn_search.base.metrics import VAL_LOSS
 from rebnn_search.config import (
+    Choose,
     Component,
     Document,
     Strict,
     UserError,
     apply_override,
-    component,
     explain,
     fail,
     get_value,
@@ -127,8 +129,12 @@ class SearchSpec(Strict):
     space: dict[str, Parameter]
     fixed: list[dict[str, Any]] = Field(default_factory=list)
     objective: Objective = Objective()
-    sampler: component(SAMPLERS, "sampler", context=CONTEXT, construct=True) = Component("name", "tpe", {}, SAMPLERS["tpe"])  # type: ignore[valid-type]
-    pruner: component(PRUNERS, "pruner", construct=True) = Component("name", "median", {}, PRUNERS["median"])  # type: ignore[valid-type]
+    sampler: Annotated[Component[BaseSampler], Choose(SAMPLERS, "sampler", context=CONTEXT, construct=True)] = Component(
+        "name", "tpe", {}, SAMPLERS["tpe"]
+    )
+    pruner: Annotated[Component[BasePruner], Choose(PRUNERS, "pruner", construct=True)] = Component(
+        "name", "median", {}, PRUNERS["median"]
+    )
     trials: Annotated[int, Field(ge=1, le=MOST)]
     seeds: Annotated[int, Field(ge=1, le=MOST)] = 1
     sampler_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -345,7 +351,9 @@ def _complete(search: Search, base: Recipe, index: int, document: Document) -> P
 
 
 def recipe_value(recipe: Recipe, name: str) -> Any:
-    """A recipe's value by its dotted name, defaults of chosen parts included; None where it has none."""
+    """A recipe's value by its dotted name, defaults of chosen parts included; a part is its name, or a mapping where it has
+    options; None where it has none.
+    """
     node: Any = recipe
     for key in name.split("."):
         if isinstance(node, Component):
@@ -360,4 +368,4 @@ def recipe_value(recipe: Recipe, name: str) -> Any:
             node = get_value(node, (key,))
         else:
             node = getattr(node, key, None)
-    return node
+    return node.brief() if isinstance(node, Component) else node

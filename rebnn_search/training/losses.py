@@ -46,7 +46,7 @@ class BatchLoss:
         self._teacher: nn.Module | None = None
         if loss.teacher is not None:
             teacher = loss.teacher.build().open(data)
-            self._teacher = computing.compiled(teacher.to(computing.device, memory_format=computing.memory_format))
+            self._teacher = computing.compiled(computing.placed(teacher))
 
     def __call__(self, logits: Tensor, images: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the loss summed over the samples, a float32 scalar: (1 − label_share)·teacher's + label_share·labels'.

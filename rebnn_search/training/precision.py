@@ -45,6 +45,11 @@ class Computing:
         """What the forward pass of training runs in."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
 
+    def placed(self, network: nn.Module) -> nn.Module:
+        """The network, moved to the device in its memory format."""
+        # torch's annotations leave out the argument that its documentation has.
+        return network.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload,no-any-return]
+
     def compiled(self, network: nn.Module) -> nn.Module:
         """The network, compiled if the recipe wants it, as it would be in a fresh process.
 

@@ -10,21 +10,22 @@ from typing import Annotated, Any, Literal
 
 import torch
 import yaml
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, model_validator
+from torch import nn
 
 from rebnn_search.base.files import write_atomically
-from rebnn_search.config import Component, Document, Strict, UserError, component, fail, get_value, load, validate, with_value
+from rebnn_search.config import Choose, Component, Document, Strict, UserError, fail, get_value, load, validate, with_value
 from rebnn_search.config.reading import Place
-from rebnn_search.method.gamma import GAMMA
+from rebnn_search.method.gamma import GAMMA, GammaStrategy
 from rebnn_search.method.networks import CONTEXT, NETWORKS
-from rebnn_search.method.scaling import SCALE_INIT
-from rebnn_search.method.weights import WEIGHTS
+from rebnn_search.method.scaling import SCALE_INIT, ScaleInit
+from rebnn_search.method.weights import WEIGHTS, WeightBinarizer
 from rebnn_search.training import custom_parts as own  # noqa: F401 - teaches the registries a user's own parts
-from rebnn_search.training.data import DATASETS
-from rebnn_search.training.optimizers import OPTIMIZERS
+from rebnn_search.training.data import DATASETS, Data, Dataset
+from rebnn_search.training.optimizers import OPTIMIZERS, OptimizerOptions
 from rebnn_search.training.parts import needs_two, says_too_small, smallest_part
-from rebnn_search.training.schedules import SCHEDULES
-from rebnn_search.training.teachers import TEACHERS
+from rebnn_search.training.schedules import SCHEDULES, Schedule
+from rebnn_search.training.teachers import TEACHERS, Teacher
 
 PATH_OPTIONS = ("root", "path")
 """Options of a dataset or a teacher that are paths: in a recipe file relative to that file."""
@@ -40,6 +41,14 @@ NEW = "new"
 MOST = 1_000_000
 """Epochs, samples of a batch: more is a slip of the finger."""
 
+STAGE_TWO = ("weights", "gamma", "scale_init", "epochs", "reports_per_epoch", "stage_one")
+"""What stage one does not depend on, or takes from ``stage_one``. Whatever is not named here is part of a stage one's key, so that
+what is forgotten parts trials that could share, and never makes two share what they must not."""
+ALWAYS_SHARED = (
+    "data", "network", "optimizer", "schedule", "batch_size", "accumulate", "loss", "precision", "sync_batch_norm", "seed",
+)  # fmt: skip
+"""What was in the key from the beginning; whatever came later is in it where it is not the default, so that older keys stay."""
+
 Auto = Literal["auto"]
 
 
@@ -53,7 +62,7 @@ class Loss(Strict):
         label_smoothing: Share of the label's probability spread over all classes.
     """
 
-    teacher: component(TEACHERS, "teacher", construct=True) | None = None  # type: ignore[valid-type]
+    teacher: Annotated[Component[Teacher], Choose(TEACHERS, "teacher", construct=True)] | None = None
     label_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
@@ -100,7 +109,7 @@ class Recipe(Strict):
     Attributes:
         data: Dataset.
         network: Network.
-        weights: Weight binarizer of the binary layers.
+        weights: Weight binarizer of the binary layers; dumped as its name alone where it has no options.
         gamma: γ-strategy; for ``weights: rebnn`` alone.
         scale_init: Scaling-factor init; for ``weights: rebnn`` alone.
         optimizer: Optimizer, learning rate and weight decay.
@@ -118,19 +127,22 @@ class Recipe(Strict):
             split is never trained on.
     """
 
-    data: component(DATASETS, "dataset", construct=True)  # type: ignore[valid-type]
-    network: component(NETWORKS, "network", context=CONTEXT)  # type: ignore[valid-type]
-    weights: str = "rebnn"
-    gamma: component(GAMMA, "γ-strategy", key="strategy", construct=True) = Component(  # type: ignore[valid-type]
+    data: Annotated[Component[Dataset], Choose(DATASETS, "dataset", construct=True)]
+    network: Annotated[Component[nn.Module], Choose(NETWORKS, "network", context=CONTEXT)]
+    weights: Annotated[Component[WeightBinarizer], Choose(
+        WEIGHTS, "weight binarizer", context=("weight",), construct=True, sample={"weight": torch.ones(2, 2)}, plain=True,
+        only=lambda cls: cls.binary,
+    )] = Component("name", "rebnn", {}, WEIGHTS["rebnn"])  # fmt: skip
+    gamma: Annotated[Component[GammaStrategy], Choose(GAMMA, "γ-strategy", key="strategy", construct=True)] = Component(
         "strategy", "flip_ratio", {}, GAMMA["flip_ratio"]
     )
-    scale_init: component(SCALE_INIT, "scaling-factor init", key="strategy", construct=True) = Component(  # type: ignore[valid-type]
-        "strategy", "mean_abs", {}, SCALE_INIT["mean_abs"]
+    scale_init: Annotated[Component[ScaleInit], Choose(SCALE_INIT, "scaling-factor init", key="strategy", construct=True)] = (
+        Component("strategy", "mean_abs", {}, SCALE_INIT["mean_abs"])
     )
-    optimizer: component(OPTIMIZERS, "optimizer", construct=True) = Component(  # type: ignore[valid-type]
+    optimizer: Annotated[Component[OptimizerOptions], Choose(OPTIMIZERS, "optimizer", construct=True)] = Component(
         "name", "adam", {}, OPTIMIZERS["adam"]
     )
-    schedule: component(SCHEDULES, "schedule", construct=True) = Component(  # type: ignore[valid-type]
+    schedule: Annotated[Component[Schedule], Choose(SCHEDULES, "schedule", construct=True)] = Component(
         "name", "linear", {}, SCHEDULES["linear"]
     )
     epochs: Annotated[int, Field(ge=1, le=MOST)]
@@ -143,14 +155,6 @@ class Recipe(Strict):
     sync_batch_norm: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     train_on: Literal["train", "train+validation"] = "train"
-
-    @field_validator("weights")
-    @classmethod
-    def _known_weights(cls, weights: str) -> str:
-        allowed = sorted(name for name, binarizer in WEIGHTS.items() if binarizer.binary)
-        if weights not in allowed:
-            raise ValueError(f"no such weight binarizer; valid are {', '.join(allowed)}")
-        return weights
 
     @model_validator(mode="after")
     def _fits(self, info: ValidationInfo) -> Recipe:
@@ -199,6 +203,23 @@ class Recipe(Strict):
         except ValueError:  # options that make no network: reported where it is made
             return False
 
+    @property
+    def resilient(self) -> bool:
+        """Whether the weights are ReBNN's own, which its step trains, by ``gamma`` and ``scale_init``."""
+        return self.weights.name == "rebnn"
+
+    def build_network(self, data: Data) -> nn.Module:
+        """The network for opened data, with initial weights of torch's random state.
+
+        Raises:
+            ValueError: If its options make none.
+        """
+        # By its name wherever that says all: a user's network may look at it.
+        weights = self.weights.build if self.weights.options else self.weights.name
+        return self.network.build(
+            in_channels=data.channels, num_classes=data.num_classes, image_size=data.image_size, weights=weights
+        )
+
     def dump(self) -> dict[str, Any]:
         """The recipe as plain data that makes the same recipe again."""
         return self.model_dump(exclude_none=True)
@@ -206,15 +227,23 @@ class Recipe(Strict):
     def stage_one_recipe(self) -> dict[str, Any]:
         """Everything stage one depends on, as plain data: what trials that share it must agree on, and nothing else."""
         assert self.stage_one is not None
-        data = self.dump()
-        shared = ("data", "network", "schedule", "batch_size", "accumulate", "loss", "precision", "sync_batch_norm", "seed")
-        optimizer = {**data["optimizer"], "lr": self.stage_one.lr, "weight_decay": self.stage_one.weight_decay}
-        more = {} if self.train_on == "train" else {"train_on": self.train_on}
-        return {name: data[name] for name in shared} | {"optimizer": optimizer, "epochs": self.stage_one.epochs} | more
+        data, stage_one = self.dump(), self.stage_one
+        shared = {k: v for k, v in data.items() if k in ALWAYS_SHARED or (k not in STAGE_TWO and _differs(self, k))}
+        later = {
+            k: v for k, v in data["stage_one"].items() if k not in ("epochs", "lr", "weight_decay") and _differs(stage_one, k)
+        }
+        optimizer = {**data["optimizer"], "lr": stage_one.lr, "weight_decay": stage_one.weight_decay}
+        return shared | {"optimizer": optimizer, "epochs": stage_one.epochs} | ({"stage_one": later} if later else {})
 
     def stage_one_key(self) -> str:
         """A hash of `stage_one_recipe`: trials with the same key share one stage one."""
         return hashlib.sha256(json.dumps(self.stage_one_recipe(), sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _differs(model: Strict, name: str) -> bool:
+    """Whether a field is not at its default."""
+    default: object = type(model).model_fields[name].get_default(call_default_factory=True, validated_data={})
+    return bool(getattr(model, name) != default)
 
 
 def load_recipe(path: str | Path, overrides: Iterable[str] = (), *, new: bool = False) -> Recipe:

@@ -12,7 +12,9 @@ import torch.distributed as dist
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
+from rebnn_search.config import Component
 from rebnn_search.method.layers import binary_layers
+from rebnn_search.method.weights import WEIGHTS, WeightBinarizer
 from rebnn_search.training.checkpoint import CheckpointDirectory
 from rebnn_search.training.data import Data
 from rebnn_search.training.distributed import World
@@ -23,6 +25,8 @@ from rebnn_search.training.run import ReportingTrainer, TrainingRun
 
 NEWS_SECONDS = 60.0
 """How often a rank 0 that waits for another trial's stage one tells its ranks so: they would take a longer silence for its death."""
+
+REAL: Component[WeightBinarizer] = Component("name", "real", {}, WEIGHTS["real"])
 
 
 def stage_one_weights(
@@ -104,7 +108,7 @@ def stage_one_of(recipe: Recipe) -> Recipe:
     }  # fmt: skip
     return recipe.model_copy(
         update={
-            "weights": "real",
+            "weights": REAL,
             "stage_one": None,
             "epochs": recipe.stage_one.epochs,
             "reports_per_epoch": 1,

@@ -31,9 +31,7 @@ class TrainedTeacher(Teacher):
         if state is None:
             raise UserError(f"loss.teacher: {folder.path} holds no checkpoint of a training")
         recipe = load_recipe(folder.recipe_file)
-        network: nn.Module = recipe.network.build(
-            in_channels=data.channels, num_classes=data.num_classes, image_size=data.image_size, weights=recipe.weights
-        )
+        network = recipe.build_network(data)
         try:
             network.load_state_dict(state["network"])
         except RuntimeError as error:

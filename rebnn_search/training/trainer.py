@@ -101,11 +101,7 @@ class Trainer:
 
     def _build_network(self) -> nn.Module:
         def build() -> nn.Module:
-            network: nn.Module = self.recipe.network.build(
-                in_channels=self.data.channels, num_classes=self.data.num_classes, image_size=self.data.image_size,
-                weights=self.recipe.weights,
-            )  # fmt: skip
-            return network
+            return self.recipe.build_network(self.data)
 
         try:
             if ":" not in self.recipe.network.name:  # a user's own need not be fit to be made without memory
@@ -114,7 +110,7 @@ class Trainer:
                 network = build()
         except ValueError as error:
             raise UserError(f"network {self.recipe.network.name}: {error}") from None
-        return network.to(self._computing.device, memory_format=self._computing.memory_format)  # type: ignore[no-any-return,call-overload]
+        return self._computing.placed(network)
 
     def _check_parts(self) -> None:
         batch_size, accumulate, workers = self.recipe.batch_size, self.recipe.accumulate, self._world.size
@@ -180,7 +176,7 @@ class Trainer:
 
     def _attach(self, latent_unit: float | None = None) -> None:
         self._latent = LatentWeights(self.network, latent_unit)
-        if self.recipe.weights == "rebnn":
+        if self.recipe.resilient:
             self.method = ReBNN(
                 self.network,
                 gamma=self.recipe.gamma.build(),

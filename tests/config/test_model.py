@@ -1,7 +1,9 @@
+from typing import Annotated, Any
+
 import pytest
 
 from rebnn_search.base.registry import Registry
-from rebnn_search.config import Component, Strict, UserError, component, parse, validate
+from rebnn_search.config import Choose, Component, Strict, UserError, parse, validate
 
 SHAPES: Registry[object] = Registry("shape")
 
@@ -24,7 +26,7 @@ class Inner(Strict):
 
 
 class Outer(Strict):
-    shape: component(SHAPES, "shape", context=("seed",), construct=True)  # type: ignore[valid-type]
+    shape: Annotated[Component[Any], Choose(SHAPES, "shape", context=("seed",), construct=True)]
     inner: Inner = Inner()
     count: int = 1
 

@@ -1,11 +1,13 @@
 """A user's own network is exported and loaded again, also one that cannot be built without memory."""
 
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import torch
+from torch import nn
 
-from rebnn_search.config import Document, UserError, component, validate
+from rebnn_search.config import Choose, Component, Document, UserError, validate
 from rebnn_search.config import Strict as Base
 from rebnn_search.export import ModelInfo, export_packed, export_torch, load_model
 from rebnn_search.method import NETWORKS
@@ -29,7 +31,7 @@ def looking(in_channels: int, num_classes: int, width: int = 6) -> nn.Module:
 
 
 class Chosen(Base):
-    network: component(NETWORKS, "network", context=CONTEXT)  # type: ignore[valid-type]
+    network: Annotated[Component[nn.Module], Choose(NETWORKS, "network", context=CONTEXT)]
 
 
 @pytest.mark.parametrize("function", ["plain", "looking"])

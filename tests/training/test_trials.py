@@ -51,7 +51,7 @@ def test_the_published_runs(name: str, depth: int) -> None:
         0.08,
         0.1,
     )
-    assert (recipe.weights, recipe.gamma.name) == ("rebnn", "flip_ratio")
+    assert (recipe.weights.name, recipe.gamma.name) == ("rebnn", "flip_ratio")
     network = recipe.network.build(in_channels=3, num_classes=1000, image_size=224, weights="rebnn")
     binary = [layer for layer in network.modules() if type(layer).__name__ == "BinaryConv2d"]
     assert len(binary) == depth

@@ -1,8 +1,8 @@
 """The registry of networks, and the unit they are built of.
 
 To add one: a module beside this file with an ``nn.Module`` under ``@NETWORKS.register("name")``. Its
-constructor takes ``in_channels``, ``num_classes``, ``image_size`` and ``weights`` as keywords, which the program supplies; its
-other arguments are its options in a recipe (``network: {name: name, option: value}``).
+constructor takes ``in_channels``, ``num_classes``, ``image_size`` and ``weights`` (a `rebnn_search.method.weights.Weights`) as
+keywords, which the program supplies; its other arguments are its options in a recipe (``network: {name: name, option: value}``).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rebnn_search.base.registry import Registry
 from rebnn_search.method.layers import BinaryConv2d, RPReLU, RSign
+from rebnn_search.method.weights import Weights
 
 NETWORKS: Registry[nn.Module] = Registry("network")
 """Networks by name."""
@@ -31,10 +32,10 @@ class BinaryUnit(nn.Module):
         in_channels: C_in of the input (N, C_in, H, W).
         out_channels: C_out of the output (N, C_out, H/stride, W/stride).
         stride: 1 or 2.
-        weights: Name of the weight binarizer.
+        weights: The weight binarizer.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, weights: str) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, weights: Weights) -> None:
         super().__init__()
         self.sign = RSign(in_channels)
         self.conv = BinaryConv2d(in_channels, out_channels, 3, stride, 1, weights=weights)
@@ -52,7 +53,7 @@ class BinaryUnit(nn.Module):
         return out
 
 
-def stages(in_channels: int, widths: list[int], depths: list[int], weights: str) -> nn.Sequential:
+def stages(in_channels: int, widths: list[int], depths: list[int], weights: Weights) -> nn.Sequential:
     """Units in stages; every stage after the first halves the image at its first unit."""
     units = []
     for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
@@ -66,7 +67,7 @@ class ResidualNetwork(nn.Module):
     """A real stem, stages of binary units, global average pooling and a real classifier."""
 
     def __init__(
-        self, stem: nn.Module, stem_width: int, widths: list[int], depths: list[int], num_classes: int, weights: str
+        self, stem: nn.Module, stem_width: int, widths: list[int], depths: list[int], num_classes: int, weights: Weights
     ) -> None:
         super().__init__()
         self.stem = stem

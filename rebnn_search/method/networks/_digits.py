@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rebnn_search.method.networks._base import DEEPEST, NETWORKS, ResidualNetwork, small_stem
+from rebnn_search.method.weights import Weights
 
 
 @NETWORKS.register("digits_resnet")
@@ -13,7 +14,7 @@ class DigitsResNet(ResidualNetwork):
         in_channels: Channels of the images.
         num_classes: Size of the logits.
         image_size: Side of the images; not used, any from 4 works.
-        weights: Name of the weight binarizer.
+        weights: The weight binarizer.
         width: Channels of the first stage.
         depth: Units in each stage.
 
@@ -22,7 +23,14 @@ class DigitsResNet(ResidualNetwork):
     """
 
     def __init__(
-        self, *, in_channels: int, num_classes: int, image_size: int, weights: str = "rebnn", width: int = 16, depth: int = 1
+        self,
+        *,
+        in_channels: int,
+        num_classes: int,
+        image_size: int,
+        weights: Weights = "rebnn",
+        width: int = 16,
+        depth: int = 1,
     ) -> None:
         if width < 1 or not 1 <= depth <= DEEPEST:
             raise ValueError(f"width must be at least 1 and depth within 1 and {DEEPEST}, not {width} and {depth}")

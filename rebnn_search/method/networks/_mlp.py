@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from rebnn_search.method.layers import BinaryLinear, RPReLU, RSign
 from rebnn_search.method.networks._base import DEEPEST, NETWORKS
+from rebnn_search.method.weights import Weights
 
 
 @NETWORKS.register("mlp")
@@ -16,7 +17,7 @@ class MLP(nn.Module):
         in_channels: Channels of the images.
         num_classes: Size of the logits.
         image_size: Side of the (square) images.
-        weights: Name of the weight binarizer.
+        weights: The weight binarizer.
         width: Features of the hidden layers.
         depth: Number of binary layers.
         norm: BatchNorm after each hidden layer. Without it no value depends on how a batch is split over workers.
@@ -26,7 +27,7 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, *, in_channels: int, num_classes: int, image_size: int, weights: str = "rebnn", width: int = 128, depth: int = 2,
+        self, *, in_channels: int, num_classes: int, image_size: int, weights: Weights = "rebnn", width: int = 128, depth: int = 2,
         norm: bool = True,
     ) -> None:  # fmt: skip
         if width < 1 or not 1 <= depth <= DEEPEST:
@@ -46,7 +47,7 @@ class MLP(nn.Module):
 
 
 class _Layer(nn.Module):
-    def __init__(self, width: int, weights: str, norm: bool) -> None:
+    def __init__(self, width: int, weights: Weights, norm: bool) -> None:
         super().__init__()
         self.sign = RSign(width)
         self.linear = BinaryLinear(width, width, weights=weights)

@@ -1,12 +1,14 @@
 """The base of weight binarizers and their registry.
 
-To add one: a module beside this file with a subclass of `WeightBinarizer` under ``@WEIGHTS.register("name")``. Recipes
-then accept ``weights: name``.
+To add one: a module beside this file with a subclass of `WeightBinarizer` under ``@WEIGHTS.register("name")``. Its constructor
+takes ``weight``, which the program supplies; its other arguments are its options. Recipes then accept ``weights: name`` and
+``weights: {name: name, option: value}``.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -51,6 +53,23 @@ class WeightBinarizer(nn.Module):
 
 WEIGHTS: Registry[WeightBinarizer] = Registry("weight binarizer")
 """Weight binarizers by name."""
+
+Weights = str | Callable[[Tensor], WeightBinarizer]
+"""A weight binarizer's name, or what makes one of a layer's latent weights: ``functools.partial(ReCU, tau_end=0.95)``."""
+
+
+def make_binarizer(weights: Weights, weight: Tensor) -> WeightBinarizer:
+    """The binarizer of a layer.
+
+    Args:
+        weights: Which.
+        weight: The latent weights (C_out, ...).
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    make = WEIGHTS.get_class(weights) if isinstance(weights, str) else weights
+    return make(weight)
 
 
 def per_channel(weight: Tensor) -> tuple[int, ...]:

@@ -10,27 +10,36 @@ from torch import Tensor, nn
 from rebnn_search.method.binarize import StraightThroughSign, channel_dims
 from rebnn_search.method.weights._base import WEIGHTS, WeightBinarizer, mean_magnitude
 
-TAU_START, TAU_END = 0.85, 0.99
-
 
 @WEIGHTS.register("recu")
 class ReCU(WeightBinarizer):
     """scale·sign(clamp(ẘ, −Q, Q)), ẘ the weights with each channel's mean taken off and divided by std/(2√2).
 
     Q = −mean|ẘ|·log(2 − 2τ) over the layer, a constant to the gradient, which is the identity through the sign and flows through
-    clamp and standardisation. τ = A·e^p + B over the share p of training that is done, 0.85 at p = 0 and 0.99 at p = 1: the
-    schedule of the released code, which sets it at each epoch's start, p = epoch/epochs. The output scale is learned and begins at
-    mean|w| (Xu et al., "ReCU", ICCV 2021).
+    clamp and standardisation. τ = A·e^p + B over the share p of training that is done: the schedule of the released code, which sets
+    it at each epoch's start, p = epoch/epochs, from 0.85 towards 0.99. The output scale is learned and begins at mean|w| (Xu et al.,
+    "ReCU", ICCV 2021).
+
+    Args:
+        weight: The latent weights (C_out, ...).
+        tau_start: τ at p = 0, within (0.5, 1): at 0.5 every weight would be clamped to 0, at 1 none at all.
+        tau_end: τ at p = 1, within (0.5, 1).
+
+    Raises:
+        ValueError: If an end of the schedule is not within (0.5, 1).
     """
 
     tau: Tensor
 
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, weight: Tensor, *, tau_start: float = 0.85, tau_end: float = 0.99) -> None:
         super().__init__(weight)
+        for name, tau in (("tau_start", tau_start), ("tau_end", tau_end)):
+            if not 0.5 < tau < 1:
+                raise ValueError(f"{name} must be above 0.5 and below 1, not {tau}")
+        self.tau_start, self.tau_end = tau_start, tau_end
         self.scale = nn.Parameter(mean_magnitude(weight))
         # A tensor, because a compiled graph holds a Python number as a constant; not persistent, because the epoch gives it.
-        tau = torch.full((), TAU_START, dtype=weight.dtype, device=weight.device)
-        self.register_buffer("tau", tau, persistent=False)
+        self.register_buffer("tau", torch.full((), tau_start, dtype=weight.dtype, device=weight.device), persistent=False)
 
     def standardised(self, weight: Tensor) -> Tensor:
         """Return ẘ."""
@@ -58,7 +67,7 @@ class ReCU(WeightBinarizer):
         """Set τ for the share of training done."""
         if not 0 <= fraction <= 1:
             raise ValueError(f"fraction must be within [0, 1], not {fraction}")
-        self.tau.fill_(TAU_START + (TAU_END - TAU_START) * math.expm1(fraction) / math.expm1(1))
+        self.tau.fill_(self.tau_start + (self.tau_end - self.tau_start) * math.expm1(fraction) / math.expm1(1))
 
     def fit(self, weight: Tensor) -> None:
         """Set the scale to mean|w|."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from rebnn_search.base.registry import Registry
-from rebnn_search.config import component
+from rebnn_search.config import Choose, Component
 from rebnn_search.training.data._crop import RandomResizedCrop, crop_batch, shares_of
 
 AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")
@@ -170,5 +171,5 @@ EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836
 COLOUR_STD = (0.229, 0.224, 0.225)
 """What normalisation divided the colours by, in the same units."""
 
-AugmentationOption = component(AUGMENTATIONS, "augmentation", construct=True)
+AugmentationOption = Annotated[Component[Augmentation], Choose(AUGMENTATIONS, "augmentation", construct=True)]
 """Field type of a dataset's ``augment`` option."""
