@@ -1,17 +1,17 @@
 """Hyperparameter search around ReBNN, the Resilient Binary Neural Network.
 
-``rebnn_search.search(...)`` and ``rebnn_search.SearchResult`` are there at first use: importing the package alone imports neither
-torch nor Ray.
+``rebnn_search.search(...)``, ``rebnn_search.curves(...)`` and ``rebnn_search.SearchResult`` are there at first use: importing the
+package alone imports neither torch nor Ray.
 """
 
 import importlib
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["SearchResult", "__version__", "search"]
+__all__ = ["SearchResult", "__version__", "curves", "search"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("search", "SearchResult"):
+    if name in ("search", "curves", "SearchResult"):
         return getattr(importlib.import_module("rebnn_search.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

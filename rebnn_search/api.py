@@ -15,6 +15,7 @@ from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.events import SearchObserver
 from rebnn_search.execution.session import open_search
 from rebnn_search.report import report_search
+from rebnn_search.study.curves import curves_table, write_curves
 from rebnn_search.study.result import Best, Result
 from rebnn_search.terminal import PlainProgress, Silent
 from rebnn_search.terminal.state import SearchState
@@ -89,6 +90,27 @@ class SearchResult:
     def figures(self) -> dict[str, Any]:
         """The report's figures that this search has the runs for, as `matplotlib.figure.Figure` by name."""
         return dict(self._figures)
+
+
+def curves(name: str, out: str | Path | None = None, *, storage: str = "results", ledger: str | None = None) -> pd.DataFrame:
+    """The reports of a search's finished trials as a table, as ``rebnn-search curves`` writes it. The search may still run.
+
+    Args:
+        name: The search's name.
+        out: File to write it to as well: ``.csv``, ``.csv.gz`` or ``.parquet``.
+        storage: Directory or URI where the search is kept.
+        ledger: Database of its Optuna study, if it was begun with one.
+
+    Returns:
+        A row for each report: `rebnn_search.study.curves.curves_table` describes the columns.
+
+    Raises:
+        UserError: If there is no such search, no trial of it has ended, or the file cannot be written.
+    """
+    table = curves_table(storage, name, ledger)
+    if out is not None:
+        write_curves(table, Path(out))
+    return table
 
 
 def search(

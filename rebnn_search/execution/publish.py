@@ -27,7 +27,7 @@ from rebnn_search.execution.model import log_model, model_file, packed
 from rebnn_search.execution.run_description import run_description
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of, folder_here
-from rebnn_search.study.attributes import PARAMS
+from rebnn_search.study.attributes import PARAMS, RUNS
 from rebnn_search.study.estimate import estimate
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.result import Best, Result, leaderboard
@@ -37,8 +37,6 @@ from rebnn_search.tracking import NOTE_TAG, Runs, Tracker
 from rebnn_search.training import Recipe, Trainer, dump_recipe
 from rebnn_search.training.run import trainer_state
 
-RUNS = "runs"
-"""Note in the ledger: when, where and with what each run of the search was made; what changed between two stands there."""
 TEST = "test"
 """Note in the ledger: accuracy on the test split by trial number, for each trial that was ever chosen."""
 

@@ -25,13 +25,14 @@ from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.events import SearchObserver
 from rebnn_search.execution.executor import Executor
 from rebnn_search.execution.mend import mend_reports
-from rebnn_search.execution.publish import RUNS, choose, outcome, publish
+from rebnn_search.execution.publish import choose, outcome, publish
 from rebnn_search.execution.reconcile import reconcile
 from rebnn_search.execution.trial_runs import TrialRuns
 from rebnn_search.storage.begun import check_ledger, check_tracking, clear_leftover, removed_unless_begun
 from rebnn_search.storage.find import find_folder
 from rebnn_search.storage.folder import DriverLock, SearchFolder, explain_disk_errors
 from rebnn_search.storage.remote_sync import RemoteSync
+from rebnn_search.study.attributes import RUNS
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.result import Result
 from rebnn_search.study.resume import resume_search

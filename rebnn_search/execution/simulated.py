@@ -23,11 +23,13 @@ class RecordedReport:
         seconds: Since the report before, or the start.
         epoch: Epochs trained, with fraction.
         metrics: As `rebnn_search.training.Report` has them.
+        failed: Why training ended here without a report, if it did: such an entry is a curve's last.
     """
 
     seconds: float
     epoch: float
     metrics: Mapping[str, float]
+    failed: str | None = None
 
 
 Curves = Callable[[Mapping[str, Any]], Sequence[RecordedReport]]
@@ -110,8 +112,11 @@ class SimulatedExecutor:
         task, curve = self._held[event.order]
         recorded = curve[event.step - 1]
         self.trained_seconds += recorded.seconds
-        report = Report(event.step, recorded.epoch, 0, recorded.metrics)
-        decision = controller.update(task, TrialUpdate(report, event.step == len(curve)))
+        if recorded.failed is not None:
+            update = TrialUpdate(failed=recorded.failed)
+        else:
+            update = TrialUpdate(Report(event.step, recorded.epoch, 0, recorded.metrics), event.step == len(curve))
+        decision = controller.update(task, update)
         if decision is Decision.CONTINUE:
             self._schedule(event.order, event.step + 1)
         else:

@@ -68,8 +68,12 @@ def removed_unless_begun(folder: SearchFolder) -> Iterator[None]:
         raise
 
 
-def check_ledger(url: str) -> None:
+def check_ledger(url: str, *, write: bool = True) -> None:
     """See that ``--ledger`` names a database that can be used, before anything is written.
+
+    Args:
+        url: The database's.
+        write: Whether it will be written to; otherwise it must be there.
 
     Raises:
         UserError: If it is no database's URL, is damaged or another program's, or nothing answers there.
@@ -85,7 +89,7 @@ def check_ledger(url: str) -> None:
         if parsed.database in (None, "", ":memory:"):
             raise UserError(f"{option}: would be kept in memory alone: name a file, as sqlite:///study.db")
         path = Path(str(parsed.database))
-        check_sqlite(path, option=option, owner="Optuna", table="version_info", column="schema_version", write=True)
+        check_sqlite(path, option=option, owner="Optuna", table="version_info", column="schema_version", write=write)
         return
     check_server(url, option)
 

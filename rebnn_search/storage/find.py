@@ -6,11 +6,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rebnn_search.base.layout import SEARCH_FILE
 from rebnn_search.config import UserError
 from rebnn_search.storage.begun import has_begun, is_leftover
 from rebnn_search.storage.fetch import fetch_index, fetch_search
 from rebnn_search.storage.folder import SearchFolder, check_name, existing_search, new_search, searches_of
 from rebnn_search.storage.object_store import is_uri, place_in
+
+
+def named_search(storage: str, name: str) -> SearchFolder:
+    """Find the folder of a search that was begun.
+
+    Args:
+        storage: A directory, or the URI of an object store, whose working copy on this machine is then brought up to date.
+        name: The search's name.
+
+    Raises:
+        UserError: If there is no such search.
+    """
+    remote = storage if is_uri(storage) else None
+    local = Path(storage) if remote is None else fetch_index(remote)
+    folder = SearchFolder(local / check_name(name), None if remote is None else place_in(remote, name))
+    if not folder.search_file.exists():
+        there = sorted(path.parent.name for path in local.glob(f"*/{SEARCH_FILE}"))
+        raise UserError(f"{name}: no such search in {storage}; there: {', '.join(there) or 'none'}")
+    if remote is not None:
+        fetch_search(folder)
+    return folder
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 SEARCH_ID = "search_id"
 """Note with the search's identity."""
+RUNS = "runs"
+"""Note: when, where and with what each run of the search was made; what changed between two stands there."""
 PARAMS = "params"
 """User attribute with the configuration of a trial; once it is there the trial has been asked for in full."""
 SUMMARY = "summary"

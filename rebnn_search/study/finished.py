@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rebnn_search.base.layout import SEARCH_FILE
 from rebnn_search.config import UserError
-from rebnn_search.storage.fetch import fetch_index, fetch_search
-from rebnn_search.storage.folder import SearchFolder, check_name
-from rebnn_search.storage.object_store import is_uri, place_in
+from rebnn_search.storage.find import named_search
+from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.spec import Params
 from rebnn_search.training import Recipe, load_recipe
 
@@ -49,14 +47,7 @@ def finished_search(storage: str, name: str) -> FinishedSearch:
     Raises:
         UserError: If there is no such search, it is not finished, or no trial of it was trained to its end.
     """
-    remote = storage if is_uri(storage) else None
-    local = Path(storage) if remote is None else fetch_index(remote)
-    folder = SearchFolder(local / check_name(name), None if remote is None else place_in(remote, name))
-    if not folder.search_file.exists():
-        there = sorted(path.parent.name for path in local.glob(f"*/{SEARCH_FILE}"))
-        raise UserError(f"{name}: no such search in {storage}; there: {', '.join(there) or 'none'}")
-    if remote is not None:
-        fetch_search(folder)
+    folder = named_search(storage, name)
     source, data = folder.read_search()
     if not folder.finished:
         raise UserError(

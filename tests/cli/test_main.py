@@ -1,4 +1,4 @@
-"""One command: its verbs are those of ``python -m rebnn_search.VERB``, and asking for help costs nothing."""
+"""One command: its first verbs are those of ``python -m rebnn_search.VERB``, and asking for help costs nothing."""
 
 import subprocess
 import sys
@@ -9,6 +9,8 @@ from rebnn_search.base.errors import UserError
 from rebnn_search.cli.main import VERBS, main
 
 HEAVY = ["torch", "torchvision", "ray", "optuna", "mlflow", "sklearn", "pandas", "scipy", "numpy", "matplotlib"]
+NEW = {"curves"}
+"""Verbs that were there by no other name."""
 HELP = """
 import sys
 
@@ -35,8 +37,8 @@ def test_help_of_every_verb_imports_nothing_heavy() -> None:
         assert f"usage: rebnn-search {verb} " in done.stdout
 
 
-def test_every_verb_goes_by_its_older_name_too() -> None:
-    for verb in VERBS:
+def test_the_first_verbs_go_by_their_older_names_too() -> None:
+    for verb in [verb for verb in VERBS if verb not in NEW]:
         done = subprocess.run(
             [sys.executable, "-m", f"rebnn_search.{verb}", "--help"], capture_output=True, text=True, timeout=120, check=False
         )
