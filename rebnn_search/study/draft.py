@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from bisect import insort
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -120,11 +122,14 @@ class DraftStorage:
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """The trials that are seen, the draft among them, by number."""
-        if self._draft is None:
+        draft = self._draft
+        if draft is None:
             return self._inner.get_all_trials(study_id, deepcopy, states)
-        trials = [t for t in self._inner.get_all_trials(study_id, deepcopy=False) if not self._is_draft(t._trial_id)]
-        seen = sorted([*trials, self._draft], key=lambda trial: trial.number)
-        found = [trial for trial in seen if states is None or trial.state in states]
+        found = self._inner.get_all_trials(study_id, deepcopy=False, states=states)
+        if draft._trial_id != NEW:
+            found = [trial for trial in found if not self._is_draft(trial._trial_id)]
+        if states is None or draft.state in states:
+            insort(found, draft, key=attrgetter("number"))
         return copy.deepcopy(found) if deepcopy else found
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Any = None) -> bool:

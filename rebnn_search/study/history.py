@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import copy
 from bisect import insort
-from collections.abc import Container
+from collections.abc import Container, Sequence
+from operator import attrgetter
 from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -31,9 +33,11 @@ class Window:
         self._objective = objective
         self._best: list[tuple[float, int, FrozenTrial]] = []
         self._recent: list[tuple[int, FrozenTrial]] = []
+        self._sorted: list[FrozenTrial] | None = None
 
     def add(self, trial: FrozenTrial) -> None:
         """Take in a finished trial."""
+        self._sorted = None
         if trial.state == TrialState.COMPLETE and trial.value is not None:
             insort(self._best, (self._objective.sort_key(trial.value), trial.number, trial), key=lambda entry: entry[:2])
             if len(self._best) <= BEST:
@@ -45,12 +49,19 @@ class Window:
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """The trials, by number."""
-        return sorted([*(entry[2] for entry in self._best), *(entry[1] for entry in self._recent)], key=lambda t: t.number)
+        """The trials, by number: not to be changed."""
+        if self._sorted is None:
+            self._sorted = sorted(
+                [*(entry[2] for entry in self._best), *(entry[1] for entry in self._recent)], key=attrgetter("number")
+            )
+        return self._sorted
 
 
 class HistoryStorage:
     """A storage that shows the unfinished trials and a window of the finished ones; everything else is the storage's behind it.
+
+    What was written since it was last asked is read anew and nothing else, so that an answer costs no question about a trial that
+    has not changed: with a thousand trials at a time each report would be a thousand otherwise.
 
     Args:
         inner: The storage.
@@ -61,13 +72,15 @@ class HistoryStorage:
     def __init__(self, inner: BaseStorage, study_id: int, objective: Objective) -> None:
         self._inner, self._study_id = inner, study_id
         self._window = Window(objective)
-        self._open: dict[int, None] = {}
-        """Ids of unfinished trials, in the order of their numbers."""
+        self._open: dict[int, FrozenTrial] = {}
+        """Unfinished trials by id, in the order of their numbers."""
+        self._written: dict[int, None] = {}
+        """Ids of trials that were written since they were read."""
         for trial in inner.get_all_trials(study_id, deepcopy=False):
             if trial.state.is_finished():
                 self._window.add(trial)
             else:
-                self._open[trial._trial_id] = None
+                self._open[trial._trial_id] = trial
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -75,21 +88,56 @@ class HistoryStorage:
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Make a trial, and see it."""
         trial_id = self._inner.create_new_trial(study_id, template_trial)
-        self._open[trial_id] = None
+        self._open[trial_id] = self._inner.get_trial(trial_id)
+        self._written[trial_id] = None
         return trial_id
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Change a trial's state."""
+        self._written[trial_id] = None
+        return self._inner.set_trial_state_values(trial_id, state, values)
+
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        """Give a trial a parameter."""
+        self._written[trial_id] = None
+        self._inner.set_trial_param(trial_id, param_name, param_value_internal, distribution)
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        """Give a trial a report's value."""
+        self._written[trial_id] = None
+        self._inner.set_trial_intermediate_value(trial_id, step, intermediate_value)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Give a trial a user attribute."""
+        self._written[trial_id] = None
+        self._inner.set_trial_user_attr(trial_id, key, value)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Give a trial a system attribute."""
+        self._written[trial_id] = None
+        self._inner.set_trial_system_attr(trial_id, key, value)
+
+    def _read(self) -> None:
+        for trial_id in self._written:
+            if trial_id in self._open:
+                trial = self._inner.get_trial(trial_id)
+                if trial.state.is_finished():
+                    del self._open[trial_id]
+                    self._window.add(trial)
+                else:
+                    self._open[trial_id] = trial
+        self._written.clear()
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """The trials that are seen, by number."""
-        opened = []
-        for trial_id in list(self._open):
-            trial = self._inner.get_trial(trial_id)
-            if trial.state.is_finished():
-                del self._open[trial_id]
-                self._window.add(trial)
-            else:
-                opened.append(trial)
-        seen = sorted([*self._window.trials, *opened], key=lambda trial: trial.number)
-        found = [trial for trial in seen if states is None or trial.state in states]
-        return copy.deepcopy(found) if deepcopy else found
+        self._read()
+        found = self._window.trials
+        if states is None or any(state in states for state in TrialState if not state.is_finished()):
+            found = sorted([*found, *self._open.values()], key=attrgetter("number"))
+        if states is not None:
+            found = [trial for trial in found if trial.state in states]
+        return copy.deepcopy(found) if deepcopy else list(found)

@@ -1,4 +1,5 @@
 import random
+from typing import Any
 
 import optuna
 import pytest
@@ -70,3 +71,53 @@ def test_the_sampler_proposes_what_it_would_for_a_small_study() -> None:
         return [trial.params for trial in study.trials]
 
     assert proposals(wrap=True) == proposals(wrap=False)
+
+
+class Counting(InMemoryStorage):
+    """Counts how often it is asked for a trial."""
+
+    asked = 0
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        self.asked += 1
+        return super().get_trial(trial_id)
+
+
+def test_a_report_asks_for_no_other_trial() -> None:
+    def asked(running: int) -> int:
+        inner = Counting()
+        study_id = inner.create_new_study([StudyDirection.MINIMIZE], "s")
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=1)
+        storage: Any = HistoryStorage(inner, study_id, minimize=True)
+        study = optuna.load_study(study_name="s", storage=storage, pruner=pruner)
+        first, *others = [study.ask() for _ in range(running)]
+        first.report(0.0, 1)
+        study.tell(first, 0.0)
+        for trial in others:
+            trial.report(1.0, 1)
+        before = inner.asked
+        others[0].report(1.0, 2)
+        assert not others[0].should_prune() and others[1].should_prune()
+        assert len(study.get_trials(deepcopy=False)) == running
+        return inner.asked - before
+
+    few, many = asked(10), asked(300)
+    # What the others had written is read once; the three questions read the one trial that was written between.
+    assert many - few == 290
+
+
+def test_what_is_written_is_seen() -> None:
+    inner = InMemoryStorage()
+    study_id = inner.create_new_study([StudyDirection.MINIMIZE], "s")
+    storage: Any = HistoryStorage(inner, study_id, minimize=True)
+    study = optuna.load_study(study_name="s", storage=storage)
+    for number in range(40):
+        trial = study.ask()
+        assert trial.suggest_float("x", 0, 1) == study.get_trials()[-1].params["x"]
+        trial.report(number, 1)
+        trial.set_user_attr("a", number)
+        storage.set_trial_system_attr(trial._trial_id, "b", number)
+        if number % 3 == 0:
+            study.tell(trial, number)
+        for states in (None, (TrialState.COMPLETE,), (TrialState.RUNNING, TrialState.COMPLETE), (TrialState.WAITING,)):
+            assert study.get_trials(states=states) == inner.get_all_trials(study_id, states=states)
