@@ -122,17 +122,17 @@ class TimedController(Controller):
 
     def next_task(self) -> TrialTask:
         """As the controller."""
-        began = time.perf_counter()
+        began = time.process_time()
         task = super().next_task()
-        self.trace.driver_seconds += time.perf_counter() - began
+        self.trace.driver_seconds += time.process_time() - began
         self.trace.decisions += 1
         return task
 
     def update(self, task: TrialTask, update: TrialUpdate) -> Decision:
         """As the controller."""
-        began = time.perf_counter()
+        began = time.process_time()
         decision = super().update(task, update)
-        self.trace.driver_seconds += time.perf_counter() - began
+        self.trace.driver_seconds += time.process_time() - began
         self.trace.decisions += 1
         return decision
 
@@ -205,7 +205,7 @@ def main() -> None:
     args = p.parse_args()
     bank = digits() if args.bank == "digits" else taskset(args.bank)[args.task]
     profile = cProfile.Profile()
-    began = time.perf_counter()
+    began = time.process_time()
     if args.profile:
         profile.enable()
     trace = replay(
@@ -213,7 +213,7 @@ def main() -> None:
         budget=args.trials * bank.reports, again=True,
     )  # fmt: skip
     profile.disable()
-    took, memory = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    took, memory = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{bank.name}: {trace.asked:,} trials on {args.workers:,} workers, {len(trace):,} reports, simulated "
         f"{trace.time[-1] / 3600:.1f} h in {took:.1f} s; {1e3 * trace.driver_seconds / trace.decisions:.2f} ms a decision; "

@@ -57,9 +57,9 @@ def simulate(method: Method, bank: Bank, workers: int = 1, budget: int = 1000) -
         recorded = float(bank.values[configuration, step - 1])
         value = recorded if recorded == recorded else float("inf")
         trace.add(configuration, step, value, now)
-        began = time.perf_counter()
+        began = time.process_time()
         goes_on = method.report(configuration, step, value)
-        trace.driver_seconds += time.perf_counter() - began
+        trace.driver_seconds += time.process_time() - began
         trace.decisions += 1
         for lost in method.stopped - known:
             trace.stopped[lost] = len(trace)
@@ -71,8 +71,8 @@ def simulate(method: Method, bank: Bank, workers: int = 1, budget: int = 1000) -
 
 
 def _timed(trace: Trace, method: Method) -> int | None:
-    began = time.perf_counter()
+    began = time.process_time()
     chosen = method.next()
-    trace.driver_seconds += time.perf_counter() - began
+    trace.driver_seconds += time.process_time() - began
     trace.decisions += 1
     return chosen
