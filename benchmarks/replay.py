@@ -48,24 +48,18 @@ from traces import Trace
 
 from rebnn_search.config import Component
 from rebnn_search.execution.controller import Controller
+from rebnn_search.execution.events import Silent, Untracked
 from rebnn_search.execution.simulated import RecordedReport, SimulatedClock, SimulatedExecutor
 from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
-from rebnn_search.study.ledger import PARAMS, Ledger
+from rebnn_search.study.attributes import PARAMS
+from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.pausing import PauseRule
 from rebnn_search.study.samplers import CONTEXT, SAMPLERS
 from rebnn_search.study.spec import Search, SearchSpec
-from rebnn_search.terminal import Silent
 from rebnn_search.training.report_log import TrackedReport
 
 Part = str | Mapping[str, Any] | Callable[..., Any]
 """A sampler or pruner: its name, its name and options as in a search file, or what makes one."""
-
-
-class Untracked:
-    """A tracker of nothing."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *args, **options: None
 
 
 @dataclass
@@ -165,7 +159,7 @@ def replay(
     trace, clock = Trace(), SimulatedClock()
     ledger = Ledger(None, search)
     recorder = Recorder(trace, bank, clock, budget)
-    controller = TimedController(search, None, ledger, Untracked(), recorder, search.trials, pauses=pauses)  # type: ignore[arg-type]
+    controller = TimedController(search, None, ledger, Untracked(), recorder, search.trials, pauses=pauses)
     controller.trace = trace
     recorder.watch(controller, ledger)
 

@@ -14,13 +14,14 @@ import rebnn_search as rs
 from rebnn_search.base.metrics import FLIP_RATIO, TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.config import UserError
 from rebnn_search.execution.controller import Controller
+from rebnn_search.execution.events import Silent, Untracked
 from rebnn_search.execution.recorded import RecordedCurves
 from rebnn_search.execution.simulated import SimulatedClock, SimulatedExecutor
 from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.attributes import RUNS
 from rebnn_search.study.curves import cell, params_of, read_curves
-from rebnn_search.study.ledger import RUNS, Ledger
+from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.space import Parameter, Space
-from rebnn_search.terminal import Silent
 from rebnn_search.training.report_log import TrackedReport
 
 METRICS = [TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5, FLIP_RATIO]
@@ -170,22 +171,17 @@ def test_a_mistake_is_one_message(driven: Any, tmp_path: Path, words: tuple[str,
     assert not list(tmp_path.glob("t.*")) and not (tmp_path / "a.db").exists()
 
 
-class Untracked:
-    def __getattr__(self, name: str) -> Any:
-        return lambda *args, **options: None
-
-
 def test_a_simulation_on_the_table_is_the_search(driven: Any, tmp_path: Path) -> None:
     text = wide(driven.GAMMA).replace("{name: median, n_startup_trials: 2, n_warmup_steps: 1}", "none")
     search, record = made(driven, tmp_path, text)
     assert {"COMPLETE", "FAIL"} == {state for _, state, *_ in record}
     rs.curves("s", tmp_path / "t.csv.gz", storage=str(tmp_path / "results"))
     curves = RecordedCurves.read(tmp_path / "t.csv.gz", search.space)
-    folder, tracker = SearchFolder(tmp_path / "simulated" / "s"), Untracked()
+    folder = SearchFolder(tmp_path / "simulated" / "s")
     folder.path.mkdir(parents=True)
     ledger = Ledger(folder, search)
     folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
-    controller = Controller(search, folder, ledger, tracker, Silent(), search.trials)  # type: ignore[arg-type]
+    controller = Controller(search, folder, ledger, Untracked(), Silent(), search.trials)
     with SimulatedExecutor(curves, 1, SimulatedClock()) as executor:
         executor.run(controller)
     fields = lambda trials: [(t[0], t[1], t[2], t[3], t[4]) for t in trials]  # noqa: E731

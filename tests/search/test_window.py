@@ -88,7 +88,7 @@ def test_a_report_asks_for_no_other_trial() -> None:
         inner = Counting()
         study_id = inner.create_new_study([StudyDirection.MINIMIZE], "s")
         pruner = optuna.pruners.MedianPruner(n_startup_trials=1)
-        storage: Any = HistoryStorage(inner, study_id, minimize=True)
+        storage: Any = HistoryStorage(inner, study_id, Objective())
         study = optuna.load_study(study_name="s", storage=storage, pruner=pruner)
         first, *others = [study.ask() for _ in range(running)]
         first.report(0.0, 1)
@@ -109,7 +109,7 @@ def test_a_report_asks_for_no_other_trial() -> None:
 def test_what_is_written_is_seen() -> None:
     inner = InMemoryStorage()
     study_id = inner.create_new_study([StudyDirection.MINIMIZE], "s")
-    storage: Any = HistoryStorage(inner, study_id, minimize=True)
+    storage: Any = HistoryStorage(inner, study_id, Objective())
     study = optuna.load_study(study_name="s", storage=storage)
     for number in range(40):
         trial = study.ask()
