@@ -23,7 +23,8 @@ from rebnn_search.study.spec import Params, Search
 from rebnn_search.training.report_log import TrackedReport
 
 FIRST_FAILURES = 5
-"""So many trials failing, with none ended otherwise before them, end the run: what fails them fails them all."""
+"""So many trials failing, and as many as are at work, with none ended otherwise before them, end the run: what fails them fails them
+all."""
 
 
 class Controller:
@@ -214,8 +215,10 @@ class Controller:
         self._tracking.ended(trial, reports)
         self._observer.finished(number, state.name, reason, trial.user_attrs.get(SUMMARY, {}))
         self._ends[state] += 1
-        if self._ends[TrialState.FAIL] == FIRST_FAILURES == self._ends.total():
-            self.abort_reason = f"the first {FIRST_FAILURES} trials all failed, so the search was stopped: {reason}"
+        failed = self._ends[TrialState.FAIL]
+        # Of hundreds at a time those that diverge are the first to end: as many must have failed as go on or wait.
+        if failed == self._ends.total() >= max(FIRST_FAILURES, len(self._live) + len(self._paused)):
+            self.abort_reason = f"the first {failed} trials all failed, so the search was stopped: {reason}"
             self.stop()
 
     def give_up_paused(self) -> None:
