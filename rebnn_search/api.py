@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rebnn_search.base.duration import parse_duration
 from rebnn_search.config import UserError
@@ -20,6 +20,9 @@ from rebnn_search.terminal import PlainProgress, Silent
 from rebnn_search.terminal.state import SearchState
 from rebnn_search.training import Recipe, load_recipe
 from rebnn_search.training.custom_parts import allow
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +81,7 @@ class SearchResult:
         return pd.DataFrame(rows)
 
     @cached_property
-    def _figures(self) -> dict[str, Any]:
+    def _figures(self) -> dict[str, Drawing]:
         from rebnn_search.report import TrackedSearch
         from rebnn_search.report.figures import FIGURES, style
 
@@ -86,7 +89,7 @@ class SearchResult:
         with style():
             return FIGURES.draw(tracked)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, Drawing]:
         """The report's figures that this search has the runs for, as `matplotlib.figure.Figure` by name."""
         return dict(self._figures)
 
@@ -94,8 +97,8 @@ class SearchResult:
 def search(
     space: str | Path,
     *,
-    network: Callable[..., Any] | str | None = None,
-    data: Callable[..., Any] | str | None = None,
+    network: Callable[..., object] | str | None = None,
+    data: Callable[..., object] | str | None = None,
     overrides: Iterable[str] = (),
     trials: int | None = None,
     name: str | None = None,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from bisect import insort
 from collections.abc import Container
-from typing import Any
 
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -69,7 +68,7 @@ class HistoryStorage:
             else:
                 self._open[trial._trial_id] = None
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
