@@ -5,13 +5,12 @@ package alone imports neither torch nor Ray.
 """
 
 import importlib
-from typing import Any
 
 __version__ = "0.1.0"
 __all__ = ["SearchResult", "__version__", "curves", "search"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in ("search", "curves", "SearchResult"):
         return getattr(importlib.import_module("rebnn_search.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rebnn_search.base.duration import parse_duration
 from rebnn_search.config import UserError
@@ -21,6 +21,9 @@ from rebnn_search.terminal import PlainProgress, Silent
 from rebnn_search.terminal.state import SearchState
 from rebnn_search.training import Recipe, load_recipe
 from rebnn_search.training.custom_parts import allow
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +82,7 @@ class SearchResult:
         return pd.DataFrame(rows)
 
     @cached_property
-    def _figures(self) -> dict[str, Any]:
+    def _figures(self) -> dict[str, Drawing]:
         from rebnn_search.report import TrackedSearch
         from rebnn_search.report.figures import FIGURES, style
 
@@ -87,7 +90,7 @@ class SearchResult:
         with style():
             return FIGURES.draw(tracked)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, Drawing]:
         """The report's figures that this search has the runs for, as `matplotlib.figure.Figure` by name."""
         return dict(self._figures)
 
@@ -116,8 +119,8 @@ def curves(name: str, out: str | Path | None = None, *, storage: str = "results"
 def search(
     space: str | Path,
     *,
-    network: Callable[..., Any] | str | None = None,
-    data: Callable[..., Any] | str | None = None,
+    network: Callable[..., object] | str | None = None,
+    data: Callable[..., object] | str | None = None,
     overrides: Iterable[str] = (),
     trials: int | None = None,
     name: str | None = None,

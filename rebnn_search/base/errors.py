@@ -9,7 +9,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from rebnn_search.base.printable import printable
 
@@ -28,7 +28,7 @@ class Notice(UserWarning):
 
 
 def _plainly(show: Callable[..., str]) -> Callable[..., str]:
-    def formatted(message: Any, category: type[Warning], *rest: Any, **more: Any) -> str:
+    def formatted(message: object, category: type[Warning], *rest: object, **more: object) -> str:
         return (
             f"notice: {printable(str(message), keep=NEWLINE)}\n"
             if issubclass(category, Notice)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 RAYS_THREADS = "ray_"
 """How the names of those of Ray's threads begin that print what the cluster tells, whatever ``log_to_driver`` says."""
@@ -79,7 +79,7 @@ class _WithoutRay:
         rays = threading.current_thread().name.startswith(RAYS_THREADS)
         return (self._captured if rays else self._stream).write(text)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
 

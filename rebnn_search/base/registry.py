@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 from rebnn_search.base.discovery import load_plugins
 
@@ -20,7 +20,7 @@ class Registry(Mapping[str, type[T]]):
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.otherwise: Callable[[str], Any] = lambda name: None
+        self.otherwise: Callable[[str], Callable[..., T] | None] = lambda name: None
         """Asked for a name that is not registered; what it returns, if not None, is what the name means."""
         self._classes: dict[str, type[T]] = {}
 
@@ -40,7 +40,7 @@ class Registry(Mapping[str, type[T]]):
         return enter
 
     def __getitem__(self, name: str) -> type[T]:
-        found: type[T] | None = self._classes.get(name) or self.otherwise(name)
+        found = self._classes.get(name) or cast(type[T] | None, self.otherwise(name))  # a function makes parts as a class does
         if found is None:
             load_plugins()
             found = self._classes.get(name)

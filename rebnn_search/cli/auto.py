@@ -9,7 +9,7 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         if not args.quiet:
             console.print(line, soft_wrap=True, markup=False)
 
-    def observe(search: Search, budget: Budget) -> Any:
+    def observe(search: Search, budget: Budget) -> object:
         from rebnn_search.terminal import LiveProgress, PlainProgress, Silent  # with Ray, which a training alone needs not
         from rebnn_search.terminal.state import SearchState
 

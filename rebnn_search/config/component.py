@@ -143,7 +143,7 @@ def options_model(cls: Callable[..., object], context: frozenset[str]) -> type[B
     """The pydantic model of the options of a class: its constructor's arguments less those in ``context``."""
     maker = cls if inspect.isfunction(cls) else inspect.getattr_static(cls, "__init__", object.__init__)
     hints = _type_hints(maker, inspect.getmodule(cls))
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = {}  # what pydantic's overloads take
     for name, parameter in inspect.signature(cls).parameters.items():
         if name in context or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
@@ -152,7 +152,7 @@ def options_model(cls: Callable[..., object], context: frozenset[str]) -> type[B
     return create_model(cls.__name__, __base__=Strict, **fields)
 
 
-def _type_hints(maker: Callable[..., object], module: ModuleType | None) -> dict[str, Any]:
+def _type_hints(maker: Callable[..., object], module: ModuleType | None) -> dict[str, object]:
     """The types of a constructor's arguments; Any where one cannot be had.
 
     Optuna's decorators hide in which module an annotation was written, and some of its types are there for type checkers alone.
@@ -161,7 +161,7 @@ def _type_hints(maker: Callable[..., object], module: ModuleType | None) -> dict
         return get_type_hints(maker, include_extras=True)
     except NameError:
         pass
-    hints: dict[str, Any] = {}
+    hints: dict[str, object] = {}
     for name, annotation in inspect.get_annotations(maker).items():
         alone = SimpleNamespace(__annotations__={name: annotation})
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rebnn_search.base.errors import UserError
 from rebnn_search.config.reading import MAX_DEPTH, Place, read_text, read_yaml
@@ -23,7 +22,7 @@ class Document:
     """
 
     source: str
-    data: dict[str, Any]
+    data: dict[str, object]
     lines: dict[Place, int] = field(default_factory=dict)
     overridden: dict[Place, str] = field(default_factory=dict)
 
@@ -92,7 +91,7 @@ COMPONENT_KEYS = ("strategy", "name")
 """Keys that choose an implementation; the keys beside them are its options."""
 
 
-def with_value(data: Mapping[str, Any], path: Place, value: Any) -> dict[str, Any]:
+def with_value(data: Mapping[str, object], path: Place, value: object) -> dict[str, object]:
     """Return a copy of nested mappings with the value at a path replaced.
 
     Choosing another implementation (``gamma.strategy``, ``network.name``) drops the options of the old one, which belong
@@ -102,7 +101,7 @@ def with_value(data: Mapping[str, Any], path: Place, value: Any) -> dict[str, An
         KeyError: If the path runs through a value that is no mapping.
     """
     head, rest = path[0], path[1:]
-    copy: dict[str, Any] = dict(data)
+    copy: dict[str, object] = dict(data)
     if not rest:
         if head in COMPONENT_KEYS and head in copy and copy[head] != value:
             return {str(head): value}
@@ -121,9 +120,9 @@ def with_value(data: Mapping[str, Any], path: Place, value: Any) -> dict[str, An
     return copy
 
 
-def get_value(data: Mapping[str, Any], path: Place, default: Any = None) -> Any:
+def get_value(data: Mapping[str, object], path: Place, default: object = None) -> object:
     """The value at a path of nested mappings, or the default."""
-    value: Any = data
+    value: object = data
     for key in path:
         if not isinstance(value, Mapping) or key not in value:
             return default

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from rebnn_search.base.errors import UserError
 from rebnn_search.config.document import Document
-from rebnn_search.config.reading import Place
+from rebnn_search.config.reading import Key, Place
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def fail(title: str, place: Place, message: str, value: Any) -> NoReturn:
+def fail(title: str, place: Place, message: str, value: object) -> NoReturn:
     """Raise a pydantic `ValidationError` at a place below the value being validated."""
     # Braces would be taken for placeholders of the template.
     error = PydanticCustomError("rebnn_search", "{message}", {"message": message})
     raise ValidationError.from_exception_data(title, [InitErrorDetails(type=error, loc=place, input=value)])
 
 
-def check_keys(title: str, data: dict[Any, Any], allowed: list[str]) -> None:
+def check_keys(title: str, data: dict[Key, object], allowed: list[str]) -> None:
     """Fail on the first key that is not allowed, naming the nearest one that is."""
     for key, value in data.items():
         if key not in allowed:
             fail(title, (key,), f"unknown key; {nearest(key, allowed)}allowed here: {', '.join(allowed) or 'nothing'}", value)
 
 
-def nearest(name: Any, allowed: Iterable[str]) -> str:
+def nearest(name: object, allowed: Iterable[str]) -> str:
     """``did you mean 'trials'?`` and a space, for a name that is not among those allowed; empty where none is near."""
     near = get_close_matches(str(name), list(allowed), n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}? " if near else ""
@@ -43,13 +43,13 @@ class Strict(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _known_keys(cls, data: Any) -> Any:
+    def _known_keys(cls, data: object) -> object:
         if isinstance(data, dict):
             check_keys(cls.__name__, data, [field.alias or name for name, field in cls.model_fields.items()])
         return data
 
 
-def validate(model: type[M], document: Document, context: Mapping[str, Any] | None = None) -> M:
+def validate(model: type[M], document: Document, context: Mapping[str, object] | None = None) -> M:
     """Make a model of what a document says.
 
     Args:
@@ -72,7 +72,7 @@ MOST_CHARACTERS = 200
 """Of a value in a message."""
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as a message shows it: on one line, and not all of a long one."""
     text = repr(value)
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -79,7 +78,7 @@ def read_text(path: Path) -> str:
         raise UserError(f"{path}:{line}: is not UTF-8 text (byte 0x{content[error.start]:02x}); save it as UTF-8") from None
 
 
-def read_yaml(text: str, source: str, lines: dict[Place, int] | None = None) -> Any:
+def read_yaml(text: str, source: str, lines: dict[Place, int] | None = None) -> object:
     """What YAML text says; None if it says nothing.
 
     Args:
@@ -119,7 +118,7 @@ class _Builder:
         self._loader, self._where, self._lines = loader, where, lines
         self._values = 0
 
-    def build(self, node: yaml.Node, place: Place, depth: int) -> Any:
+    def build(self, node: yaml.Node, place: Place, depth: int) -> object:
         """The value of a node, whose place is that of a key or list item; merge keys are deeper at the same place."""
         line = node.start_mark.line + 1
         self._values += 1
@@ -135,16 +134,16 @@ class _Builder:
             return [self._item(item, (*place, index), depth) for index, item in enumerate(node.value)]
         return self._scalar(node)
 
-    def _item(self, node: yaml.Node, place: Place, depth: int) -> Any:
+    def _item(self, node: yaml.Node, place: Place, depth: int) -> object:
         self._lines[place] = node.start_mark.line + 1
         return self.build(node, place, depth + 1)
 
-    def _mapping(self, node: yaml.MappingNode, place: Place, depth: int) -> dict[Any, Any]:
-        merged: dict[Any, Any] = {}
+    def _mapping(self, node: yaml.MappingNode, place: Place, depth: int) -> dict[object, object]:
+        merged: dict[object, object] = {}
         for key_node, value_node in node.value:
             if key_node.tag == MERGE:
                 merged = {**self._merged(value_node, place, depth), **merged}
-        own: dict[Any, Any] = {}
+        own: dict[object, object] = {}
         for key_node, value_node in node.value:
             if key_node.tag == MERGE:
                 continue
@@ -159,16 +158,18 @@ class _Builder:
             own[key] = self.build(value_node, (*place, key), depth + 1)
         return {**merged, **own}
 
-    def _merged(self, node: yaml.Node, place: Place, depth: int) -> Mapping[Any, Any]:
+    def _merged(self, node: yaml.Node, place: Place, depth: int) -> Mapping[object, object]:
         """What ``<<: *anchor`` or ``<<: [*one, *other]`` adds; of a key in both the first one's value."""
-        found: dict[Any, Any] = {}
+        found: dict[object, object] = {}
         for part in reversed(node.value if isinstance(node, yaml.SequenceNode) else [node]):
             if not isinstance(part, yaml.MappingNode):
                 raise UserError(f"{self._where(part.start_mark.line + 1)}: only mappings can be merged with <<")
-            found |= self.build(part, place, depth + 1)
+            more = self.build(part, place, depth + 1)
+            assert isinstance(more, dict)
+            found |= more
         return found
 
-    def _scalar(self, node: yaml.Node) -> Any:
+    def _scalar(self, node: yaml.Node) -> object:
         if "\0" in node.value:  # written "\0"; no path, name or number holds one
             raise UserError(f"{self._where(node.start_mark.line + 1)}: {node.value[:100]!r} holds a NUL")
         try:

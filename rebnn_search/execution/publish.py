@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import yaml
 from optuna.trial import FrozenTrial
@@ -96,7 +95,7 @@ Tested = tuple[dict[str, float], bytes] | None
 """Scores and packed model of a trial; None where its checkpoint is gone."""
 
 
-def _evaluate_test(data: dict[str, Any], number: int, path: str, remote: str | None) -> Tested:
+def _evaluate_test(data: dict[str, object], number: int, path: str, remote: str | None) -> Tested:
     folder = folder_here(path, remote)
     found = checkpoints_of(folder, number).latest()
     if found is None:

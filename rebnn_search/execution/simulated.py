@@ -6,10 +6,11 @@ import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
+from rebnn_search.study.space import Value
 from rebnn_search.training import Report
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ class RecordedReport:
     failed: str | None = None
 
 
-Curves = Callable[[Mapping[str, Any]], Sequence[RecordedReport]]
+Curves = Callable[[Mapping[str, Value]], Sequence[RecordedReport]]
 """The recorded training of a configuration, to its end."""
 
 

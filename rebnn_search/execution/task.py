@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import folder_here
+from rebnn_search.study.space import Value
 from rebnn_search.training import Report
 
 
@@ -31,8 +31,8 @@ class TrialTask:
 
     number: int
     attempt: int
-    params: Mapping[str, Any]
-    recipe: Mapping[str, Any]
+    params: Mapping[str, Value]
+    recipe: Mapping[str, object]
     last_step: int
     folder: str | None
     remote: str | None

@@ -7,11 +7,21 @@ parameter; M the number of weights of one output channel.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+
+class Context(Protocol):
+    """What autograd hands a function's forward and backward pass: torch's own class does not declare it."""
+
+    saved_tensors: tuple[Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
+
+    def save_for_backward(self, *tensors: Tensor) -> None:
+        """Keep tensors for the backward pass."""
 
 
 def sign(x: Tensor) -> Tensor:
@@ -32,14 +42,14 @@ class ShiftedSign(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, shift: Tensor) -> Tensor:
+    def forward(ctx: Context, x: Tensor, shift: Tensor) -> Tensor:
         """Binarize ``x`` (N, C, ...) after the shift (1, C, ...)."""
         ctx.save_for_backward(x, shift)
         return (x >= -shift).to(x.dtype).mul_(2).sub_(1)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Context, g: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients of x and of the shift."""
         x, shift = ctx.saved_tensors
         dx = (x + shift).abs_().mul_(-2).add_(2).clamp_(min=0).mul_(g)
@@ -53,7 +63,7 @@ class ShiftedPReLU(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, in_shift: Tensor, slope: Tensor, out_shift: Tensor) -> Tensor:
+    def forward(ctx: Context, x: Tensor, in_shift: Tensor, slope: Tensor, out_shift: Tensor) -> Tensor:
         """Apply to ``x`` (N, C, ...)."""
         ctx.save_for_backward(x, in_shift, slope)
         u = x - in_shift
@@ -61,7 +71,7 @@ class ShiftedPReLU(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def backward(ctx: Context, g: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the gradients of x and of the three parameters."""
         x, in_shift, slope = ctx.saved_tensors
         dims = _all_but_channel(x)
@@ -84,13 +94,13 @@ class ScaledSign(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, scale: Tensor) -> Tensor:
+    def forward(ctx: Context, weight: Tensor, scale: Tensor) -> Tensor:
         """Binarize ``weight`` (C_out, ...) with ``scale`` (C_out, 1, ...)."""
         return torch.where(weight >= 0, scale, -scale)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Context, g: Tensor) -> tuple[Tensor, None]:
         """Pass G on to the weight; the scale's gradient is made with the weight's."""
         return g, None
 
@@ -99,14 +109,14 @@ class ClippedSign(torch.autograd.Function):
     """scale·sign(w), with the clipped straight-through gradient G·1[|w| ≤ 1], not multiplied by the scale."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, scale: Tensor) -> Tensor:
+    def forward(ctx: Context, weight: Tensor, scale: Tensor) -> Tensor:
         """Binarize ``weight`` (C_out, ...) with ``scale`` (C_out, 1, ...), which is taken as a constant."""
         ctx.save_for_backward(weight)
         return torch.where(weight >= 0, scale, -scale)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Context, g: Tensor) -> tuple[Tensor, None]:
         """Return the clipped gradient."""
         (weight,) = ctx.saved_tensors
         return g * (weight.abs() <= 1), None
@@ -116,12 +126,12 @@ class StraightThroughSign(torch.autograd.Function):
     """sign(w) with the identity as gradient."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor) -> Tensor:
+    def forward(ctx: Context, weight: Tensor) -> Tensor:
         """Binarize ``weight``, any shape."""
         return sign(weight)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> Tensor:
+    def backward(ctx: Context, g: Tensor) -> Tensor:
         """Pass the gradient on."""
         return g

@@ -7,7 +7,6 @@ running (Figure 3.30 a). Everything is counted on the device; `OscillationTracke
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -150,5 +149,5 @@ def _scale_mean(layer: BinaryLayer) -> Tensor:
     return layer.binarized().detach().abs().mean()
 
 
-def void(_: Any) -> None:
+def void(_: object) -> None:
     """Forget a value: what an optimizer's hook returns would be taken for something else."""

@@ -5,8 +5,6 @@ Objective (Eq. 3.143): L = L_S + L_R, L_R = ½·Σ_i γ_i·‖w_i − α_i·b_i�
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -157,7 +155,7 @@ class ReBNN(nn.Module):
         self._handles = []
 
     @torch.no_grad()
-    def _before_step(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _before_step(self, optimizer: torch.optim.Optimizer, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         if any(callable(value) for value in (*args[1:], *kwargs.values())):
             raise RuntimeError("ReBNN needs the gradients before the step: call backward(), then step() without a closure")
         if "grad_scaler" in kwargs:
@@ -186,7 +184,7 @@ class ReBNN(nn.Module):
                 scale.grad.mul_(pending.to(grad))
 
     @torch.no_grad()
-    def _after_step(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _after_step(self, optimizer: torch.optim.Optimizer, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         if self._skipping:
             return
         unit = self.strategy.scale_unit

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from rebnn_search.study.estimate import Estimate, estimate
 
@@ -58,7 +57,7 @@ class RefitResult:
         """Mean and interval of a metric of the test split over the seeds that did not diverge."""
         return estimate([score.test[metric] for score in self.seeds if score.test is not None])
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> dict[str, object]:
         """What ``refit.json`` holds and ``--json`` prints."""
         top1, top5, median = self.test("top1"), self.test("top5"), self.median
         return {

@@ -17,7 +17,7 @@ class PyfuncModel:
     def __init__(self, model: LoadedModel) -> None:
         self.model = model
 
-    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> np.ndarray[Any, Any]:
+    def predict(self, model_input: object, params: dict[str, object] | None = None) -> np.ndarray[Any, Any]:
         """The probabilities (n, classes) of images or of a table's rows, in the units of the training data."""
         return self.model.predict_proba(np.asarray(model_input))
 

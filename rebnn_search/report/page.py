@@ -7,7 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rebnn_search.base.layout import BEST_RECIPE_FILE, SEARCH_FILE
 from rebnn_search.base.metrics import CHOSEN_TEST_TOP1, CHOSEN_VAL_LOSS, EPOCHS, FLIP_RATIO, VAL_LOSS, VAL_TOP1, VAL_TOP5, final
@@ -18,8 +18,11 @@ from rebnn_search.study.ranking import STATES
 from rebnn_search.study.result import COLUMNS
 from rebnn_search.study.table import HEADINGS, value
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
-def render(search: TrackedSearch, drawn: Mapping[str, Any]) -> str:
+
+def render(search: TrackedSearch, drawn: Mapping[str, Drawing]) -> str:
     """The page of a search with its drawn figures."""
     from jinja2 import Environment
     from markupsafe import Markup
@@ -74,7 +77,7 @@ def leaderboard_headings(search: TrackedSearch) -> list[str]:
             "val loss", "Top-1 (%)", "Top-5 (%)", "flip ratio", "epochs", "state"]  # fmt: skip
 
 
-def leaderboard(search: TrackedSearch) -> list[list[tuple[str, Any]]]:
+def leaderboard(search: TrackedSearch) -> list[list[tuple[str, object]]]:
     """The rows, best first: texts with what they are sorted by."""
     trials = {trial.number: trial for trial in search.trials}
     return [_row(search, trials[number]) for group in search.ranked(search.trials) for number in group]
@@ -84,10 +87,10 @@ def _names(search: TrackedSearch) -> list[str]:
     return list(dict.fromkeys((*COLUMNS, *search.search.space)))
 
 
-def _row(search: TrackedSearch, trial: TrackedTrial) -> list[tuple[str, Any]]:
+def _row(search: TrackedSearch, trial: TrackedTrial) -> list[tuple[str, object]]:
     metrics = trial.metrics
     values = search.recipe_values(trial, _names(search))
-    cells: list[tuple[str, Any]] = [(f"#{trial.number}", trial.number)]
+    cells: list[tuple[str, object]] = [(f"#{trial.number}", trial.number)]
     if trial.seed is not None:
         cells.append((str(trial.seed), trial.seed))
     cells += [(value(item), item if item is not None else "") for item in values.values()]
@@ -98,7 +101,7 @@ def _row(search: TrackedSearch, trial: TrackedTrial) -> list[tuple[str, Any]]:
     return [*cells, (trial.state, trial.state)]
 
 
-def svg(drawn: Any, figure: Figure) -> str:
+def svg(drawn: Drawing, figure: Figure) -> str:
     """A figure as SVG to stand inside a page: no prologue, names of its parts its own, as wide as there is room."""
     file = io.StringIO()
     drawn.savefig(file, format="svg", metadata={"Date": None, "Creator": None})

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import yaml
@@ -23,6 +23,9 @@ from rebnn_search.study.result import effective_value
 from rebnn_search.study.spec import Params, Search, restore_search
 from rebnn_search.tracking import CONFIGURATION_TAG, SEARCH_TAG, SEED_TAG, STATE_TAG, TRIAL_TAG
 from rebnn_search.tracking.client import ARTIFACTS, SQLITE, make_client
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 RUNS_FILE = "runs.json"
 
@@ -78,8 +81,8 @@ class TrackedSearch:
         self.search = self._resolved()
         self.trials = self._children()
 
-    def _runs(self, experiments: list[str], condition: str) -> list[Any]:
-        found: list[Any] = []
+    def _runs(self, experiments: list[str], condition: str) -> list[Run]:
+        found: list[Run] = []
         token = None
         while True:
             page = self.client.search_runs(experiments, condition, max_results=1000, page_token=token)
@@ -88,7 +91,7 @@ class TrackedSearch:
             if not token:
                 return found
 
-    def _find(self) -> Any:
+    def _find(self) -> Run:
         experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
         everything = self._runs(experiments, f"tags.`{SEARCH_TAG}` != ''") if experiments else []
         parents = [run for run in everything if TRIAL_TAG not in run.data.tags and SEARCH_TAG in run.data.tags]
@@ -110,7 +113,7 @@ class TrackedSearch:
         trials = [self._trial(run) for run in runs if TRIAL_TAG in run.data.tags]
         return sorted(trials, key=lambda trial: trial.number)
 
-    def _trial(self, run: Any) -> TrackedTrial:
+    def _trial(self, run: Run) -> TrackedTrial:
         tags = run.data.tags
         number = int(tags[TRIAL_TAG])
         seed = tags.get(SEED_TAG)
@@ -168,13 +171,13 @@ class TrackedSearch:
         text = self.artifact(trial.run_id, LATENT_FILE)
         return None if text is None else dict(json.loads(text))
 
-    def recipe_values(self, trial: TrackedTrial, names: list[str]) -> dict[str, Any]:
+    def recipe_values(self, trial: TrackedTrial, names: list[str]) -> dict[str, object]:
         """Values of a trial's recipe by their dotted names."""
         recipe = self.search.recipe(trial.params)
         return {name: effective_value(recipe, name) for name in names}
 
     @cached_property
-    def history(self) -> list[dict[str, Any]]:
+    def history(self) -> list[dict[str, object]]:
         """When, where and with what each run of the search was made."""
         text = self.artifact(self.parent.info.run_id, RUNS_FILE)
         return [] if text is None else list(json.loads(text))

@@ -7,12 +7,12 @@ file lock does it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from filelock import FileLock
@@ -20,10 +20,18 @@ from filelock import FileLock
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.storage.object_store import ObjectStore
 
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore as ObstoreStore
+
 INSTALL = 'pip install "rebnn-search[store]"'
 S3_OPTIONS = frozenset({"region", "scheme", "endpoint_override", "allow_bucket_creation", "allow_bucket_deletion"})
 """Options of a pyarrow URI that obstore takes too."""
 LOCK_SECONDS = 10.0
+
+
+T = TypeVar("T")
+Version = object
+"""What a store tells an object's contents apart by; to be handed back as it came, compared for nothing else."""
 
 
 class Conditional(Protocol):
@@ -35,14 +43,14 @@ class Conditional(Protocol):
 
     gap: str | None
 
-    def get(self, name: str) -> tuple[bytes, Any] | None:
+    def get(self, name: str) -> tuple[bytes, Version] | None:
         """An object's content and version, None where there is none.
 
         Raises:
             OSError: If the store cannot be read.
         """
 
-    def put(self, name: str, content: bytes, expected: Any | None) -> Any | None:
+    def put(self, name: str, content: bytes, expected: Version | None) -> Version | None:
         """Write an object if its version is the expected one; None expects that there is none.
 
         Returns:
@@ -79,18 +87,18 @@ class Compared:
         self._store = store
         self._lock = lock
 
-    def _alone(self) -> AbstractContextManager[Any]:
+    def _alone(self) -> AbstractContextManager[object]:
         if self._lock is None:
             return nullcontext()
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(self._lock, timeout=LOCK_SECONDS)  # its Timeout is an OSError
 
-    def get(self, name: str) -> tuple[bytes, Any] | None:
+    def get(self, name: str) -> tuple[bytes, Version] | None:
         """See `Conditional.get`; the version is the content."""
         content = self._store.read(name)
         return None if content is None else (content, content)
 
-    def put(self, name: str, content: bytes, expected: Any | None) -> Any | None:
+    def put(self, name: str, content: bytes, expected: Version | None) -> Version | None:
         """See `Conditional.put`."""
         with self._alone():
             if self._store.read(name) != expected:
@@ -108,10 +116,10 @@ class Versioned:
 
     gap: str | None = None
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: ObstoreStore) -> None:
         self._client = client
 
-    def get(self, name: str) -> tuple[bytes, Any] | None:
+    def get(self, name: str) -> tuple[bytes, Version] | None:
         """See `Conditional.get`."""
         import obstore
         from obstore.exceptions import NotFoundError
@@ -122,7 +130,7 @@ class Versioned:
             return None
         return _explained(lambda: bytes(found.bytes())), _version(found.meta)
 
-    def put(self, name: str, content: bytes, expected: Any | None) -> Any | None:
+    def put(self, name: str, content: bytes, expected: Version | None) -> Version | None:
         """See `Conditional.put`."""
         import obstore
         from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionError
@@ -137,11 +145,11 @@ class Versioned:
             return None
 
 
-def _version(meta: Any) -> dict[str, str]:
-    return {key: meta[key] for key in ("e_tag", "version") if meta.get(key) is not None}
+def _version(meta: Mapping[str, str | None]) -> dict[str, str]:
+    return {key: value for key in ("e_tag", "version") if (value := meta.get(key)) is not None}
 
 
-def _explained(call: Callable[[], Any], *meant: type[Exception]) -> Any:
+def _explained(call: Callable[[], T], *meant: type[Exception]) -> T:
     """The call's result, with obstore's errors but those that are meant as OSError."""
     from obstore.exceptions import BaseError
 
@@ -153,14 +161,14 @@ def _explained(call: Callable[[], Any], *meant: type[Exception]) -> Any:
         raise OSError(hide_secrets(str(error).splitlines()[0])) from None
 
 
-def _client(store: ObjectStore) -> Any:
+def _client(store: ObjectStore) -> ObstoreStore | str:
     """The obstore store of a URI, or why there is none."""
     from obstore import store as stores
     from obstore.exceptions import BaseError
 
     parts = urlsplit(store.uri)
     options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-    retry: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
+    retry = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
     try:
         if parts.scheme == "s3":
             if unknown := options.keys() - S3_OPTIONS:
@@ -183,14 +191,14 @@ def _client(store: ObjectStore) -> Any:
     return f"obstore knows none for {parts.scheme}:// URIs of this form"
 
 
-def _s3_endpoint(options: dict[str, str]) -> dict[str, Any]:
+def _s3_endpoint(options: dict[str, str]) -> dict[str, object]:
     if "endpoint_override" not in options:
         return {}
     endpoint = options["endpoint_override"]
     return {"endpoint": endpoint if "://" in endpoint else f"{options.get('scheme', 'https')}://{endpoint}"}
 
 
-def _s3_credentials(key: str, secret: str) -> dict[str, Any]:
+def _s3_credentials(key: str, secret: str) -> dict[str, object]:
     """Those in the URI; else boto3's, which reads profiles as pyarrow does; else what obstore finds in environment and machine."""
     if key:
         return {"access_key_id": key, "secret_access_key": secret}

@@ -7,11 +7,11 @@ import os
 import socket
 import time
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from rebnn_search.config import UserError
-from rebnn_search.storage.conditional_write import Compared, conditional
+from rebnn_search.storage.conditional_write import Compared, Version, conditional
 from rebnn_search.storage.object_store import ObjectStore
 
 LEASE = "driver.json"
@@ -43,7 +43,7 @@ class Lease:
         self._store, self._name = store, name
         self.objects = conditional(store)
         self._token = uuid.uuid4().hex
-        self._version: Any = None
+        self._version: Version | None = None
         self._since = ""
         self._beat = 0.0
 
@@ -69,7 +69,7 @@ class Lease:
                 return
         raise OSError(f"{LEASE} changes hands all the time")
 
-    def _read(self) -> tuple[bytes, Any] | None:
+    def _read(self) -> tuple[bytes, Version] | None:
         try:
             return self.objects.get(LEASE)
         except OSError as error:
@@ -80,7 +80,7 @@ class Lease:
             self.objects = plain
             return found
 
-    def _check_dead(self, owner: dict[str, Any]) -> None:
+    def _check_dead(self, owner: Mapping[str, object]) -> None:
         age = time.time() - _number(owner.get("alive"))
         if age < STALE_SECONDS and not _is_dead_here(owner):
             raise UserError(
@@ -88,7 +88,7 @@ class Lease:
                 f"first; {STALE_SECONDS:.0f} s after its last sign it is free"
             )
 
-    def _write(self, expected: Any | None) -> bool:
+    def _write(self, expected: Version | None) -> bool:
         now = time.time()
         who = {"pid": os.getpid(), "host": socket.gethostname(), "since": self._since}
         owner = {**who, "alive": now, "token": self._token}
@@ -143,7 +143,7 @@ class Lease:
             return
 
 
-def _owner(content: bytes) -> dict[str, Any]:
+def _owner(content: bytes) -> dict[str, object]:
     try:
         owner = json.loads(content)
     except ValueError:
@@ -151,15 +151,15 @@ def _owner(content: bytes) -> dict[str, Any]:
     return owner if isinstance(owner, dict) else {}
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def _describe(owner: dict[str, Any]) -> str:
+def _describe(owner: Mapping[str, object]) -> str:
     return f"process {owner.get('pid', '?')} on {owner.get('host', '?')} since {owner.get('since', '?')}"
 
 
-def _is_dead_here(owner: dict[str, Any]) -> bool:
+def _is_dead_here(owner: Mapping[str, object]) -> bool:
     """Whether the owner was a process of this machine that is no more."""
     if owner.get("host") != socket.gethostname():
         return False

@@ -82,7 +82,7 @@ class HistoryStorage:
             else:
                 self._open[trial._trial_id] = trial
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:

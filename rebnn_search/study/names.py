@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 
-def run_name(number: int, params: Mapping[str, Any], seed: int | None = None) -> str:
+def run_name(number: int, params: Mapping[str, object], seed: int | None = None) -> str:
     """The name of a trial: what it is, then its number, as in ``flip_ratio lr=0.0012 mean_abs #17``."""
     words = []
     for key, value in params.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -29,7 +28,7 @@ class TrialRow:
     seed: int | None
     state: str
     params: Params
-    recipe: Mapping[str, Any]
+    recipe: Mapping[str, object]
     epochs: float
     val_loss: float | None
     val_top1: float | None
@@ -81,7 +80,7 @@ class Result:
     untracked: str | None = None
     out_of_time: bool = False
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> dict[str, object]:
         """The object that ``--json`` prints; trials by number."""
         return {
             "name": self.name, "storage": self.storage, "tracking_uri": self.tracking_uri, "experiment": self.experiment,
@@ -108,7 +107,7 @@ COLUMNS = ("gamma.strategy", "gamma.value", "optimizer.lr", "scale_init.strategy
 """Values of the recipe that a leaderboard shows whether or not they vary."""
 
 
-def effective_value(recipe: Recipe, name: str) -> Any:
+def effective_value(recipe: Recipe, name: str) -> object:
     """A recipe's value by its dotted name; None for what ReBNN's alone has where the weights are another's."""
     if not recipe.resilient and name.split(".")[0] in ("gamma", "scale_init"):
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -47,7 +46,7 @@ def resume_search(folder: SearchFolder, given: Search, trials: int | None) -> Se
     return Search(spec, stored.base, stored.fixed)
 
 
-def _changes(old: Any, new: Any, place: str = "") -> Iterator[str]:
+def _changes(old: object, new: object, place: str = "") -> Iterator[str]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in dict.fromkeys((*old, *new)):
             if place or key not in FREE:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -54,7 +53,7 @@ class CmaEs(optuna.samplers.CmaEsSampler):
     """
 
     def __init__(
-        self, *, seed: int | None = None, x0: dict[str, Any] | None = None, sigma0: float | None = None, n_startup_trials: int = 1,
+        self, *, seed: int | None = None, x0: dict[str, object] | None = None, sigma0: float | None = None, n_startup_trials: int = 1,
         warn_independent_sampling: bool = False, consider_pruned_trials: bool = False, popsize: int | None = None,
         use_separable_cma: bool = False, with_margin: bool = False, lr_adapt: bool = False,
     ) -> None:  # fmt: skip

@@ -57,7 +57,7 @@ class Objective(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _natural(cls, data: Any) -> Any:
+    def _natural(cls, data: object) -> object:
         if isinstance(data, dict) and "direction" not in data and "metric" in data:
             return {**data, "direction": _direction_of(data["metric"])}
         return data
@@ -350,11 +350,11 @@ def _complete(search: Search, base: Recipe, index: int, document: Document) -> P
     return params
 
 
-def recipe_value(recipe: Recipe, name: str) -> Any:
+def recipe_value(recipe: Recipe, name: str) -> object:
     """A recipe's value by its dotted name, defaults of chosen parts included; a part is its name, or a mapping where it has
     options; None where it has none.
     """
-    node: Any = recipe
+    node: object = recipe
     for key in name.split("."):
         if isinstance(node, Component):
             if key == node.key:

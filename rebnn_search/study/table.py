@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rebnn_search.study.estimate import estimate
 from rebnn_search.study.result import COLUMNS, Best, Result, TrialRow
@@ -45,7 +44,7 @@ def cells(result: Result, rank: int, group: Sequence[TrialRow]) -> list[str]:
     ]
 
 
-def value(item: Any) -> str:
+def value(item: object) -> str:
     """A recipe's value in a cell."""
     if item is None:
         return ""

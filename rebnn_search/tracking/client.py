@@ -6,13 +6,16 @@ import logging
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.config.database import check_sqlite
 from rebnn_search.tracking.database import check_writable, prepare_database
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 SQLITE = "sqlite:///"
 CONNECT_SECONDS = 5.0
@@ -74,7 +77,7 @@ def artifact_location(uri: str) -> str | None:
     return None
 
 
-def make_client(uri: str, *, write: bool = False) -> Any:
+def make_client(uri: str, *, write: bool = False) -> MlflowClient:
     """Return an `mlflow.MlflowClient`, with MLflow's and Alembic's logging at warnings; an SQLite file is made fit for it.
 
     Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from rebnn_search.tracking.client import artifact_location, make_client
 
@@ -93,7 +92,7 @@ class Runs:
             if not token:
                 return
 
-    def ensure_parent(self, name: str, params: Mapping[str, Any]) -> str:
+    def ensure_parent(self, name: str, params: Mapping[str, object]) -> str:
         """Return the parent run, made if it is not there; it is RUNNING again from now."""
         if not self.parent_id:
             tags = {SEARCH_TAG: self.search_id, STATE_TAG: "RUNNING"}
@@ -104,7 +103,7 @@ class Runs:
         self.client.set_tag(self.parent_id, OPENED_TAG, str(_now()))
         return self.parent_id
 
-    def ensure_child(self, number: int, name: str, params: Mapping[str, Any], tags: Mapping[str, str] | None = None) -> str:
+    def ensure_child(self, number: int, name: str, params: Mapping[str, object], tags: Mapping[str, str] | None = None) -> str:
         """Return the run of a trial, made if it is not there; it is RUNNING again from now."""
         if number not in self.children:
             own = {**(tags or {}), **self.own_tags(number)}
@@ -124,7 +123,7 @@ class Runs:
             self.client.update_run(run_id, status="RUNNING")
             self.client.set_tag(run_id, STATE_TAG, "RUNNING")
 
-    def _params(self, run_id: str, params: Mapping[str, Any]) -> None:
+    def _params(self, run_id: str, params: Mapping[str, object]) -> None:
         from mlflow.entities import Param
 
         known = self.client.get_run(run_id).data.params

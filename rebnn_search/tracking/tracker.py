@@ -11,7 +11,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
@@ -121,7 +120,7 @@ class Tracker:
                 self.trouble = None
                 return
 
-    def start(self, number: int, name: str, params: Mapping[str, Any], tags: Mapping[str, str] | None = None) -> None:
+    def start(self, number: int, name: str, params: Mapping[str, object], tags: Mapping[str, str] | None = None) -> None:
         """Make or find the run of a trial."""
         self._queue.put(lambda runs: runs.ensure_child(number, name, params, tags))
 

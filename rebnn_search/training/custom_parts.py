@@ -22,14 +22,14 @@ from rebnn_search.config import Component, UserError
 from rebnn_search.method.convert import convert
 from rebnn_search.method.layers import binary_layers
 from rebnn_search.method.networks import CONTEXT, NETWORKS
-from rebnn_search.training.data import AUGMENTATIONS, DATASETS, Data, Dataset, from_arrays
+from rebnn_search.training.data import AUGMENTATIONS, DATASETS, Augmentation, Data, Dataset, from_arrays
 from rebnn_search.training.data._augment import AugmentationOption
 
 ALLOWED = "REBNN_SEARCH_ALLOW"
 """Environment variable with the allowed names, separated by commas."""
 
 
-def allow(part: str | Callable[..., Any]) -> str:
+def allow(part: str | Callable[..., object]) -> str:
     """Let recipes name a function or class, given itself or as ``module:name``. Returns the name.
 
     Raises:
@@ -43,7 +43,7 @@ def allow(part: str | Callable[..., Any]) -> str:
     return name
 
 
-def _name_of(part: Callable[..., Any]) -> str:
+def _name_of(part: Callable[..., object]) -> str:
     module, name = getattr(part, "__module__", None), getattr(part, "__qualname__", "")
     if not module or module == "__main__" or not name.isidentifier():
         raise UserError(
@@ -53,7 +53,7 @@ def _name_of(part: Callable[..., Any]) -> str:
     return f"{module}:{name}"
 
 
-def _import(name: str) -> Any:
+def _import(name: str) -> Callable[..., object]:
     module, separator, attribute = name.partition(":")
     if not separator or not attribute.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
         raise UserError(f"{name}: expected MODULE:NAME, as in my_package.networks:make")
@@ -66,10 +66,10 @@ def _import(name: str) -> Any:
     if not callable(found):
         raise UserError(f"{name}: is a {type(found).__name__}, nothing that can be called")
     _arguments(name, found)
-    return found
+    return found  # type: ignore[no-any-return]
 
 
-def _arguments(name: str, part: Callable[..., Any]) -> tuple[Mapping[str, inspect.Parameter], dict[str, Any]]:
+def _arguments(name: str, part: Callable[..., object]) -> tuple[Mapping[str, inspect.Parameter], dict[str, object]]:
     """The arguments that a recipe may give a user's function or class, and their types.
 
     Raises:
@@ -96,7 +96,7 @@ def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {said}{where}" if said else f"{type(error).__name__}{where}"
 
 
-def _allowed(name: str) -> Any:
+def _allowed(name: str) -> Callable[..., object] | None:
     """What a recipe names, None for a name that is no import path."""
     if ":" not in name:
         return None
@@ -105,7 +105,7 @@ def _allowed(name: str) -> Any:
     return _import(name)
 
 
-def own_network(name: str) -> Any:
+def own_network(name: str) -> Callable[..., nn.Module] | None:
     """The maker of a user's network: as a registered one, and made binary if the user's has no binary layers.
 
     The function is given those of ``in_channels``, ``num_classes``, ``image_size`` and ``weights`` that it has arguments for; its
@@ -116,7 +116,7 @@ def own_network(name: str) -> Any:
 
 
 @functools.cache
-def _network_maker(name: str, make: Callable[..., Any]) -> Any:
+def _network_maker(name: str, make: Callable[..., object]) -> Callable[..., nn.Module]:
     arguments, _ = _arguments(name, make)
 
     @functools.wraps(make)
@@ -173,7 +173,13 @@ class OwnData(Dataset):
     """
 
     def __init__(
-        self, name: str, load: Callable[[], Any], validation: float, test: float, split_seed: int, augment: Component[Any]
+        self,
+        name: str,
+        load: Callable[[], Any],
+        validation: float,
+        test: float,
+        split_seed: int,
+        augment: Component[Augmentation],
     ) -> None:
         self.name, self.load = name, load
         self.validation, self.test, self.split_seed, self.augment = validation, test, split_seed, augment
@@ -193,7 +199,7 @@ class OwnData(Dataset):
             raise UserError(f"{self.name}: cannot be used as data: {_described(error)}") from error
 
 
-def _as_arrays(found: Any, name: str) -> Mapping[str, Any]:
+def _as_arrays(found: object, name: str) -> Mapping[str, Any]:
     if isinstance(found, Mapping) and {"X", "y"} <= found.keys():
         return found
     if isinstance(found, tuple) and len(found) == 2:
@@ -209,17 +215,17 @@ def _as_arrays(found: Any, name: str) -> Mapping[str, Any]:
     )
 
 
-def own_data(name: str) -> Any:
+def own_data(name: str) -> Callable[..., Dataset] | None:
     """The maker of a user's dataset: the function's arguments are options in the recipe, beside those of the split."""
     load = _allowed(name)
     return None if load is None else _data_maker(name, load)
 
 
 @functools.cache
-def _data_maker(name: str, load: Callable[..., Any]) -> Any:
+def _data_maker(name: str, load: Callable[..., object]) -> Callable[..., Dataset]:
     def build(
         *, validation: float = 0.2, test: float = 0.2, split_seed: int = 0,
-        augment: AugmentationOption = Component("name", "none", {}, AUGMENTATIONS["none"]), **options: Any,  # noqa: B008 - frozen
+        augment: AugmentationOption = Component("name", "none", {}, AUGMENTATIONS["none"]), **options: object,  # noqa: B008 - frozen
     ) -> Dataset:  # fmt: skip
         return OwnData(name, functools.partial(load, **options), validation, test, split_seed, augment)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
 
 import torch
 from torch import nn
@@ -38,7 +37,7 @@ class OptimizerOptions(ABC):
         self.lr, self.weight_decay = lr, weight_decay
 
     @abstractmethod
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    def build(self, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
         """Return the optimizer of parameter groups, which hold their own weight decay."""
 
 
@@ -46,7 +45,7 @@ class OptimizerOptions(ABC):
 class Adam(OptimizerOptions):
     """Adam, as the published runs use it."""
 
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    def build(self, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
         """Return `torch.optim.Adam`."""
         return torch.optim.Adam(groups, lr=self.lr)
 
@@ -55,7 +54,7 @@ class Adam(OptimizerOptions):
 class AdamW(OptimizerOptions):
     """Adam with decoupled weight decay."""
 
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    def build(self, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
         """Return `torch.optim.AdamW`."""
         return torch.optim.AdamW(groups, lr=self.lr)
 
@@ -76,12 +75,12 @@ class SGD(OptimizerOptions):
             raise ValueError("nesterov needs a momentum above 0")
         self.momentum, self.nesterov = momentum, nesterov
 
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    def build(self, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
         """Return `torch.optim.SGD`."""
         return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """Split a model's parameters into those that decay, weights of two and more dimensions, and the rest."""
     decay: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []

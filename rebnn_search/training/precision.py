@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 from torch import nn
@@ -14,7 +13,7 @@ from rebnn_search.training.recipe import Precision
 COMPILE_STEPS = 10_000
 """Training steps from which compiling is taken to earn its half a minute back."""
 
-BACKEND: str | Callable[..., Any] = "inductor"
+BACKEND: str | Callable[..., object] = "inductor"
 """torch.compile's."""
 
 

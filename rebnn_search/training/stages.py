@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -103,7 +102,7 @@ def _train(
 def stage_one_of(recipe: Recipe) -> Recipe:
     """The recipe of a recipe's stage one: real weights, its own epochs, learning rate and weight decay."""
     assert recipe.stage_one is not None
-    options: Mapping[str, Any] = {
+    options: Mapping[str, object] = {
         **recipe.optimizer.options, "lr": recipe.stage_one.lr, "weight_decay": recipe.stage_one.weight_decay,
     }  # fmt: skip
     return recipe.model_copy(

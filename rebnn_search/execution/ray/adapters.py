@@ -5,8 +5,9 @@ All pass on to the `Controller` and keep nothing of their own, so that Tune's sn
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray.tune import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -15,7 +16,11 @@ from ray.tune.stopper import Stopper
 
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.ray.trainable import TASK, UPDATE
-from rebnn_search.execution.task import Decision, TrialUpdate
+from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+    from ray.tune.experiment import Trial
 
 MAX_LOOKAHEAD = 10_000_000
 """Samples Tune may ask for: more than any search has; the searcher says when it is finished."""
@@ -24,7 +29,7 @@ MAX_LOOKAHEAD = 10_000_000
 class _Stateless:
     """Pickles as an empty shell: Tune snapshots its parts, and nothing ever reads the snapshot."""
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {}
 
 
@@ -36,12 +41,12 @@ class LedgerSearcher(Searcher):
         limit: Called each time, so that a growing or shrinking cluster is used as it is.
     """
 
-    def __init__(self, controller: Controller, limit: Any) -> None:
+    def __init__(self, controller: Controller, limit: Callable[[], int]) -> None:
         super().__init__(metric=None, mode=None)
         self._controller = controller
         self._limit = limit
 
-    def suggest(self, trial_id: str) -> Any:
+    def suggest(self, trial_id: str) -> dict[str, TrialTask] | str | None:
         """Return a configuration, None to wait, or FINISHED, which Tune takes as final."""
         if self._controller.exhausted:
             return None if self._controller.live else Searcher.FINISHED
@@ -49,17 +54,17 @@ class LedgerSearcher(Searcher):
             return None
         return {TASK: self._controller.next_task()}
 
-    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, object], **spec: object) -> bool:
         """Accept that the ledger, not Tune, knows the metric."""
         return True
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+    def on_trial_result(self, trial_id: str, result: dict[str, object]) -> None:
         """Do nothing: the scheduler has passed the result on."""
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(self, trial_id: str, result: dict[str, object] | None = None, error: bool = False) -> None:
         """Do nothing: the scheduler and the callback have passed the end on."""
 
-    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default", **kwargs: Any) -> None:
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default", **kwargs: object) -> None:
         """Write nothing: the ledger is the record."""
 
     def save(self, checkpoint_path: str) -> None:
@@ -76,20 +81,20 @@ class LedgerScheduler(_Stateless, FIFOScheduler):
         super().__init__()
         self._controller = controller
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, object]) -> str:
         """Stop a trial that the pruner ended, or that is done."""
         decision = self._pass_on(trial, result)
         return str(TrialScheduler.CONTINUE if decision is Decision.CONTINUE else TrialScheduler.STOP)
 
-    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+    def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, object]) -> None:
         """Take in a last result: Tune does not show it to `on_trial_result` when the trainable itself says it is done."""
         self._pass_on(trial, result)
         self._controller.put_back(trial.config[TASK])
 
-    def _pass_on(self, trial: Any, result: dict[str, Any]) -> Decision:
+    def _pass_on(self, trial: Trial, result: dict[str, Any]) -> Decision:
         return self._controller.update(trial.config[TASK], result.get(UPDATE, TrialUpdate()))
 
-    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+    def on_trial_remove(self, tune_controller: TuneController, trial: Trial) -> None:
         """Put a trial back that was stopped before it began."""
         self._controller.put_back(trial.config[TASK])
 
@@ -100,7 +105,7 @@ class ErrorCallback(_Stateless, Callback):
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Fail the trial with what Tune knows of the cause."""
         file = trial.error_file
         message = Path(file).read_text(encoding="utf-8") if file and Path(file).exists() else "the worker died"
@@ -113,7 +118,7 @@ class StopWhenAsked(_Stateless, Stopper):
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
 
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+    def __call__(self, trial_id: str, result: dict[str, object]) -> bool:
         """Stop no single trial: that is the scheduler's to do."""
         return False
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rebnn_search.base.discovery import load_plugins
 from rebnn_search.report.tracked import TrackedSearch
 
-Draw = Callable[[TrackedSearch], Any]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+Draw = Callable[[TrackedSearch], "Drawing | None"]
 """Draws a tracked search: a `matplotlib.figure.Figure`, or None where the search lacks what it would show."""
 
 
@@ -49,7 +52,7 @@ class Figures(Collection[Figure]):
             raise ValueError(f"figure {figure.name!r} is already registered")
         self._figures[figure.name] = figure
 
-    def draw(self, search: TrackedSearch) -> dict[str, Any]:
+    def draw(self, search: TrackedSearch) -> dict[str, Drawing]:
         """Draw all that the search has the runs for, by name."""
         return {figure.name: drawn for figure in self if (drawn := figure.draw(search)) is not None}
 
@@ -69,7 +72,7 @@ class Figures(Collection[Figure]):
 FIGURES = Figures()
 """Every figure of the report."""
 
-STYLE = {
+STYLE: Mapping[str, Any] = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "xtick.labelsize": 8, "ytick.labelsize": 8,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3, "grid.linewidth": 0.5,
     "lines.linewidth": 1.4, "legend.frameon": False, "savefig.dpi": 200, "pdf.fonttype": 42, "svg.fonttype": "none",

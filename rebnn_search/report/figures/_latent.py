@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from rebnn_search.report.figures._base import figure as drawn_as
 from rebnn_search.report.strategies import REACTNET, REBNN, ZERO, Method, colours, methods
 from rebnn_search.report.tracked import TrackedSearch
 from rebnn_search.training.latent import BINS, REACH
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 MOMENTS = 8
 """Histograms after the start: one each eighth of training."""
@@ -27,7 +30,7 @@ DRAWN = 32
     "First channel of the first binary layer, at the start and each eighth of training.",
     place=30,
 )
-def latent_weights(search: TrackedSearch) -> Any:
+def latent_weights(search: TrackedSearch) -> Drawing | None:
     """Histograms from the start to the end of training, ReActNet (or γ = 0, or another) beside ReBNN."""
     from matplotlib.figure import Figure
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rebnn_search.base.metrics import TRAIN_LOSS
 from rebnn_search.report.figures._base import WIDTH
@@ -11,6 +11,9 @@ from rebnn_search.report.figures._oscillation import spread
 from rebnn_search.report.strategies import colours, methods
 from rebnn_search.report.tracked import TrackedSearch
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
 
 @drawn_as(
     "training_loss",
@@ -18,7 +21,7 @@ from rebnn_search.report.tracked import TrackedSearch
     "Mean over seeds at each strategy's best configuration; band: least to most.",
     place=10,
 )
-def training_loss(search: TrackedSearch) -> Any:
+def training_loss(search: TrackedSearch) -> Drawing | None:
     """Training loss over epochs, one curve a strategy at its best configuration: mean over seeds, band from least to most."""
     from matplotlib.figure import Figure
 

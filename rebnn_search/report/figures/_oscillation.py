@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from rebnn_search.base.metrics import oscillation_name
 from rebnn_search.report.figures._base import WIDTH
 from rebnn_search.report.figures._base import figure as drawn_as
 from rebnn_search.report.strategies import REACTNET, REBNN, RECU, ZERO, Method, colours, methods
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 RATIOS = {"sequential_oscillation_ratio": "sequential oscillation\n(% of weights)", "flip_ratio": "sign flips\n(% of weights)"}
 
@@ -23,7 +27,7 @@ RATIOS = {"sequential_oscillation_ratio": "sequential oscillation\n(% of weights
     "Share of a layer's weights that flip at two steps running (above) and at all (below), mean over an epoch's steps.",
     place=20,
 )
-def oscillation(search: TrackedSearch) -> Any:
+def oscillation(search: TrackedSearch) -> Drawing | None:
     """Sequential oscillation above, plain flips below, of the first, middle and last binary layer, by epoch."""
     from matplotlib.figure import Figure
 
@@ -72,6 +76,9 @@ def binary_layers_of(trial: TrackedTrial) -> list[str]:
     return sorted({name.split("/")[1] for name in trial.metrics if re.match(oscillation_name(r"layer_\d+/"), name)})
 
 
+Array = npt.NDArray[np.float64]
+
+
 def by_epoch(search: TrackedSearch, trial: TrackedTrial, metric: str) -> dict[float, float]:
     """A metric's mean over the reports of each epoch."""
     found: dict[float, list[float]] = {}
@@ -80,7 +87,7 @@ def by_epoch(search: TrackedSearch, trial: TrackedTrial, metric: str) -> dict[fl
     return {epoch: float(np.mean(values)) for epoch, values in found.items()}
 
 
-def spread(curves: Sequence[dict[float, float]]) -> tuple[Any, Any, Any, Any]:
+def spread(curves: Sequence[dict[float, float]]) -> tuple[Array, Array, Array, Array]:
     """Where all curves have values: the places, and there mean, lowest and highest."""
     places = sorted(set.intersection(*(set(curve) for curve in curves)))
     values = np.array([[curve[place] for place in places] for curve in curves])

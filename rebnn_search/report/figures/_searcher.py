@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import optuna
@@ -17,12 +17,18 @@ from rebnn_search.report.strategies import colours, label_of, order
 from rebnn_search.report.study import study_of
 from rebnn_search.report.tracked import TrackedSearch
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
 IMPORTANCE_SEED = 0
 
 _STUDIES: WeakKeyDictionary[TrackedSearch, optuna.Study] = WeakKeyDictionary()
 
 
-def _drawn(search: TrackedSearch, draw: Callable[[optuna.Study], Any], size: tuple[float, float], least: int = 1) -> Any:
+def _drawn(
+    search: TrackedSearch, draw: Callable[[optuna.Study], object], size: tuple[float, float], least: int = 1
+) -> Drawing | None:
     """Draw a study's picture; None if fewer trials than ``least`` were trained to their end, or they are all alike."""
     import matplotlib as mpl
     import matplotlib.pyplot as plt
@@ -35,9 +41,9 @@ def _drawn(search: TrackedSearch, draw: Callable[[optuna.Study], Any], size: tup
     before = dict(mpl.rcParams)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna's plots are experimental, and choose a style of their own
-        found = draw(study)
+        found: Any = draw(study)  # axes, or an array of them
     axes = np.atleast_1d(found)
-    figure = axes.flat[0].figure
+    figure: Drawing = axes.flat[0].figure
     figure.suptitle("")
     mpl.rcParams.update(before)
     figure.set_facecolor("white")
@@ -49,7 +55,7 @@ def _drawn(search: TrackedSearch, draw: Callable[[optuna.Study], Any], size: tup
     return figure
 
 
-def _restyle(axis: Any) -> None:
+def _restyle(axis: Axes) -> None:
     axis.set_facecolor("white")
     axis.grid(visible=True, color="#b0b0b0", alpha=0.3, linewidth=0.5)
     for place in ("left", "center", "right"):
@@ -79,7 +85,7 @@ def _objective(search: TrackedSearch) -> str:
 
 
 @drawn_as("history", "Optimisation history", "Objective of each trial trained to its end.", place=40)
-def history(search: TrackedSearch) -> Any:
+def history(search: TrackedSearch) -> Drawing | None:
     """The objective of each trial, and the best so far."""
     from optuna.visualization import matplotlib as plots
 
@@ -90,12 +96,12 @@ def history(search: TrackedSearch) -> Any:
 
 
 @drawn_as("importance", "Hyperparameter importance", "fANOVA over the trials trained to their end.", place=60)
-def importance(search: TrackedSearch) -> Any:
+def importance(search: TrackedSearch) -> Drawing | None:
     """How much of the objective's variance each hyperparameter explains (fANOVA)."""
     from optuna.importance import FanovaImportanceEvaluator
     from optuna.visualization import matplotlib as plots
 
-    def draw(study: optuna.Study) -> Any:
+    def draw(study: optuna.Study) -> object:
         return plots.plot_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=IMPORTANCE_SEED))
 
     if len(_always(search)) < 2:
@@ -103,7 +109,9 @@ def importance(search: TrackedSearch) -> Any:
     figure = _drawn(search, draw, (WIDTH * 0.75, 0.9 + 0.35 * len(_always(search))), least=4)
     if figure is not None:
         axis = figure.axes[0]
-        axis.get_legend().remove()
+        legend = axis.get_legend()
+        assert legend is not None
+        legend.remove()
         axis.set(xlabel="share of the objective's variance explained", ylabel=None)
         axis.set_xlim(right=1.15 * axis.get_xlim()[1])  # room for the numbers
         for text in axis.texts:
@@ -112,11 +120,11 @@ def importance(search: TrackedSearch) -> Any:
 
 
 @drawn_as("parallel_coordinates", "Parallel coordinates", "Trials trained to their end.", place=70)
-def parallel_coordinates(search: TrackedSearch) -> Any:
+def parallel_coordinates(search: TrackedSearch) -> Drawing | None:
     """Each trial as a line through its hyperparameters."""
     from optuna.visualization import matplotlib as plots
 
-    def draw(study: optuna.Study) -> Any:
+    def draw(study: optuna.Study) -> object:
         return plots.plot_parallel_coordinate(study, params=_always(search), target_name=_objective(search))
 
     if len(_always(search)) < 2:
@@ -125,7 +133,7 @@ def parallel_coordinates(search: TrackedSearch) -> Any:
 
 
 @drawn_as("slice", "Slices", "Objective over each hyperparameter.", place=80)
-def slices(search: TrackedSearch) -> Any:
+def slices(search: TrackedSearch) -> Drawing | None:
     """The objective over each hyperparameter."""
     from optuna.visualization import matplotlib as plots
 
@@ -142,7 +150,7 @@ def slices(search: TrackedSearch) -> Any:
 
 
 @drawn_as("intermediate_values", "What the pruner saw", "Objective at each report.", place=50)
-def intermediate_values(search: TrackedSearch) -> Any:
+def intermediate_values(search: TrackedSearch) -> Drawing | None:
     """The curve that the pruner saw, of every trial; those it ended are dotted and end at a cross."""
     from optuna.visualization import matplotlib as plots
 
@@ -150,7 +158,7 @@ def intermediate_values(search: TrackedSearch) -> Any:
     pruned = {f"Trial{trial.number}" for trial in search.trials if trial.state == "PRUNED"}
     colour = colours(sorted(set(labels.values()), key=order))
 
-    def draw(study: optuna.Study) -> Any:
+    def draw(study: optuna.Study) -> object:
         axis = plots.plot_intermediate_values(study)
         for line in axis.get_lines():
             name = str(line.get_label())
@@ -177,7 +185,7 @@ def intermediate_values(search: TrackedSearch) -> Any:
 
 
 @drawn_as("timeline", "Timeline", "When each trial ran and how it ended.", place=90)
-def timeline(search: TrackedSearch) -> Any:
+def timeline(search: TrackedSearch) -> Drawing | None:
     """When each trial ran, and how it ended."""
     from optuna.visualization import matplotlib as plots
 

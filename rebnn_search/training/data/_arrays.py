@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rebnn_search.config import Component, UserError
-from rebnn_search.training.data._augment import AUGMENTATIONS, AugmentationOption
+from rebnn_search.training.data._augment import AUGMENTATIONS, Augmentation, AugmentationOption
 from rebnn_search.training.data._base import DATASETS, Data, Dataset
 from rebnn_search.training.data._normalise import channel_statistics
 from rebnn_search.training.data._resident import ResidentData, Samples
@@ -84,7 +84,7 @@ def from_arrays(
     test: float | tuple[Array | Tensor, Array | Tensor] = 0.2,
     split_seed: int = 0,
     source: str = "the arrays",
-    augment: Component[Any] | None = None,
+    augment: Component[Augmentation] | None = None,
     repeat: int = 1,
 ) -> Data:
     """Open arrays as data.

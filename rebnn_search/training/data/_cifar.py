@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from rebnn_search.config import Component, UserError
-from rebnn_search.training.data._augment import AUGMENTATIONS, AugmentationOption
+from rebnn_search.training.data._augment import AUGMENTATIONS, Augmentation, AugmentationOption
 from rebnn_search.training.data._base import DATASETS, Data, Dataset
 from rebnn_search.training.data._normalise import channel_statistics
 from rebnn_search.training.data._resident import ResidentData, Samples
 from rebnn_search.training.data._split import check_fractions, stratified
 from rebnn_search.training.vision import torchvision_module
 
-CROP_FLIP: Component[Any] = Component("name", "crop_flip", {}, AUGMENTATIONS["crop_flip"])
+CROP_FLIP: Component[Augmentation] = Component("name", "crop_flip", {}, AUGMENTATIONS["crop_flip"])
 
 
 class _Cifar(Dataset):

@@ -7,13 +7,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from rebnn_search.config import Component, Notice, UserError
-from rebnn_search.training.data._augment import AUGMENTATIONS, AugmentationOption
+from rebnn_search.training.data._augment import AUGMENTATIONS, Augmentation, AugmentationOption
 from rebnn_search.training.data._base import DATASETS, Data, Dataset, Split
 from rebnn_search.training.data._images import DamagedImageError, advice, decode, left_out
 from rebnn_search.training.data._normalise import channel_statistics
@@ -31,8 +31,8 @@ CROP_PCT = 7 / 8
 """Share of a picture's shorter side that evaluation keeps where training crops at random: 224 of 256."""
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
-CROP_FLIP: Component[Any] = Component("name", "crop_flip", {}, AUGMENTATIONS["crop_flip"])
-IMAGENET: Component[Any] = Component("name", "imagenet", {}, AUGMENTATIONS["imagenet"])
+CROP_FLIP: Component[Augmentation] = Component("name", "crop_flip", {}, AUGMENTATIONS["crop_flip"])
+IMAGENET: Component[Augmentation] = Component("name", "imagenet", {}, AUGMENTATIONS["imagenet"])
 
 
 CROPPED: tuple[Split, ...] = ("train", "validation")

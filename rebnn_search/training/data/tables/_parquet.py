@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 from rebnn_search.config import UserError
 from rebnn_search.training.data.tables._table import Table, check_names, clean
@@ -33,7 +32,7 @@ def parse(content: bytes, source: str) -> Table:
     return Table(names, columns, list(range(1, found.num_rows + 1)), typed, remarks=["Parquet"])
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if value is None:
         return ""
     if hasattr(value, "isoformat"):
