@@ -9,8 +9,6 @@ from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from rebnn_search.base.journal import CREATE_TRIAL
 from rebnn_search.base.secrets import hide_secrets
@@ -26,6 +24,9 @@ def check_ledger(url: str) -> None:
     Raises:
         UserError: If it is no database's URL, is damaged or another program's, or nothing answers there.
     """
+    from sqlalchemy.engine import make_url  # a search without a database need not wait for it
+    from sqlalchemy.exc import ArgumentError
+
     option = f"--ledger {hide_secrets(url)}"
     try:
         parsed = make_url(url)
