@@ -14,7 +14,7 @@ from rebnn_search.base.metrics import TRAIN_LOSS
 from rebnn_search.config import UserError
 from rebnn_search.export import ModelInfo, describe, export_packed
 from rebnn_search.study.estimate import Estimate, estimate
-from rebnn_search.training import Diverged, Recipe, Trainer
+from rebnn_search.training import Diverged, Recipe, Trainer, TrainingRun
 
 SLOWER = 1.1
 """How much longer a further seed may take than the one before."""
@@ -82,8 +82,7 @@ def train_directly(plan: Plan, epochs: int, seeds: int, deadline: float, model: 
 def _train(recipe: Recipe, deadline: float, say: Callable[[str], None]) -> TrainedSeed:
     trainer = Trainer(recipe)
     try:
-        while not trainer.finished:
-            report = trainer.next_report()
+        for report in TrainingRun(trainer):
             if time.monotonic() > deadline and not trainer.finished:
                 say(f"seed {recipe.seed}: the time was over after {report.epoch:.0f} of {recipe.epochs} epochs")
                 break

@@ -28,16 +28,17 @@ from rebnn_search.execution.mend import mend_reports
 from rebnn_search.execution.publish import choose, outcome, publish
 from rebnn_search.execution.reconcile import reconcile
 from rebnn_search.execution.trial_runs import TrialRuns
-from rebnn_search.storage.begun import check_ledger, check_tracking, clear_leftover, removed_unless_begun
+from rebnn_search.storage.begun import clear_leftover, removed_unless_begun
 from rebnn_search.storage.find import find_folder
 from rebnn_search.storage.folder import DriverLock, SearchFolder, explain_disk_errors
 from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.attributes import RUNS
 from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.record import check_ledger
 from rebnn_search.study.result import Result
 from rebnn_search.study.resume import resume_search
 from rebnn_search.study.spec import Search, load_search
-from rebnn_search.tracking import Runs, Tracker, check_uri, default_uri
+from rebnn_search.tracking import Runs, Tracker, check_answers, check_uri, default_uri
 from rebnn_search.tracking.system import SystemMetrics
 
 FLUSH_SECONDS = 120.0
@@ -100,7 +101,7 @@ class Session:
         experiment = Path(self.source).stem
         if ledger_url is not None:
             check_ledger(ledger_url)
-        check_tracking(tracking_uri)
+        check_answers(tracking_uri)
         executor: Executor = self._executor()
         if not self.resumed:
             clear_leftover(folder)

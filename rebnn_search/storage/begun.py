@@ -6,16 +6,10 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from rebnn_search.base.journal import CREATE_TRIAL
 from rebnn_search.base.layout import TRIALS
-from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
-from rebnn_search.config.database import check_server, check_sqlite
 from rebnn_search.storage.folder import DriverLock, SearchFolder
 
 TUNE = "ray"
@@ -66,39 +60,3 @@ def removed_unless_begun(folder: SearchFolder) -> Iterator[None]:
                 with suppress(OSError):
                     folder.path.parent.rmdir()
         raise
-
-
-def check_ledger(url: str, *, write: bool = True) -> None:
-    """See that ``--ledger`` names a database that can be used, before anything is written.
-
-    Args:
-        url: The database's.
-        write: Whether it will be written to; otherwise it must be there.
-
-    Raises:
-        UserError: If it is no database's URL, is damaged or another program's, or nothing answers there.
-    """
-    option = f"--ledger {hide_secrets(url)}"
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise UserError(
-            f"{option}: expected a database's URL, as sqlite:///study.db or postgresql://user@host/optuna"
-        ) from None
-    if parsed.get_backend_name() == "sqlite":
-        if parsed.database in (None, "", ":memory:"):
-            raise UserError(f"{option}: would be kept in memory alone: name a file, as sqlite:///study.db")
-        path = Path(str(parsed.database))
-        check_sqlite(path, option=option, owner="Optuna", table="version_info", column="schema_version", write=write)
-        return
-    check_server(url, option)
-
-
-def check_tracking(uri: str) -> None:
-    """See that a database server of MLflow's answers; files and web servers `rebnn_search.tracking.check_uri` has looked at.
-
-    Raises:
-        UserError: If not.
-    """
-    if not uri.startswith(("sqlite:", "http:", "https:")):
-        check_server(uri, f"--tracking-uri {hide_secrets(uri)}")

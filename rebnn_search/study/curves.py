@@ -21,10 +21,10 @@ from rebnn_search.base.files import write_atomically
 from rebnn_search.base.metrics import FLIP_RATIO, TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
-from rebnn_search.storage.begun import check_ledger
 from rebnn_search.storage.find import named_search
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attributes import PARAMS, REASON, RUNS
+from rebnn_search.study.record import check_ledger
 from rebnn_search.study.space import Parameter, Space, Value
 from rebnn_search.study.spec import Search, restore_search
 from rebnn_search.training.report_log import TrackedReport, read_reports

@@ -13,8 +13,38 @@ from optuna.storages.journal import JournalFileBackend
 from rebnn_search.base.journal import CREATE_TRIAL
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
+from rebnn_search.config.database import check_server, check_sqlite
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.optuna_log import optuna_muted
+
+
+def check_ledger(url: str, *, write: bool = True) -> None:
+    """See that ``--ledger`` names a database that can be used, before anything is written.
+
+    Args:
+        url: The database's.
+        write: Whether it will be written to; otherwise it must be there.
+
+    Raises:
+        UserError: If it is no database's URL, is damaged or another program's, or nothing answers there.
+    """
+    from sqlalchemy.engine import make_url  # a search without a database need not wait for it
+    from sqlalchemy.exc import ArgumentError
+
+    option = f"--ledger {hide_secrets(url)}"
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise UserError(
+            f"{option}: expected a database's URL, as sqlite:///study.db or postgresql://user@host/optuna"
+        ) from None
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database in (None, "", ":memory:"):
+            raise UserError(f"{option}: would be kept in memory alone: name a file, as sqlite:///study.db")
+        path = Path(str(parsed.database))
+        check_sqlite(path, option=option, owner="Optuna", table="version_info", column="schema_version", write=write)
+        return
+    check_server(url, option)
 
 
 def open_record(folder: SearchFolder, url: str | None) -> BaseStorage:

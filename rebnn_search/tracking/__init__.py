@@ -1,6 +1,6 @@
 """MLflow: one parent run for a search, one child run for each trial, found again by tag."""
 
-from rebnn_search.tracking.client import check_uri, default_uri
+from rebnn_search.tracking.client import check_answers, check_uri, default_uri
 from rebnn_search.tracking.refits import REFIT_TAG, RefitRuns
 from rebnn_search.tracking.runs import CONFIGURATION_TAG, NOTE_TAG, SEARCH_TAG, SEED_TAG, STATE_TAG, TRIAL_TAG, Point, Runs
 from rebnn_search.tracking.tracker import Tracker
@@ -17,6 +17,7 @@ __all__ = [
     "RefitRuns",
     "Runs",
     "Tracker",
+    "check_answers",
     "check_uri",
     "default_uri",
 ]

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
-from rebnn_search.config.database import check_sqlite
+from rebnn_search.config.database import check_server, check_sqlite
 from rebnn_search.tracking.database import check_writable, prepare_database
 
 if TYPE_CHECKING:
@@ -68,6 +68,16 @@ def _check_reachable(uri: str) -> None:
             pass
     except (OSError, ValueError) as error:
         raise UserError(f"--tracking-uri {hide_secrets(uri)}: the server cannot be reached: {error}") from None
+
+
+def check_answers(uri: str) -> None:
+    """See that a database server of MLflow's answers; files and web servers `check_uri` has looked at.
+
+    Raises:
+        UserError: If not.
+    """
+    if not uri.startswith((SQLITE, "http:", "https:")):
+        check_server(uri, f"--tracking-uri {hide_secrets(uri)}")
 
 
 def artifact_location(uri: str) -> str | None:
