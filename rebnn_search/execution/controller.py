@@ -18,7 +18,7 @@ from rebnn_search.execution.trial_recipe import write_trial_recipe
 from rebnn_search.storage.folder import DISK_FULL, SearchFolder
 from rebnn_search.study.attributes import SUMMARY
 from rebnn_search.study.ledger import Ledger, prune_reason
-from rebnn_search.study.pausing import NoPauses, PauseRule
+from rebnn_search.study.pausing import PauseRule
 from rebnn_search.study.spec import Params, Search
 from rebnn_search.training.report_log import TrackedReport
 
@@ -41,7 +41,7 @@ class Controller:
         observer: Who watches.
         target: How many trials the search shall have in all.
         budget: The time this run may take; None for any.
-        pauses: Who waits while others train.
+        pauses: Who waits while others train; by default what the search's pruner says.
     """
 
     def __init__(
@@ -62,9 +62,13 @@ class Controller:
         self._observer = observer
         self._target = target
         self._budget = budget
-        self._pauses = pauses or NoPauses()
-        self._paused = ledger.paused
+        self._pauses = pauses or ledger.pauses
         self._todo = deque(ledger.unfinished())
+        self._paused = ledger.paused
+        for number, params in list(self._todo):
+            if self._pauses.pauses(ledger, number) and not ledger.went_on(number):  # as the stopped driver was about to say
+                self._todo.remove((number, params))
+                self._wait(number)
         self._live: dict[int, Params] = {}
         self._failures: Counter[int] = Counter()
         self._handed_out: Counter[int] = Counter()
@@ -159,16 +163,21 @@ class Controller:
         if self._ledger.should_prune(number):
             self._end(number, TrialState.PRUNED, prune_reason(self._search, kept.step))
             return Decision.STOP
-        if self._pauses.pauses(self._ledger, number):
-            self._pause(number)
-            return Decision.PAUSE
-        return Decision.CONTINUE
+        return self._wait_unless_next(number) if self._pauses.pauses(self._ledger, number) else Decision.CONTINUE
 
-    def _pause(self, number: int) -> None:
-        self._ledger.pause(number)
+    def _wait_unless_next(self, number: int) -> Decision:
+        self._wait(number)
+        if not self._todo and self._next_paused() == number:
+            self._paused.remove(number)
+            self._ledger.take_up(number)
+            return Decision.CONTINUE
         del self._live[number]
-        bisect.insort(self._paused, number)
         self._observer.paused(number)
+        return Decision.PAUSE
+
+    def _wait(self, number: int) -> None:
+        self._ledger.pause(number)
+        bisect.insort(self._paused, number)
 
     def error(self, task: TrialTask, message: str) -> None:
         """Take in that a trial raised or its worker died: put it at the head of the queue, or give it up after too many times."""

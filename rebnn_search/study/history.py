@@ -10,12 +10,13 @@ import copy
 from bisect import insort
 from collections.abc import Container, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from rebnn_search.study.attributes import PAUSED
 from rebnn_search.study.spec import Objective
 
 BEST, RECENT = 100, 400
@@ -57,8 +58,61 @@ class Window:
         return self._sorted
 
 
+class _Standing(NamedTuple):
+    """A trial that waits, in the order in which Optuna's TPE ranks pruned ones."""
+
+    reports: int
+    value: float
+    number: int
+
+
+class Waiting:
+    """The paused trials that are seen: as pruned ones, which is what a sampler can learn from before it is known how they end.
+
+    Unfinished they would be trials without a result, and most of a search's.
+
+    Args:
+        objective: What trials are judged by.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._shown: dict[int, FrozenTrial] = {}
+        self._order: list[_Standing] = []
+        self._numbers: list[int] = []
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Take in a trial that was paused."""
+        shown = copy.copy(trial)
+        shown.state = TrialState.PRUNED
+        step = trial.last_step or 0
+        shown.value = trial.intermediate_values.get(step)
+        self._shown[trial.number] = shown
+        insort(self._order, self._standing(shown))
+        insort(self._numbers, trial.number)
+
+    def remove(self, number: int) -> None:
+        """Let go of a trial that goes on, or ended."""
+        trial = self._shown.pop(number, None)
+        if trial is not None:
+            self._order.remove(self._standing(trial))
+            self._numbers.remove(number)
+
+    def _standing(self, trial: FrozenTrial) -> _Standing:
+        return _Standing(-(trial.last_step or 0), self._objective.sort_key(trial.value), trial.number)
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """The best, and the most recent of the others."""
+        best = {entry.number for entry in self._order[:BEST]}
+        recent = [number for number in self._numbers[-BEST - RECENT :] if number not in best][-RECENT:]
+        return [self._shown[number] for number in (*best, *recent)]
+
+
 class HistoryStorage:
-    """A storage that shows the unfinished trials and a window of the finished ones; everything else is the storage's behind it.
+    """A storage that shows the trials under way, and a window each of those that wait and those that are finished.
+
+    Everything else is the storage's behind it.
 
     What was written since it was last asked is read anew and nothing else, so that an answer costs no question about a trial that
     has not changed: with a thousand trials at a time each report would be a thousand otherwise.
@@ -72,15 +126,13 @@ class HistoryStorage:
     def __init__(self, inner: BaseStorage, study_id: int, objective: Objective) -> None:
         self._inner, self._study_id = inner, study_id
         self._window = Window(objective)
-        self._open: dict[int, FrozenTrial] = {}
-        """Unfinished trials by id, in the order of their numbers."""
+        self._waiting = Waiting(objective)
+        self._open: dict[int, FrozenTrial | None] = {}
+        """Unfinished trials by id, in the order of their numbers; None for one that waits."""
         self._written: dict[int, None] = {}
         """Ids of trials that were written since they were read."""
         for trial in inner.get_all_trials(study_id, deepcopy=False):
-            if trial.state.is_finished():
-                self._window.add(trial)
-            else:
-                self._open[trial._trial_id] = trial
+            self._file(trial)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
@@ -122,13 +174,19 @@ class HistoryStorage:
     def _read(self) -> None:
         for trial_id in self._written:
             if trial_id in self._open:
-                trial = self._inner.get_trial(trial_id)
-                if trial.state.is_finished():
-                    del self._open[trial_id]
-                    self._window.add(trial)
-                else:
-                    self._open[trial_id] = trial
+                self._file(self._inner.get_trial(trial_id))
         self._written.clear()
+
+    def _file(self, trial: FrozenTrial) -> None:
+        self._waiting.remove(trial.number)
+        if trial.state.is_finished():
+            self._open.pop(trial._trial_id, None)
+            self._window.add(trial)
+        elif trial.user_attrs.get(PAUSED) is not None:
+            self._open[trial._trial_id] = None
+            self._waiting.add(trial)
+        else:
+            self._open[trial._trial_id] = trial
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
@@ -137,7 +195,11 @@ class HistoryStorage:
         self._read()
         found = self._window.trials
         if states is None or any(state in states for state in TrialState if not state.is_finished()):
-            found = sorted([*found, *self._open.values()], key=attrgetter("number"))
+            opened = [trial for trial in self._open.values() if trial is not None]
+            found = [*found, *opened]
+        if states is None or TrialState.PRUNED in states:
+            found = [*found, *self._waiting.trials]
+        found = sorted(found, key=attrgetter("number"))
         if states is not None:
             found = [trial for trial in found if trial.state in states]
         return copy.deepcopy(found) if deepcopy else list(found)

@@ -7,7 +7,9 @@ driver writes it. Nothing is pickled: a study opened again from its journal asks
 from __future__ import annotations
 
 import copy
+import math
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +22,7 @@ from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.leftovers import leftover_trials, set_aside
 from rebnn_search.study.asking import Asking
-from rebnn_search.study.attributes import PARAMS, PAUSED, REASON, SEARCH_ID, SUMMARY
+from rebnn_search.study.attributes import PARAMS, PAUSED, REASON, SEARCH_ID, SUMMARY, TAKEN_UP
 from rebnn_search.study.draft import DraftStorage
 from rebnn_search.study.history import HistoryStorage
 from rebnn_search.study.optuna_log import optuna_muted
@@ -54,7 +56,7 @@ class Ledger:
         self._storage = InMemoryStorage() if folder is None else get_storage(open_record(folder, url))
         name, objective = "search" if folder is None else folder.name, search.spec.objective
         with optuna_muted():
-            pruner = build_pruner(search.spec.pruner)
+            pruner, self.pauses = build_pruner(search.spec.pruner)
             study = optuna.create_study(
                 study_name=name, storage=self._storage, direction=objective.direction, load_if_exists=True
             )
@@ -75,8 +77,16 @@ class Ledger:
         if folder is not None and folder.search_file.exists():
             for number in leftover_trials(folder, {t.number for t in everything if PARAMS in t.user_attrs}):
                 set_aside(folder, number)
-        complete = (t for t in everything if t.state == TrialState.COMPLETE)
+        complete = [t for t in everything if t.state == TrialState.COMPLETE]
         settle(pruner, next((trial.last_step for trial in complete), None))
+        self.completed = len(complete)
+        """Trials trained to their end."""
+        self.reached = Counter(step for trial in everything for step in trial.intermediate_values)
+        """How many trials made a report, by its number."""
+        self.taken_up = Counter(step for trial in everything for step in trial.user_attrs.get(TAKEN_UP, ()))
+        """How many trials went on after they had waited, by their reports then."""
+        self.ended = Counter(trial.last_step or 0 for trial in everything if trial.state.is_finished())
+        """How many trials ended, by their reports then."""
 
     def _identify(self, folder: SearchFolder, url: str | None) -> str:
         begun = folder.search_id if folder.search_file.exists() else None
@@ -133,6 +143,8 @@ class Ledger:
     def _report_to_study(self, number: int, report: TrackedReport) -> None:
         with optuna_muted():
             self._handle(number).report(report.metrics[self._metric], report.step)
+        if report.step > self._known.get(number, 0):
+            self.reached[report.step] += 1
 
     def should_prune(self, number: int) -> bool:
         """Whether the pruner would end a trial after its latest report. Never at its final one: that trial is complete."""
@@ -155,14 +167,28 @@ class Ledger:
             self._drafts.keep()
         return verdict
 
+    def standing(self, number: int) -> float:
+        """The objective at a trial's latest report, turned so that less is better; infinite before the first."""
+        log = self.reports(number).reports
+        return self._search.spec.objective.sort_key(log[-1].metrics[self._metric]) if log else math.inf
+
     def pause(self, number: int) -> None:
         """Let a trial wait after its latest report."""
         self._handle(number).set_user_attr(PAUSED, self.reports(number).last_step)
 
     def take_up(self, number: int) -> Params:
         """Let a trial that waits go on. Returns its configuration."""
+        waited = self.trial(number)
+        step = waited.user_attrs[PAUSED]
+        # In this order: killed between the two, the trial is one that was not judged yet, and is made to wait again.
         self._handle(number).set_user_attr(PAUSED, None)
+        self._handle(number).set_user_attr(TAKEN_UP, [*waited.user_attrs.get(TAKEN_UP, ()), step])
+        self.taken_up[step] += 1
         return self.params(number)
+
+    def went_on(self, number: int) -> bool:
+        """Whether a trial went on after it had waited, and has not reported since."""
+        return self.reports(number).last_step in self.trial(number).user_attrs.get(TAKEN_UP, ())
 
     @property
     def paused(self) -> list[int]:
@@ -174,6 +200,7 @@ class Ledger:
         last = self.reports(number).reports[-1]
         self._finish(number, TrialState.COMPLETE, None, last.metrics[self._metric])
         settle(self.study.pruner, last.step)
+        self.completed += 1
 
     def prune(self, number: int, reason: str) -> None:
         """Finish a trial as pruned."""
@@ -192,6 +219,7 @@ class Ledger:
             trial.set_user_attr(REASON, reason)
         with optuna_muted():
             self.study.tell(number, value, state=state)
+        self.ended[self.trial(number).last_step or 0] += 1
         self._live.pop(number, None)
         self._reports.pop(number, None)
 

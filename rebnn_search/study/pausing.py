@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rebnn_search.study.ledger import Ledger
+if TYPE_CHECKING:
+    from rebnn_search.study.ledger import Ledger
 
 
 class PauseRule(ABC):
@@ -17,7 +19,7 @@ class PauseRule(ABC):
 
     @abstractmethod
     def pauses(self, ledger: Ledger, number: int) -> bool:
-        """Whether a trial, not pruned at its latest report, shall wait from now on."""
+        """Whether a trial, not pruned at its latest report, shall wait from now on. It goes on at once if `continues` names it."""
 
     @abstractmethod
     def continues(self, ledger: Ledger, paused: Sequence[int], left: int) -> int | None:

@@ -10,8 +10,11 @@ from optuna.pruners import BasePruner
 
 from rebnn_search.base.registry import Registry
 from rebnn_search.config import Component
+from rebnn_search.study.pausing import NoPauses, PauseRule
+from rebnn_search.study.promotion import Promotion
 
-PRUNERS: Registry[BasePruner] = Registry("pruner")
+Pruner = BasePruner | PauseRule
+PRUNERS: Registry[Pruner] = Registry("pruner")
 """Options are the arguments of Optuna's class of that name."""
 
 PRUNERS.register("median")(optuna.pruners.MedianPruner)
@@ -21,6 +24,7 @@ PRUNERS.register("hyperband")(optuna.pruners.HyperbandPruner)
 PRUNERS.register("threshold")(optuna.pruners.ThresholdPruner)
 PRUNERS.register("wilcoxon")(optuna.pruners.WilcoxonPruner)
 PRUNERS.register("none")(optuna.pruners.NopPruner)
+PRUNERS.register("promotion")(Promotion)
 
 
 @PRUNERS.register("patient")
@@ -35,9 +39,10 @@ RUNG = "completed_rung_"
 """System attributes of successive halving: a trial's value at each rung it came to, numbered from 0."""
 
 
-def build_pruner(pruner: Component[BasePruner]) -> BasePruner:
-    """Construct the pruner a file asked for."""
-    return pruner.build()
+def build_pruner(pruner: Component[Pruner]) -> tuple[BasePruner, PauseRule]:
+    """Construct the pruner a file asked for: what Optuna asks, and who waits. One of the two does nothing."""
+    built = pruner.build()
+    return (optuna.pruners.NopPruner(), built) if isinstance(built, PauseRule) else (built, NoPauses())
 
 
 def settle(pruner: BasePruner, reports: int | None) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -30,7 +29,7 @@ from rebnn_search.config.document import named
 from rebnn_search.config.model import shown
 from rebnn_search.config.reading import Place
 from rebnn_search.study.names import run_name
-from rebnn_search.study.pruners import PRUNERS
+from rebnn_search.study.pruners import PRUNERS, Pruner
 from rebnn_search.study.samplers import CONTEXT, SAMPLERS
 from rebnn_search.study.space import Parameter, Space, Value, build_space
 from rebnn_search.training import Recipe, load_recipe_document
@@ -132,7 +131,7 @@ class SearchSpec(Strict):
     sampler: Annotated[Component[BaseSampler], Choose(SAMPLERS, "sampler", context=CONTEXT, construct=True)] = Component(
         "name", "tpe", {}, SAMPLERS["tpe"]
     )
-    pruner: Annotated[Component[BasePruner], Choose(PRUNERS, "pruner", construct=True)] = Component(
+    pruner: Annotated[Component[Pruner], Choose(PRUNERS, "pruner", construct=True)] = Component(
         "name", "median", {}, PRUNERS["median"]
     )
     trials: Annotated[int, Field(ge=1, le=MOST)]

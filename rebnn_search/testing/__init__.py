@@ -11,6 +11,7 @@ from rebnn_search.testing.augmentation import AUGMENTATION_CHECKS
 from rebnn_search.testing.dataset import DATASET_CHECKS
 from rebnn_search.testing.gamma import GAMMA_CHECKS
 from rebnn_search.testing.network import NETWORK_CHECKS
+from rebnn_search.testing.pause_rule import PAUSE_RULE_CHECKS
 from rebnn_search.testing.pruner import PRUNER_CHECKS
 from rebnn_search.testing.sampler import SAMPLER_CHECKS
 from rebnn_search.testing.scale_init import SCALE_INIT_CHECKS
@@ -21,6 +22,7 @@ __all__ = [
     "DATASET_CHECKS",
     "GAMMA_CHECKS",
     "NETWORK_CHECKS",
+    "PAUSE_RULE_CHECKS",
     "PRUNER_CHECKS",
     "SAMPLER_CHECKS",
     "SCALE_INIT_CHECKS",

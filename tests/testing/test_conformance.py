@@ -7,6 +7,7 @@ import pytest
 
 from rebnn_search import testing
 from rebnn_search.method import GAMMA, NETWORKS, SCALE_INIT, WEIGHTS
+from rebnn_search.study.pausing import PauseRule
 from rebnn_search.study.pruners import PRUNERS
 from rebnn_search.study.samplers import SAMPLERS
 from rebnn_search.training.data import AUGMENTATIONS, Digits
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalW
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "patient": {"patience": 2},
+    "promotion": {"startup_trials": 6, "every": 5},
     "percentile": {"percentile": 50.0},
     "threshold": {"upper": 3.0},
 }
@@ -56,8 +58,16 @@ def test_sampler(check: Callable[..., None], name: str) -> None:
     check(lambda seed: SAMPLERS[name](seed=seed))
 
 
-@each(testing.PRUNER_CHECKS, PRUNERS)
+RULES = {name: cls for name, cls in PRUNERS.items() if issubclass(cls, PauseRule)}
+
+
+@each(testing.PRUNER_CHECKS, {name: cls for name, cls in PRUNERS.items() if name not in RULES})
 def test_pruner(check: Callable[..., None], name: str) -> None:
+    check(lambda: PRUNERS[name](**OPTIONS.get(name, {})))
+
+
+@each(testing.PAUSE_RULE_CHECKS, RULES)
+def test_pruner_that_pauses(check: Callable[..., None], name: str) -> None:
     check(lambda: PRUNERS[name](**OPTIONS.get(name, {})))
 
 

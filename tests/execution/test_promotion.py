@@ -1,0 +1,66 @@
+"""Promotion on curves made up: what is trained on and what waits."""
+
+from __future__ import annotations
+
+import pytest
+
+from rebnn_search.base.errors import UserError
+from rebnn_search.study.ledger import Ledger
+from rebnn_search.testing.pause_rule import REPORTS, away, drive, simulated_search
+
+PROMOTION = "pruner={name: promotion, startup_trials: 8, every: 10}"
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("objective", ["val/loss", "val/top1"])
+def test_the_best_are_trained_to_the_end_and_nothing_else_for_long(workers: int, objective: str) -> None:
+    with simulated_search("trials=30", PROMOTION, f"objective={{metric: {objective}}}") as (search, path):
+        done = drive(search, path / "s", workers=workers)
+    best = min(done, key=lambda trial: away(trial.params))
+    assert len(done) == 30 and {trial.state for trial in done} == {"COMPLETE", "PRUNED"}
+    assert best.state == "COMPLETE"
+    looks = [len(trial.reports) for trial in done]
+    assert {n: looks.count(n) for n in (1, 4, REPORTS)} == {1: 30 - 9, 4: 6, REPORTS: 3}
+
+
+def test_killed_between_a_report_and_its_pause_it_waits_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    class KilledError(Exception):
+        pass
+
+    def killed(ledger: Ledger, number: int) -> None:
+        raise KilledError
+
+    with simulated_search("trials=12", PROMOTION) as (search, path):
+        whole = drive(search, path / "whole")
+        for step in ("pause", "take_up"):
+            with monkeypatch.context() as patch, pytest.raises(KilledError):
+                patch.setattr(Ledger, step, killed)
+                drive(search, path / step)
+            assert drive(search, path / step) == whole
+
+
+def test_the_sampler_learns_from_trials_that_wait() -> None:
+    """None is trained to its end before the last is asked for: drawn without a result they would lie anywhere."""
+    with simulated_search("trials=60", "pruner={name: promotion, startup_trials: 60}") as (search, path):
+        distances = [away(trial.params) for trial in drive(search, path / "s")]
+    assert sum(distances[30:]) < sum(distances[:30]) / 2
+
+
+def test_a_training_shorter_than_a_look_ends_with_it() -> None:
+    with simulated_search("trials=10", f"pruner={{name: promotion, startup_trials: 4, second_look: {REPORTS}}}") as (
+        search,
+        path,
+    ):
+        states = [trial.state for trial in drive(search, path / "s")]
+    assert states.count("COMPLETE") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "allowed"),
+    [
+        ("keep: 1.5", "between 0 and 1"), ("startup_trials: 0", "at least 1"), ("second_look: 1", "more than first_look, 1"),
+    ],
+)  # fmt: skip
+def test_values_out_of_range_are_told(options: str, allowed: str) -> None:
+    with pytest.raises(UserError, match=allowed), simulated_search(f"pruner={{name: promotion, {options}}}"):
+        pass
