@@ -84,6 +84,7 @@ class Waiting:
     def add(self, trial: FrozenTrial) -> None:
         """Take in a trial that was paused."""
         shown = copy.copy(trial)
+        shown.intermediate_values = dict(trial.intermediate_values)  # the storage's own may go on
         shown.state = TrialState.PRUNED
         step = trial.last_step or 0
         shown.value = trial.intermediate_values.get(step)
