@@ -12,8 +12,8 @@ import numpy as np
 
 from rebnn_search.config import UserError
 from rebnn_search.training.data import DATASETS, Data
-from rebnn_search.training.data._folder import EXTENSIONS, class_names, visible_files
-from rebnn_search.training.data._images import DamagedImageError, advice, decoding, open_picture
+from rebnn_search.training.data.images import DamagedImageError, advice, decoding, open_picture
+from rebnn_search.training.data.listing import EXTENSIONS, class_names, visible_files
 from rebnn_search.training.data.tables import is_table, labels_of, notes, read_table
 
 SHARE = 0.2

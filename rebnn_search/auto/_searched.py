@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rebnn_search.auto._plan import Plan
-from rebnn_search.auto._run import NAME, Interrupted
+from rebnn_search.auto.result import NAME, Interrupted
 from rebnn_search.base.signals import signals_given_back
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget

@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
     out = Path(args.out) if args.out else _free(Path(args.data))
     # What is above needs milliseconds, torch and Ray seconds.
-    from rebnn_search.auto._run import NAME, SPACE_FILE, Interrupted, run_auto
+    from rebnn_search.auto.result import NAME, SPACE_FILE, Interrupted
+    from rebnn_search.auto.run import run_auto
 
     console = Console(highlight=False)
 

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     args = (parser(prog) if prog else parser()).parse_args(argv)
     # What is above needs milliseconds, torch seconds.
     from rebnn_search.export import export_onnx, export_packed, export_torch, find_trained
-    from rebnn_search.export._sizes import size_table
+    from rebnn_search.export.sizes import size_table
 
     trained = find_trained(args.source, recipe=args.recipe, tracking_uri=args.tracking_uri)
     out = trained.folder / NAMES[args.format] if args.out is None else Path(args.out)

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 def _predictions(model_file: str, files: list[Path], top: int, damaged: list[Path] | None) -> Iterator[dict[str, Any]]:
     """A prediction for each image, in order."""
     from rebnn_search.export import load_model
-    from rebnn_search.training.data._images import DamagedImageError, left_out
+    from rebnn_search.training.data.images import DamagedImageError, left_out
 
     model = load_model(model_file)
     try:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rebnn_search.config import UserError
 from rebnn_search.training.data import ResidentData, Samples, Split
-from rebnn_search.training.data._split import stratified_groups
+from rebnn_search.training.data.splits import stratified_groups
 
 Array = np.ndarray[Any, Any]
 

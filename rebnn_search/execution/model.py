@@ -15,7 +15,7 @@ from rebnn_search.export import ModelInfo, describe, export_packed, load_model
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.tracking import Runs
 from rebnn_search.training import Trainer
-from rebnn_search.training.data._normalise import normalise
+from rebnn_search.training.data.normalisation import normalise
 
 logger = logging.getLogger(__name__)
 

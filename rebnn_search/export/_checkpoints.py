@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rebnn_search.base.files import read_whole
 from rebnn_search.base.layout import CHECKPOINTS
 from rebnn_search.config import UserError
-from rebnn_search.export._files import read_whole
 from rebnn_search.training.checkpoint import CheckpointDirectory, parse_checkpoint
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from rebnn_search.config import Document, Strict, UserError, explain, fail
 from rebnn_search.training import Recipe
 from rebnn_search.training.data import Data, ResidentData
-from rebnn_search.training.data._csv import TableData
-from rebnn_search.training.data._normalise import normalise
+from rebnn_search.training.data.normalisation import normalise
+from rebnn_search.training.data.table_data import TableData
 from rebnn_search.training.data.tables import Preprocessing
 
 WHITE = {"digits": 16.0}

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from rebnn_search.config import UserError
 from rebnn_search.export._info import ModelInfo
-from rebnn_search.training.data._images import decode
+from rebnn_search.training.data.images import decode
 from rebnn_search.training.data.tables import Table, is_table, read_table
-from rebnn_search.training.data.tables._cells import numbers
+from rebnn_search.training.data.tables.cells import numbers
 
 ARRAYS = (".npy", ".npz")
 """Endings of files of arrays."""

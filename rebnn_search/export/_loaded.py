@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rebnn_search.base.files import read_whole
 from rebnn_search.config import UserError
-from rebnn_search.export._files import read_whole
 from rebnn_search.export._info import ModelInfo
 from rebnn_search.export._inputs import grouped, holds_many, images_of, read_array, read_pictures
 from rebnn_search.export._onnx import is_onnx, load_onnx

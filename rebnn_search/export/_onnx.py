@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rebnn_search.base.files import write_whole
 from rebnn_search.config import UserError
 from rebnn_search.export._check import check_values
-from rebnn_search.export._files import write_whole
 from rebnn_search.export._graph import IMAGES, LOGITS, check_graph
 from rebnn_search.export._header import KEY, Header, read_header
 from rebnn_search.export._info import ModelInfo

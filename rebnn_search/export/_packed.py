@@ -16,15 +16,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from rebnn_search.base.files import write_whole
 from rebnn_search.config import UserError
 from rebnn_search.export._bits import PARTS, pack, unpack
 from rebnn_search.export._check import check_binary, check_parts, check_tensors, check_values, packed_kinds
 from rebnn_search.export._expected import expected_state
-from rebnn_search.export._files import write_whole
 from rebnn_search.export._header import KEY, Header, brief, read_header
 from rebnn_search.export._info import ModelInfo
 from rebnn_search.export._network import FoldedState, fold, restore
-from rebnn_search.export._sizes import LayerSize, layer_sizes
+from rebnn_search.export.sizes import LayerSize, layer_sizes
 
 LENGTH_BYTES = 8
 """A safetensors file begins with its header's length, little-endian."""

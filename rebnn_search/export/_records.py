@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rebnn_search.base.files import read_whole
 from rebnn_search.base.journal import CREATE_TRIAL
 from rebnn_search.config import Document, UserError, explain
-from rebnn_search.export._files import read_whole
 from rebnn_search.export._header import brief
 
 Number = Annotated[int, Field(ge=0)]

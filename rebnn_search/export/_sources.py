@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from rebnn_search.base.files import read_whole
 from rebnn_search.base.layout import (
     BEST_RECIPE_FILE,
     CHECKPOINTS,
@@ -23,7 +24,6 @@ from rebnn_search.config import Document, UserError, load, validate, with_value
 from rebnn_search.export._check import check_values
 from rebnn_search.export._checkpoints import newest_state, read_state
 from rebnn_search.export._expected import build_network, is_plain, without_memory
-from rebnn_search.export._files import read_whole
 from rebnn_search.export._header import brief
 from rebnn_search.export._info import ModelInfo, describe
 from rebnn_search.export._loaded import load_model

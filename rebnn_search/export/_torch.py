@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from rebnn_search.base.files import write_whole
 from rebnn_search.config import UserError
 from rebnn_search.export._check import check_binary, check_tensors, check_two_values, check_values
 from rebnn_search.export._expected import expected_state, is_plain
-from rebnn_search.export._files import write_whole
 from rebnn_search.export._header import KEY, Header, read_header
 from rebnn_search.export._info import ModelInfo
 from rebnn_search.export._network import FoldedState, fold, restore

@@ -10,11 +10,10 @@ from typing import Protocol
 
 import torch
 
-from rebnn_search.base.files import write_atomically
+from rebnn_search.base.files import read_whole, write_atomically, write_whole
 from rebnn_search.base.layout import MODEL_FILE, REFIT
 from rebnn_search.base.metrics import TRAIN_LOSS, refit, test
 from rebnn_search.execution.session import FLUSH_SECONDS
-from rebnn_search.export._files import read_whole, write_whole
 from rebnn_search.refit._folder import SeedFolder, recipe_key
 from rebnn_search.refit._registry import register
 from rebnn_search.refit._result import RefitResult, SeedScore

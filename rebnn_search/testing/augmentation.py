@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from rebnn_search.training.data import Augmentation
-from rebnn_search.training.data._base import seeded
+from rebnn_search.training.data.base import seeded
 
 Make = Callable[[], Augmentation]
 

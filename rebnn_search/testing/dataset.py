@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rebnn_search.training.data import Data, Split
-from rebnn_search.training.data._base import SPLITS
+from rebnn_search.training.data.base import SPLITS
 
 Open = Callable[[], Data]
 BATCH = 8

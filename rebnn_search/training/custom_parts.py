@@ -23,7 +23,7 @@ from rebnn_search.method.convert import convert
 from rebnn_search.method.layers import binary_layers
 from rebnn_search.method.networks import CONTEXT, NETWORKS
 from rebnn_search.training.data import AUGMENTATIONS, DATASETS, Augmentation, Data, Dataset, from_arrays
-from rebnn_search.training.data._augment import AugmentationOption
+from rebnn_search.training.data.augmentations import AugmentationOption
 
 ALLOWED = "REBNN_SEARCH_ALLOW"
 """Environment variable with the allowed names, separated by commas."""

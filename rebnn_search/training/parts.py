@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from rebnn_search.training.data._base import rank_part
+from rebnn_search.training.data.base import rank_part
 
 
 def smallest_part(batch_size: int, accumulate: int, workers: int = 1) -> int:

@@ -17,7 +17,7 @@ from rebnn_search.base.metrics import IMAGES_PER_SECOND, TRAIN_LOSS, TRAIN_LR, o
 from rebnn_search.config import UserError
 from rebnn_search.method import OscillationTracker, ReBNN, set_progress
 from rebnn_search.training.data import Data, Split
-from rebnn_search.training.data._base import seeded
+from rebnn_search.training.data.base import seeded
 from rebnn_search.training.distributed import World, pick_device
 from rebnn_search.training.evaluation import evaluate
 from rebnn_search.training.finite import FiniteWatch

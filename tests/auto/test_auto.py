@@ -16,7 +16,7 @@ from support.commands import call
 
 from rebnn_search.auto._look import look_at
 from rebnn_search.auto._plan import plan_for
-from rebnn_search.auto._run import describe_classes, majority_guess
+from rebnn_search.auto.run import describe_classes, majority_guess
 from rebnn_search.config import UserError
 from rebnn_search.study.spec import load_search
 from rebnn_search.training import load_recipe

@@ -9,7 +9,7 @@ from PIL import Image
 from rebnn_search.auto.__main__ import main as auto
 from rebnn_search.auto._look import look_at
 from rebnn_search.config import Notice, UserError
-from rebnn_search.training.data._base import SPLITS
+from rebnn_search.training.data.base import SPLITS
 
 
 @pytest.fixture

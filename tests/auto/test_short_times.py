@@ -15,7 +15,7 @@ from rebnn_search.auto import _run
 from rebnn_search.auto._direct import train_directly
 from rebnn_search.auto._look import look_at
 from rebnn_search.auto._plan import Plan, kept_seconds, open_smallest, plan_for
-from rebnn_search.auto._run import run_auto
+from rebnn_search.auto.run import run_auto
 from rebnn_search.config import UserError
 from rebnn_search.export import load_model
 
@@ -94,7 +94,7 @@ def test_the_least_time_is_said_and_is_enough_to_plan_with(table: Path) -> None:
 
 def test_planning_needs_neither_ray_nor_mlflow() -> None:
     code = (
-        "import sys, rebnn_search.auto._run, rebnn_search.auto.__main__\n"
+        "import sys, rebnn_search.auto.run, rebnn_search.auto.__main__\n"
         "print({'ray', 'mlflow', 'optuna', 'pandas', 'sklearn'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

@@ -13,7 +13,7 @@ from rebnn_search.estimators import ReBNNClassifier, ReBNNSearchClassifier
 from rebnn_search.estimators._samples import merge, open_samples
 from rebnn_search.training import Trainer
 from rebnn_search.training.data import ResidentData, Samples
-from rebnn_search.training.data._split import stratified_groups
+from rebnn_search.training.data.splits import stratified_groups
 
 RANDOM = np.random.default_rng(0)
 INTEGERS = RANDOM.integers(-40, 200, (120, 5))

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from rebnn_search.training.data._augment import COLOUR_STD, EIGENVALUES, EIGENVECTORS, ImageNetAugmentation
-from rebnn_search.training.data._base import seeded
-from rebnn_search.training.data._crop import RandomResizedCrop
+from rebnn_search.training.data.augmentations import COLOUR_STD, EIGENVALUES, EIGENVECTORS, ImageNetAugmentation
+from rebnn_search.training.data.base import seeded
+from rebnn_search.training.data.crop import RandomResizedCrop
 
 STRENGTH = 0.1
 

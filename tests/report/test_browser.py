@@ -24,7 +24,7 @@ from rebnn_search.report import TrackedSearch
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of
 from rebnn_search.training import Trainer, load_recipe
-from rebnn_search.training.data._normalise import normalise
+from rebnn_search.training.data.normalisation import normalise
 
 PATIENCE = 60
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from rebnn_search.training.data.tables._cells import numbers, truths
 from rebnn_search.training.data.tables._dates import date_parts
 from rebnn_search.training.data.tables._kinds import Notation, kind_of, notation, why_useless
 from rebnn_search.training.data.tables._labels import is_regression
+from rebnn_search.training.data.tables.cells import numbers, truths
 
 POINT = Notation()
 

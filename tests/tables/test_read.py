@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from rebnn_search.config import UserError
 from rebnn_search.training.data.tables import is_table, read_table
-from rebnn_search.training.data.tables._cells import is_missing
 from rebnn_search.training.data.tables._delimited import parse
+from rebnn_search.training.data.tables.cells import is_missing
 
 ROWS = [["größe", "art"], ["1,5", "Möwe"], ["2", ""], ["3;4", "é|a"]]
 

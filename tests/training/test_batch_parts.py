@@ -21,7 +21,7 @@ FREE = "network={name: mlp, width: 4, norm: false}"
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("accumulate", [1, 2, 3, 4])
 def test_the_smallest_part_is_that_of_the_batches(accumulate: int, workers: int) -> None:
-    from rebnn_search.training.data._base import rank_part
+    from rebnn_search.training.data.base import rank_part
 
     for size in range(max(accumulate, workers), 30):
         batch = torch.arange(size)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from rebnn_search.method.gamma._base import GAMMA, GammaStrategy
+from rebnn_search.method.gamma.base import GAMMA, GammaStrategy
 
 
 @GAMMA.register("constant")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from rebnn_search.method.gamma._base import GAMMA, GammaStrategy
+from rebnn_search.method.gamma.base import GAMMA, GammaStrategy
 
 
 @GAMMA.register("max_gradient")

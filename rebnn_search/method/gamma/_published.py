@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from rebnn_search.method.binarize import channel_dims, sign
-from rebnn_search.method.gamma._base import GAMMA
 from rebnn_search.method.gamma._constant import Constant
+from rebnn_search.method.gamma.base import GAMMA
 
 CLAMPED = 2e-4
 """What the released rule's clamp, its bounds the wrong way round, returns for every input."""

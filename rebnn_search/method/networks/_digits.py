@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rebnn_search.method.networks._base import DEEPEST, NETWORKS, ResidualNetwork, small_stem
+from rebnn_search.method.networks.base import DEEPEST, NETWORKS, ResidualNetwork, small_stem
 from rebnn_search.method.weights import Weights
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from rebnn_search.method.layers import BinaryLinear, RPReLU, RSign
-from rebnn_search.method.networks._base import DEEPEST, NETWORKS
+from rebnn_search.method.networks.base import DEEPEST, NETWORKS
 from rebnn_search.method.weights import Weights
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from rebnn_search.method.networks._base import NETWORKS, ResidualNetwork, imagenet_stem, small_stem
+from rebnn_search.method.networks.base import NETWORKS, ResidualNetwork, imagenet_stem, small_stem
 from rebnn_search.method.weights import Weights
 
 Stem = Literal["imagenet", "cifar"]

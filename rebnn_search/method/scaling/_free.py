@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from rebnn_search.method.scaling._base import SCALE_INIT, ScaleInit
+from rebnn_search.method.scaling.base import SCALE_INIT, ScaleInit
 
 
 @SCALE_INIT.register("constant")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from rebnn_search.method.binarize import ClippedSign
-from rebnn_search.method.weights._base import WEIGHTS, WeightBinarizer, mean_magnitude
+from rebnn_search.method.weights.base import WEIGHTS, WeightBinarizer, mean_magnitude
 
 
 @WEIGHTS.register("reactnet")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rebnn_search.method.binarize import ScaledSign
-from rebnn_search.method.weights._base import WEIGHTS, WeightBinarizer, mean_magnitude
+from rebnn_search.method.weights.base import WEIGHTS, WeightBinarizer, mean_magnitude
 
 
 @WEIGHTS.register("rebnn")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rebnn_search.method.binarize import StraightThroughSign, channel_dims
-from rebnn_search.method.weights._base import WEIGHTS, WeightBinarizer, mean_magnitude
+from rebnn_search.method.weights.base import WEIGHTS, WeightBinarizer, mean_magnitude
 
 
 @WEIGHTS.register("recu")

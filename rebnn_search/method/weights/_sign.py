@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rebnn_search.method.binarize import ClippedSign
-from rebnn_search.method.weights._base import WEIGHTS, WeightBinarizer, per_channel
+from rebnn_search.method.weights.base import WEIGHTS, WeightBinarizer, per_channel
 
 
 @WEIGHTS.register("sign")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rebnn_search.report.figures._base import WIDTH
-from rebnn_search.report.figures._base import figure as drawn_as
+from rebnn_search.report.figures.base import WIDTH
+from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.strategies import REACTNET, REBNN, ZERO, Method, colours, methods
 from rebnn_search.report.tracked import TrackedSearch
 from rebnn_search.training.latent import BINS, REACH

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rebnn_search.base.metrics import TRAIN_LOSS
-from rebnn_search.report.figures._base import WIDTH
-from rebnn_search.report.figures._base import figure as drawn_as
 from rebnn_search.report.figures._oscillation import spread
+from rebnn_search.report.figures.base import WIDTH
+from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.strategies import colours, methods
 from rebnn_search.report.tracked import TrackedSearch
 

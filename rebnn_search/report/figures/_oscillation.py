@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rebnn_search.base.metrics import oscillation_name
-from rebnn_search.report.figures._base import WIDTH
-from rebnn_search.report.figures._base import figure as drawn_as
+from rebnn_search.report.figures.base import WIDTH
+from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.strategies import REACTNET, REBNN, RECU, ZERO, Method, colours, methods
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 

@@ -11,8 +11,8 @@ import optuna
 from optuna.trial import TrialState
 
 from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5
-from rebnn_search.report.figures._base import STYLE, WIDTH
-from rebnn_search.report.figures._base import figure as drawn_as
+from rebnn_search.report.figures.base import STYLE, WIDTH
+from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.strategies import colours, label_of, order
 from rebnn_search.report.study import study_of
 from rebnn_search.report.tracked import TrackedSearch

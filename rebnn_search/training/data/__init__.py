@@ -2,13 +2,13 @@
 
 from rebnn_search.base.discovery import import_modules
 from rebnn_search.training.data._arrays import Arrays, from_arrays
-from rebnn_search.training.data._augment import AUGMENTATIONS, Augmentation
-from rebnn_search.training.data._base import DATASETS, Data, Dataset, Split
 from rebnn_search.training.data._cifar import Cifar10, Cifar100
 from rebnn_search.training.data._csv import Csv
 from rebnn_search.training.data._digits import Digits
 from rebnn_search.training.data._folder import ImageFolder, ImageNet
-from rebnn_search.training.data._resident import ResidentData, Samples
+from rebnn_search.training.data.augmentations import AUGMENTATIONS, Augmentation
+from rebnn_search.training.data.base import DATASETS, Data, Dataset, Split
+from rebnn_search.training.data.resident import ResidentData, Samples
 
 __all__ = [
     "AUGMENTATIONS",

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from rebnn_search.config import Component, UserError
-from rebnn_search.training.data._augment import AUGMENTATIONS, Augmentation, AugmentationOption
-from rebnn_search.training.data._base import DATASETS, Data, Dataset
-from rebnn_search.training.data._normalise import channel_statistics
-from rebnn_search.training.data._resident import ResidentData, Samples
-from rebnn_search.training.data._split import check_fractions, stratified
+from rebnn_search.training.data.augmentations import AUGMENTATIONS, Augmentation, AugmentationOption
+from rebnn_search.training.data.base import DATASETS, Data, Dataset
+from rebnn_search.training.data.normalisation import channel_statistics
+from rebnn_search.training.data.resident import ResidentData, Samples
+from rebnn_search.training.data.splits import check_fractions, stratified
 from rebnn_search.training.vision import torchvision_module
 
 CROP_FLIP: Component[Augmentation] = Component("name", "crop_flip", {}, AUGMENTATIONS["crop_flip"])

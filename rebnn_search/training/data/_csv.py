@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rebnn_search.config import UserError
 from rebnn_search.training.data._arrays import check_statistics, classes_of, drawn_splits
-from rebnn_search.training.data._base import DATASETS, Data, Dataset, Split
-from rebnn_search.training.data._normalise import channel_statistics
-from rebnn_search.training.data._resident import ResidentData, Samples
-from rebnn_search.training.data._split import check_fractions
-from rebnn_search.training.data.tables import Fitted, Table, fit, labels_of, read_table
-
-
-class TableData(ResidentData):
-    """A table's rows as images of one pixel, whose channels are the features; arguments as of `ResidentData`.
-
-    Args:
-        fitted: How its columns became features.
-    """
-
-    def __init__(
-        self, fitted: Fitted, splits: Mapping[Split, Samples], classes: Sequence[str], mean: Tensor, std: Tensor, repeat: int
-    ) -> None:
-        super().__init__(splits, classes, mean, std, None, repeat)
-        self.fitted = fitted
-
-    def joined(self) -> Data:
-        """Put the validation rows after the training rows; what was fitted to these stays."""
-        whole = super().joined()
-        assert isinstance(whole, ResidentData)
-        splits: dict[Split, Samples] = {name: whole.samples(name) for name in self._splits}
-        return TableData(self.fitted, splits, self.classes, self.mean.flatten(), self.std.flatten(), self._repeat)
+from rebnn_search.training.data.base import DATASETS, Dataset
+from rebnn_search.training.data.normalisation import channel_statistics
+from rebnn_search.training.data.resident import Samples
+from rebnn_search.training.data.splits import check_fractions
+from rebnn_search.training.data.table_data import TableData
+from rebnn_search.training.data.tables import Table, fit, labels_of, read_table
 
 
 @DATASETS.register("csv")

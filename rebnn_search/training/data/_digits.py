@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from rebnn_search.config import Component
-from rebnn_search.training.data._augment import AUGMENTATIONS, AugmentationOption
-from rebnn_search.training.data._base import DATASETS, Data, Dataset
-from rebnn_search.training.data._normalise import channel_statistics
-from rebnn_search.training.data._resident import ResidentData, Samples
-from rebnn_search.training.data._split import check_fractions, stratified
+from rebnn_search.training.data.augmentations import AUGMENTATIONS, AugmentationOption
+from rebnn_search.training.data.base import DATASETS, Data, Dataset
+from rebnn_search.training.data.normalisation import channel_statistics
+from rebnn_search.training.data.resident import ResidentData, Samples
+from rebnn_search.training.data.splits import check_fractions, stratified
 
 
 @DATASETS.register("digits")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,15 +12,15 @@ import torch
 from torch import Tensor
 
 from rebnn_search.config import Component, Notice, UserError
-from rebnn_search.training.data._augment import AUGMENTATIONS, Augmentation, AugmentationOption
-from rebnn_search.training.data._base import DATASETS, Data, Dataset, Split
-from rebnn_search.training.data._images import DamagedImageError, advice, decode, left_out
-from rebnn_search.training.data._normalise import channel_statistics
-from rebnn_search.training.data._resident import ResidentData, Samples
-from rebnn_search.training.data._split import check_fractions, stratified
 from rebnn_search.training.data._streaming import StreamingData, find_damaged
+from rebnn_search.training.data.augmentations import AUGMENTATIONS, Augmentation, AugmentationOption
+from rebnn_search.training.data.base import DATASETS, Data, Dataset, Split
+from rebnn_search.training.data.images import DamagedImageError, advice, decode, left_out
+from rebnn_search.training.data.listing import Listing, class_names, list_images, pick
+from rebnn_search.training.data.normalisation import channel_statistics
+from rebnn_search.training.data.resident import ResidentData, Samples
+from rebnn_search.training.data.splits import check_fractions, stratified
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 RESIDENT_BYTES = 2 * 1024**3
 """Decoded images up to this many bytes stay in memory where ``resident`` is ``auto``."""
 WHOLE = 2
@@ -40,14 +39,6 @@ CROPPED: tuple[Split, ...] = ("train", "validation")
 _damaged: dict[str, list[Path]] = {}
 """Damaged files of listings that this process has decoded already, by `_fingerprint`: each trial opens the data again."""
 _reported: set[tuple[Path, tuple[Path, ...]]] = set()
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The files of one split and their labels."""
-
-    files: list[Path]
-    labels: Tensor
 
 
 @DATASETS.register("image_folder")
@@ -254,50 +245,6 @@ class ImageNet(ImageFolder):
         whole = list_images(self.root / "train", classes)
         left, off = stratified(whole.labels, self.validation, self.split_seed, classes, "validation", str(self.root))
         return classes, {"train": pick(whole, left), "validation": pick(whole, off), "test": test}
-
-
-def class_names(folder: Path) -> list[str]:
-    """The class folders of a folder, sorted.
-
-    Raises:
-        UserError: If there are fewer than two.
-    """
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if len(names) < 2:
-        found = f"only {names[0]!r}" if names else "none"
-        raise UserError(f"data.root: {folder}: needs at least two class folders, has {found}")
-    return names
-
-
-def list_images(folder: Path, classes: Sequence[str]) -> Listing:
-    """The images below the class folders, in the order of class and path.
-
-    Raises:
-        UserError: If a class has none.
-    """
-    files: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        found = [path for path in visible_files(folder / name) if path.suffix.lower() in EXTENSIONS]
-        if not found:
-            raise UserError(f"data.root: {folder / name}: holds no images ({', '.join(sorted(EXTENSIONS))})")
-        files += found
-        labels += [label] * len(found)
-    return Listing(files, torch.tensor(labels, dtype=torch.int64))
-
-
-def visible_files(folder: Path) -> list[Path]:
-    """The files below a folder, sorted, but for those whose name, or a folder's of theirs, begins with a dot."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if not any(name.startswith(".") for name in path.relative_to(folder).parts) and path.is_file()
-    )
-
-
-def pick(listing: Listing, indices: Tensor) -> Listing:
-    """Some of a listing."""
-    return Listing([listing.files[index] for index in indices.tolist()], listing.labels[indices])
 
 
 def _fingerprint(files: Sequence[Path]) -> str:

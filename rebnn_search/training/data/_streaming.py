@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from rebnn_search.config import UserError
-from rebnn_search.training.data._augment import Augmentation
-from rebnn_search.training.data._base import Data, Split, crop_numbers
-from rebnn_search.training.data._crop import RandomResizedCrop
-from rebnn_search.training.data._images import DamagedImageError, advice, as_tensor, cut_out, decode, open_picture
+from rebnn_search.training.data.augmentations import Augmentation
+from rebnn_search.training.data.base import Data, Split, crop_numbers
+from rebnn_search.training.data.crop import RandomResizedCrop
+from rebnn_search.training.data.images import DamagedImageError, advice, as_tensor, cut_out, decode, open_picture
 
 Batch = tuple[Tensor, Tensor]
 CHECKED_AT_ONCE = 64

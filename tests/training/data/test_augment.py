@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from rebnn_search.training.data import AUGMENTATIONS
-from rebnn_search.training.data._augment import COLOUR_STD, EIGENVALUES, EIGENVECTORS, CropFlip, ImageNetAugmentation
-from rebnn_search.training.data._base import seeded
+from rebnn_search.training.data.augmentations import COLOUR_STD, EIGENVALUES, EIGENVECTORS, CropFlip, ImageNetAugmentation
+from rebnn_search.training.data.base import seeded
 
 
 @pytest.mark.parametrize("name", sorted(AUGMENTATIONS))

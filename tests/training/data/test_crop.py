@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from scipy.stats import ks_2samp
 
-from rebnn_search.training.data._base import crop_numbers, seeded
-from rebnn_search.training.data._crop import RATIOS, RandomResizedCrop
-from rebnn_search.training.data._images import as_tensor, centre, cut_out, decode, resized_side
+from rebnn_search.training.data.base import crop_numbers, seeded
+from rebnn_search.training.data.crop import RATIOS, RandomResizedCrop
+from rebnn_search.training.data.images import as_tensor, centre, cut_out, decode, resized_side
 from rebnn_search.training.vision import torchvision_module
 
 SIZES = [(224, 224), (375, 500), (60, 400), (500, 90), (8, 9), (1, 1), (1, 30)]

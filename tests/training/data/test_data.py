@@ -8,7 +8,7 @@ from PIL import Image
 
 from rebnn_search.config import UserError
 from rebnn_search.training.data import Arrays, Cifar10, Data, Digits, ImageFolder, ImageNet, from_arrays
-from rebnn_search.training.data._base import SPLITS
+from rebnn_search.training.data.base import SPLITS
 
 RNG = np.random.default_rng(0)
 

@@ -12,9 +12,9 @@ from PIL import Image
 
 from rebnn_search.config import Component, Notice, UserError
 from rebnn_search.training.data import AUGMENTATIONS, Data, ImageFolder, ImageNet
-from rebnn_search.training.data._base import SPLITS
-from rebnn_search.training.data._images import as_tensor, centre
 from rebnn_search.training.data._streaming import StreamingData
+from rebnn_search.training.data.base import SPLITS
+from rebnn_search.training.data.images import as_tensor, centre
 
 CROPPING: Component[Any] = Component("name", "imagenet", {"lighting": 0.0, "flip": False}, AUGMENTATIONS["imagenet"])
 AS_IT_IS: Component[Any] = Component("name", "none", {}, AUGMENTATIONS["none"])

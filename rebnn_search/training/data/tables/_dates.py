@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from rebnn_search.training.data.tables._cells import Array
+from rebnn_search.training.data.tables.cells import Array
 
 DateOrder = Literal["iso", "dmy", "mdy"]
 """ISO 8601 (also with slashes), or day, month and year in this order with points, slashes or hyphens between them."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from rebnn_search.config import UserError
-from rebnn_search.training.data.tables._cells import Array, is_missing, numbers, truths
 from rebnn_search.training.data.tables._dates import PARTS, date_parts
 from rebnn_search.training.data.tables._kinds import Kind, kind_of, notation, why_useless
 from rebnn_search.training.data.tables._stored import BooleanColumn, CategoryColumn, DateColumn, NumberColumn, Preprocessing
 from rebnn_search.training.data.tables._table import Table
+from rebnn_search.training.data.tables.cells import Array, is_missing, numbers, truths
 
 MOST_VALUES = 32
 """Of a category with features of their own, that of all others included."""

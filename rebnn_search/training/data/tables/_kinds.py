@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rebnn_search.training.data.tables._cells import DECIMALS, Array, Decimal, are_truths, is_missing, numbers
 from rebnn_search.training.data.tables._dates import DateOrder, date_parts
+from rebnn_search.training.data.tables.cells import DECIMALS, Array, Decimal, are_truths, is_missing, numbers
 
 SHARE = 0.95
 """Of a column's values, at least, are numbers or dates where it is taken for a column of them."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rebnn_search.config import UserError
-from rebnn_search.training.data.tables._cells import DECIMALS, numbers
 from rebnn_search.training.data.tables._table import Table
+from rebnn_search.training.data.tables.cells import DECIMALS, numbers
 
 MOST_NUMBERS = 20
 """Different numbers that a column of labels may hold without a closer look."""

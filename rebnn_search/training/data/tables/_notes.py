@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from rebnn_search.training.data.tables._cells import is_missing
 from rebnn_search.training.data.tables._dates import ORDERS
 from rebnn_search.training.data.tables._fit import Fitted
 from rebnn_search.training.data.tables._stored import CategoryColumn, DateColumn, NumberColumn, wanted
 from rebnn_search.training.data.tables._table import Table
+from rebnn_search.training.data.tables.cells import is_missing
 
 SHOWN = 6
 """Names in a line before the rest is counted."""

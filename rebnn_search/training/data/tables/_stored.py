@@ -14,9 +14,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from rebnn_search.config import Strict, UserError, fail
-from rebnn_search.training.data.tables._cells import Array, Decimal, is_missing, numbers, truths
 from rebnn_search.training.data.tables._dates import ORDERS, PARTS, DateOrder, Part, date_parts
 from rebnn_search.training.data.tables._table import Table
+from rebnn_search.training.data.tables.cells import Array, Decimal, is_missing, numbers, truths
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 STRAY = 0.5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from rebnn_search.config import UserError
 
@@ -58,38 +57,3 @@ def check_names(names: list[str], rows: int, source: str) -> None:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{source}: two columns are called {twice!r}")
-
-
-TEXT_ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-PARQUET_ENDINGS = (".parquet", ".pq")
-
-
-def is_table(path: Path) -> bool:
-    """Whether a file is named as a table."""
-    return path.name.lower().endswith(TEXT_ENDINGS + PARQUET_ENDINGS)
-
-
-def read_table(path: Path, source: str) -> Table:
-    """Read a table: Parquet by its ending or first bytes, else delimited text, compressed with gzip or not.
-
-    Args:
-        path: The file.
-        source: What messages begin with.
-
-    Raises:
-        UserError: If it cannot be read, has no rows, or a row has other than the header's number of cells; the message names the
-            line.
-    """
-    from rebnn_search.training.data.tables import _delimited, _parquet  # which know this module
-
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{source}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{source}: cannot be read: {error.strerror}") from None
-    if content[:4] == _parquet.MAGIC:
-        return _parquet.parse(content, source)
-    if path.name.lower().endswith(PARQUET_ENDINGS):
-        raise UserError(f"{source}: is no Parquet file")
-    return _delimited.parse(content, source)

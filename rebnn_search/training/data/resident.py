@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rebnn_search.training.data._augment import Augmentation
-from rebnn_search.training.data._base import Data, Split, crop_numbers
-from rebnn_search.training.data._crop import RandomResizedCrop, crop_batch, shares_of
+from rebnn_search.training.data.augmentations import Augmentation
+from rebnn_search.training.data.base import Data, Split, crop_numbers
+from rebnn_search.training.data.crop import RandomResizedCrop, crop_batch, shares_of
 
 
 @dataclass(frozen=True)

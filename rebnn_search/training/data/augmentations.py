@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rebnn_search.base.registry import Registry
 from rebnn_search.config import Choose, Component
-from rebnn_search.training.data._crop import RandomResizedCrop, crop_batch, shares_of
+from rebnn_search.training.data.crop import RandomResizedCrop, crop_batch, shares_of
 
 AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")
 """Augmentations by name."""

@@ -7,7 +7,6 @@ import math
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,59 +16,25 @@ import yaml
 from rebnn_search.auto._direct import train_directly
 from rebnn_search.auto._look import look_at
 from rebnn_search.auto._plan import Plan, kept_seconds, open_smallest, plan_for
+from rebnn_search.auto.result import MODEL_FILE, NAME, RECIPE_FILE, RESULT_FILE, SPACE_FILE, AutoResult
 from rebnn_search.base.command import python_command
-from rebnn_search.base.files import write_atomically
+from rebnn_search.base.files import read_whole, write_atomically, write_whole
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
 from rebnn_search.export import export_packed, find_trained
-from rebnn_search.export._files import read_whole, write_whole
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.estimate import Estimate
 from rebnn_search.training import Recipe
 from rebnn_search.training.data import Data
-from rebnn_search.training.data._base import SPLITS
+from rebnn_search.training.data.base import SPLITS
 
 if TYPE_CHECKING:
     from rebnn_search.study.spec import Search
 
-SPACE_FILE, RECIPE_FILE, MODEL_FILE, RESULT_FILE = "auto.yaml", "recipe.yaml", "model.safetensors", "auto.json"
-NAME = "auto-1"
-"""Of the search in ``OUT/results``."""
 REPORT_SECONDS = 15.0
 """Kept for drawing the report, of a time of `LONG_SECONDS` or more."""
 LONG_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class AutoResult:
-    """What came of it.
-
-    Attributes:
-        out: The folder.
-        model: The packed model.
-        example: A file that it can classify.
-        test_top1: Percent on the test split: the mean over the seeds, or of the search's chosen trial.
-        half_width: Half of the mean's 95 % interval, if there is one.
-        seeds: Last trainings on training and validation split; none if there was no time for one.
-        majority: Percent of the test split that are of the training split's largest class.
-        trials: Of the search.
-        seconds: In all.
-    """
-
-    out: str
-    model: str
-    example: str
-    test_top1: float
-    half_width: float | None
-    seeds: int
-    majority: float
-    trials: int
-    seconds: float
-
-
-class Interrupted(Exception):  # noqa: N818 - no error: the user wished it
-    """The search was stopped by the user and can be gone on with by hand."""
 
 
 def run_auto(

@@ -1,6 +1,6 @@
 """The base of datasets and their registry.
 
-To add one: a module beside this file with a subclass of `Dataset` under ``@DATASETS.register("name")``, imported in ``__init__``. Its
+To add one: a module beside this file with a subclass of `Dataset` under ``@DATASETS.register("name")``, found by itself. Its
 constructor's arguments are its options in a recipe (``data: {name: name, option: value}``); `Dataset.open` returns a `Data`, of
 tensors with `ResidentData`.
 """
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from rebnn_search.base.registry import Registry
-from rebnn_search.training.data._augment import Augmentation
-from rebnn_search.training.data._crop import RandomResizedCrop
-from rebnn_search.training.data._normalise import normalise
+from rebnn_search.training.data.augmentations import Augmentation
+from rebnn_search.training.data.crop import RandomResizedCrop
+from rebnn_search.training.data.normalisation import normalise
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
