@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from rebnn_search.auto._plan import Plan
 from rebnn_search.auto.result import NAME, Interrupted
@@ -30,7 +30,7 @@ def search_within(
     folder: SearchFolder,
     budget: Budget,
     tracking_uri: str,
-    observe: Callable[[Search, Budget], Any],
+    observe: Callable[[Search, Budget], AbstractContextManager[SearchObserver]],
     on_start: Callable[[Callable[[], None]], None],
 ) -> int | None:
     """Search within the budget. Returns the number of trials; None if the time was over before any came to its end.

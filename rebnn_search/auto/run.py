@@ -7,8 +7,9 @@ import math
 import shlex
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import yaml
@@ -30,6 +31,7 @@ from rebnn_search.training.data import Data
 from rebnn_search.training.data.base import SPLITS
 
 if TYPE_CHECKING:
+    from rebnn_search.execution.events import SearchObserver
     from rebnn_search.study.spec import Search
 
 REPORT_SECONDS = 15.0
@@ -48,7 +50,7 @@ def run_auto(
     tracking_uri: str,
     begun: float,
     say: Callable[[str], None],
-    observe: Callable[[Search, Budget], Any],
+    observe: Callable[[Search, Budget], AbstractContextManager[SearchObserver]],
     on_start: Callable[[Callable[[], None]], None],
 ) -> AutoResult:
     """Train a model on data within a time.
@@ -119,7 +121,7 @@ def _searched(
     deadline: float,
     tracking_uri: str,
     say: Callable[[str], None],
-    observe: Callable[[Search, Budget], Any],
+    observe: Callable[[Search, Budget], AbstractContextManager[SearchObserver]],
     on_start: Callable[[Callable[[], None]], None],
 ) -> tuple[int, Estimate | None]:
     """Search, refit and write the model. Returns the number of trials and the test accuracy, of no seeds where it is the search's

@@ -8,6 +8,7 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from rebnn_search.tracking import check_uri, default_uri
 
 if TYPE_CHECKING:
     from rebnn_search.execution.budget import Budget
+    from rebnn_search.execution.events import SearchObserver
     from rebnn_search.study.spec import Search
 
 
@@ -61,7 +63,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         if not args.quiet:
             console.print(line, soft_wrap=True, markup=False)
 
-    def observe(search: Search, budget: Budget) -> object:
+    def observe(search: Search, budget: Budget) -> AbstractContextManager[SearchObserver]:
         from rebnn_search.terminal import LiveProgress, PlainProgress, Silent  # with Ray, which a training alone needs not
         from rebnn_search.terminal.state import SearchState
 

@@ -26,7 +26,7 @@ from rebnn_search.training.distributed import pick_device
 if TYPE_CHECKING:
     import pandas as pd
 
-Part = str | Mapping[str, Any]
+Part = str | Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Given:
     samples: WeightedSet
     classes: list[str]
     seed: int
-    recipe: dict[str, Any]
+    recipe: Mapping[str, object]
 
     def open(self, validation: float, train_on: str) -> OpenedSamples:
         """The samples with a share of them split off to validate on, unless a recipe trains on all there are."""
@@ -110,8 +110,8 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):
         epochs: int = 50,
         batch_size: int = 64,
         validation_fraction: float = 0.0,
-        class_weight: Mapping[Any, float] | str | None = None,
-        overrides: Mapping[str, Any] | None = None,
+        class_weight: Mapping[object, float] | str | None = None,
+        overrides: Mapping[str, object] | None = None,
         device: str | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:

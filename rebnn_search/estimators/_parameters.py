@@ -20,7 +20,7 @@ OURS = ("data", "seed")
 """Keys of a recipe that `fit` gives: the data it is given, and a seed drawn from ``random_state``."""
 
 
-def recipe_data(params: Mapping[str, Any], images: bool, seed: int) -> dict[str, Any]:
+def recipe_data(params: Mapping[str, Any], images: bool, seed: int) -> dict[str, object]:
     """The recipe of an estimator's parameters, as a file would hold it.
 
     Args:
@@ -36,7 +36,7 @@ def recipe_data(params: Mapping[str, Any], images: bool, seed: int) -> dict[str,
     gamma = part("strategy", params["gamma"])
     if params["gamma_value"] is not None:
         gamma["value"] = params["gamma_value"]
-    data: dict[str, Any] = {
+    data: dict[str, object] = {
         "data": IN_MEMORY,
         "network": network,
         "weights": params["weights"],
@@ -61,19 +61,19 @@ def recipe_data(params: Mapping[str, Any], images: bool, seed: int) -> dict[str,
     return {key: plain(value) for key, value in data.items()}
 
 
-def part(key: str, given: Any) -> dict[str, Any]:
+def part(key: str, given: object) -> dict[str, object]:
     """A part given by its name, or as a mapping of its name and options, as the mapping."""
     return dict(given) if isinstance(given, Mapping) else {key: given}
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """A value with numpy's scalars as Python's: grids are often made with ``numpy.linspace``."""
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
     return value.item() if isinstance(value, np.generic) else value
 
 
-def make_recipe(data: Mapping[str, Any]) -> Recipe:
+def make_recipe(data: Mapping[str, object]) -> Recipe:
     """The recipe of its data.
 
     Raises:

@@ -48,7 +48,7 @@ class ReBNNSearchClassifier(ReBNNClassifier):
     def __init__(
         self,
         *,
-        space: Mapping[str, Any] | None = None,
+        space: Mapping[str, object] | None = None,
         n_trials: int = 20,
         timeout: float | None = None,
         metric: str = VAL_LOSS,
@@ -68,8 +68,8 @@ class ReBNNSearchClassifier(ReBNNClassifier):
         epochs: int = 50,
         batch_size: int = 64,
         validation_fraction: float = 0.2,
-        class_weight: Mapping[Any, float] | str | None = None,
-        overrides: Mapping[str, Any] | None = None,
+        class_weight: Mapping[object, float] | str | None = None,
+        overrides: Mapping[str, object] | None = None,
         device: str | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -104,7 +104,7 @@ class ReBNNSearchClassifier(ReBNNClassifier):
             "sampler_seed": given.seed,
             "objective": {"metric": self.metric},
         }
-        search = _study.build_search(given.recipe, plain(values))
+        search = _study.build_search(given.recipe, {key: plain(value) for key, value in values.items()})
         data = given.open(self.validation_fraction, "train").data
         ledger = _study.run_search(search, lambda recipe: self._trainer(recipe, data), self.timeout)
         self.search_results_: pd.DataFrame = _table(search, ledger)

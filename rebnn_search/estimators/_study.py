@@ -29,7 +29,7 @@ DEFAULT_SPACE: dict[str, Any] = {
 """γ-strategy × learning rate × scaling-factor init."""
 
 
-def build_search(base: Mapping[str, Any], values: Mapping[str, Any]) -> Search:
+def build_search(base: Mapping[str, object], values: Mapping[str, Any]) -> Search:
     """Join a recipe's data with what a search file would hold beside it, and check every choice against the recipe.
 
     The recipe's own values, as far as the space has them, are the first configuration.

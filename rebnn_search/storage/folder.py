@@ -7,7 +7,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -112,9 +112,11 @@ class SearchFolder:
         """The checkpoints of a trial."""
         return self.trial(number) / CHECKPOINTS
 
-    def write_search(self, source: str, data: dict[str, Any], ledger: str | None = None, search_id: str | None = None) -> None:
+    def write_search(
+        self, source: str, data: Mapping[str, object], ledger: str | None = None, search_id: str | None = None
+    ) -> None:
         """Write the resolved search, where its ledger is if not here, and its identity; its presence makes the folder a search."""
-        content: dict[str, Any] = {"source": source, **({"ledger": ledger} if ledger else {}), "search": data}
+        content: dict[str, object] = {"source": source, **({"ledger": ledger} if ledger else {}), "search": data}
         if search_id is not None:  # last, so that a file cut short is known by it
             content = {"format": FORMAT, **content, "id": search_id}
         write_atomically(self.search_file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

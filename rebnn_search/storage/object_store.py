@@ -141,7 +141,7 @@ class StoredCheckpoints(CheckpointDirectory):
         super().__init__(path)
         self._store, self._name = store, name
 
-    def save(self, step: int, state: Mapping[str, Any]) -> Path:
+    def save(self, step: int, state: Mapping[str, object]) -> Path:
         """Write a checkpoint here, then there, and remove all but the newest two of both."""
         written = super().save(step, state)
         try:

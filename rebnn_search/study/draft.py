@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from bisect import insort
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from operator import attrgetter
@@ -22,7 +22,7 @@ STUDY = "rebnn_search:study"
 """System attribute with what the sampler kept in the study while it was asked: recorded with the trial, or not at all."""
 
 
-def blank(number: int, fixed: Mapping[str, Any] | None = None, trial_id: int = NEW) -> FrozenTrial:
+def blank(number: int, fixed: Mapping[str, object] | None = None, trial_id: int = NEW) -> FrozenTrial:
     """A trial as Optuna's queue would hold it, with nothing asked yet.
 
     Args:
@@ -100,7 +100,7 @@ class DraftStorage:
     def _is_draft(self, trial_id: int) -> bool:
         return self._draft is not None and self._draft._trial_id == trial_id
 
-    def _change(self, **values: Any) -> None:
+    def _change(self, **values: object) -> None:
         # Samplers hold on to the trials that they were shown: those stay as they were.
         self._draft = copy.copy(self.draft)
         for name, value in values.items():
@@ -132,7 +132,7 @@ class DraftStorage:
             insort(found, draft, key=attrgetter("number"))
         return copy.deepcopy(found) if deepcopy else found
 
-    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Any = None) -> bool:
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Change a trial's state: the draft's by taking it from the queue."""
         if not self._is_draft(trial_id):
             return self._inner.set_trial_state_values(trial_id, state, values)

@@ -127,7 +127,7 @@ class Parameter(Strict):
             return trial.suggest_int(name, low, high, step=int(self.step or 1), log=kind == "log_int")
         return trial.suggest_float(name, float(low), float(high), step=self.step, log=kind == "log_uniform")
 
-    def contains(self, value: Any) -> bool:
+    def contains(self, value: object) -> bool:
         """Whether the parameter could take this value."""
         kind = self.kind
         if kind == "choice":
@@ -170,7 +170,7 @@ class Parameter(Strict):
         return f"{self.kind} [{bounds[0]}, {bounds[1]}]" + (f" in steps of {self.step}" if self.step else "")
 
 
-def _same(a: Any, b: Any) -> bool:
+def _same(a: object, b: object) -> bool:
     # 1 == True in Python; in a file they are different values. 0 and 0.0 are the same number.
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
@@ -238,7 +238,7 @@ class Space:
         return wanted
 
 
-def as_list(value: Any) -> list[Any]:
+def as_list(value: object) -> list[Any]:
     """A condition's values as a list."""
     return value if isinstance(value, list) else [value]
 

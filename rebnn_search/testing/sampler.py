@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 from optuna.samplers import BaseSampler
 
-from rebnn_search.study.space import Parameter, Space, build_space
+from rebnn_search.study.space import Parameter, Space, Value, build_space
 
 Make = Callable[..., BaseSampler]
 """Makes a sampler from its ``seed``."""
@@ -25,7 +25,7 @@ def _space() -> Space:
     return build_space({name: Parameter.model_validate(parameter) for name, parameter in SPACE.items()})
 
 
-def _proposals(make: Make, seed: int, count: int = 6) -> list[dict[str, Any]]:
+def _proposals(make: Make, seed: int, count: int = 6) -> list[dict[str, Value]]:
     """What a search asks: a sampler made anew for each trial, over a study that knows the trials before."""
     space = _space()
     study, found = optuna.create_study(study_name="check"), []

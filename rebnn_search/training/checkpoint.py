@@ -31,7 +31,7 @@ class CheckpointDirectory:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
 
-    def save(self, step: int, state: Mapping[str, Any]) -> Path:
+    def save(self, step: int, state: Mapping[str, object]) -> Path:
         """Write a checkpoint and remove all but the newest two.
 
         Under its name there is nothing or the whole of it, also after a power cut: it is written and synced under another name,

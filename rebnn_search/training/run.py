@@ -39,7 +39,7 @@ class ReportingTrainer(Protocol):
     def next_report(self) -> Report:
         """Train up to the next report."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> Mapping[str, object]:
         """Everything needed to go on."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

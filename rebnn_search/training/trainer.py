@@ -263,7 +263,7 @@ class Trainer:
             yield
             self._rng = [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if cuda else [])]
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """Everything needed to go on: tensors and plain values, for a checkpoint loaded with weights only."""
         return {
             "version": STATE_VERSION,

@@ -9,6 +9,8 @@ import pytest
 from rebnn_search.config import UserError, parse, validate
 from rebnn_search.method import binary_layers
 from rebnn_search.method.weights import ReCU
+from rebnn_search.report.strategies import label
+from rebnn_search.study.result import effective_value
 from rebnn_search.study.spec import Search, load_search
 from rebnn_search.training import Recipe, Trainer, load_recipe
 from rebnn_search.training.checkpoint import CheckpointDirectory
@@ -177,3 +179,11 @@ def test_a_search_s_mistake_in_an_option_is_told_before_it_begins(tmp_path: Path
     with pytest.raises(UserError, match=r"space.yaml:4: weights.tau_end = 1.0 makes no valid recipe") as caught:
         search(tmp_path, "weights: {name: recu}", "space:\n  weights.tau_end: {uniform: [0.9, 1.0]}")
     assert "weights: tau_end must be above 0.5 and below 1, not 1.0" in str(caught.value)
+
+
+def test_a_report_names_the_binarizer_whatever_its_options() -> None:
+    for weights in ("recu", OPTIONS):
+        made = recipe(weights)
+        assert label(effective_value(made, "weights.name"), None, None) == "ReCU"
+        assert effective_value(made, "gamma.strategy") is None
+        assert effective_value(made, "weights") == weights

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import ray
 import torch
@@ -14,6 +14,9 @@ from ray.tune import Callback
 
 from rebnn_search.config import UserError
 from rebnn_search.study.spec import Resources
+
+if TYPE_CHECKING:
+    from ray.tune.experiment import Trial
 
 Amounts = Mapping[str, float]
 """Of CPU and GPU."""
@@ -107,10 +110,10 @@ class TellsOfWaiting(Callback):
         self._idle_since: float | None = None
         self._next = 0.0
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {}  # Tune snapshots its callbacks, and nothing reads that
 
-    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: object) -> None:
         """Look, once in each turn of Tune's loop, whether there are trials and none of them runs."""
         states = {trial.status for trial in trials}
         if "RUNNING" in states or "PENDING" not in states:

@@ -38,7 +38,7 @@ class RecipeTrial(tune.Trainable):
         self.setup(new_config)
         return True
 
-    def step(self) -> dict[str, Any]:
+    def step(self) -> dict[str, object]:
         """Train up to the next report."""
         try:
             with explain_memory_errors("this trial"):
