@@ -223,3 +223,24 @@ def test_many_workers_share_simulated_time(unpruned: Search, tmp_path: Path) -> 
     done = drive(many, tmp_path / "s", lambda folder: SimulatedExecutor(lambda params: curve, 10, clock), Stops())
     assert len(done) == 30 and {t[1] for t in done} == {"COMPLETE"}
     assert clock.now == 3 * 4 * 10.0  # thirty trials of forty seconds, ten at a time
+
+
+def test_promotion_on_ray_is_what_it_is_here_also_when_stopped(unpruned: Search, ray_here: str, tmp_path: Path) -> None:
+    from rebnn_search.config import Component
+    from rebnn_search.execution.ray.executor import RayExecutor
+    from rebnn_search.study.promotion import Promotion
+
+    options = {"startup_trials": 2, "every": 4, "second_look": 2, "second_looks": 2}
+    promotion = Component("name", "promotion", options, Promotion)
+    search = Search(unpruned.spec.model_copy(update={"pruner": promotion}), unpruned.base, unpruned.fixed)
+    here = drive(search, tmp_path / "here", lambda folder: SerialExecutor(), Stops())
+    assert {len(t[4]) for t in here} == {1, 2, 4} and {t[1] for t in here} == {"COMPLETE", "PRUNED"}
+
+    def on_ray(folder: SearchFolder) -> Executor:
+        return RayExecutor(folder, search.spec.resources)
+
+    first, second = Stops(7), Stops()
+    drive(search, tmp_path / "there", on_ray, first)
+    assert drive(search, tmp_path / "there", on_ray, second) == here
+    for number, steps in second.steps.items():
+        assert not set(steps) & set(first.steps.get(number, ()))
