@@ -21,6 +21,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from traces import permutation
 
+from rebnn_search.study.samplers import TRAITS
+
 
 class Candidates:
     """The configurations of a bank that are left, and the order in which random search takes them.
@@ -146,4 +148,6 @@ def around(
         inner = None if make is None else make(seed=seed, **options)
         return RecordedSampler(inner, candidates, n_startup_trials)
 
+    for trait in TRAITS:
+        setattr(made, trait, (make is None and trait == "complete_history") or getattr(make, trait, False))
     return made

@@ -39,6 +39,15 @@ USE = {
     "A pruner": (
         "from rebnn_search.testing import PRUNER_CHECKS\nfor check in PRUNER_CHECKS:\n    check(PRUNERS['plateau'])\n"
     ),
+    "A format of model files": (
+        "from rebnn_search.testing import MODEL_FORMAT_CHECKS\nfor check in MODEL_FORMAT_CHECKS:\n    check(Numpy)\n"
+    ),
+    "A figure of the report": (
+        "from rebnn_search.report.figures import FIGURES\n"
+        "from rebnn_search.testing import FIGURE_CHECKS\n"
+        "for check in FIGURE_CHECKS:\n"
+        "    check(lambda: next(figure for figure in FIGURES if figure.name == 'duration'))\n"
+    ),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from rebnn_search.base.errors import UserError
 
@@ -18,6 +19,11 @@ def import_modules(package: str) -> None:
     """Import every module of a package, so that each registers what it defines: a new part is a new file and nothing else."""
     for module in sorted(info.name for info in pkgutil.iter_modules(importlib.import_module(package).__path__)):
         importlib.import_module(f"{package}.{module}")
+
+
+def part_names(folder: Path) -> list[str]:
+    """The names of the parts that lie in a folder, one a module ``_NAME.py``, without importing any: for a command's help."""
+    return sorted(info.name[1:] for info in pkgutil.iter_modules([str(folder)]) if info.name.startswith("_"))
 
 
 def load_plugins() -> None:

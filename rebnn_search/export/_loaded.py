@@ -10,14 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rebnn_search.base.files import read_whole
 from rebnn_search.config import UserError
 from rebnn_search.export._info import ModelInfo
 from rebnn_search.export._inputs import grouped, holds_many, images_of, read_array, read_pictures
-from rebnn_search.export._onnx import is_onnx, load_onnx
-from rebnn_search.export._packed import is_packed, load_packed
-from rebnn_search.export._torch import is_torch, load_torch
-from rebnn_search.training.checkpoint import MAGIC
 
 Array = np.ndarray[Any, Any]
 BATCH = 256
@@ -105,22 +100,3 @@ class LoadedModel:
         if not logits.isfinite().all():
             raise UserError("the model's logits are no finite numbers: its weights are too large")
         return logits
-
-
-def load_model(path: str | Path) -> LoadedModel:
-    """Load a model file of any format: packed, torch or ONNX. Loading runs no code of the file.
-
-    Raises:
-        UserError: If it is missing, cut short, altered, of another version, or no model; the message names it.
-    """
-    path = Path(path)
-    content = read_whole(path)
-    if content.startswith(MAGIC):
-        raise UserError(f"{path}: is a checkpoint of a training, no model: python -m rebnn_search.export makes one of it")
-    if is_packed(content) or is_torch(content):
-        network, info = load_packed(content, path) if is_packed(content) else load_torch(content, path)
-        return LoadedModel(info, network, network)
-    if not is_onnx(content):
-        raise UserError(f"{path}: is damaged, or no model that rebnn_search exported")
-    compute, info = load_onnx(content, path)
-    return LoadedModel(info, compute)

@@ -26,10 +26,10 @@ from rebnn_search.export._checkpoints import newest_state, read_state
 from rebnn_search.export._expected import build_network, is_plain, without_memory
 from rebnn_search.export._header import brief
 from rebnn_search.export._info import ModelInfo, describe
-from rebnn_search.export._loaded import load_model
+from rebnn_search.export._load import load_model
 from rebnn_search.export._mlflow import RUN_ID, download_packed
-from rebnn_search.export._packed import load_packed
 from rebnn_search.export._records import journal_params, read_result
+from rebnn_search.export.formats import load_packed
 from rebnn_search.training import Recipe, load_recipe
 from rebnn_search.training.checkpoint import MAGIC
 from rebnn_search.training.trainer import STATE_VERSION

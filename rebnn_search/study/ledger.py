@@ -29,7 +29,7 @@ from rebnn_search.study.optuna_log import optuna_muted
 from rebnn_search.study.pruners import build_pruner, settle, unjudged
 from rebnn_search.study.ranking import Standing, rank
 from rebnn_search.study.record import lost, open_record, where
-from rebnn_search.study.samplers import COMPLETE_HISTORY
+from rebnn_search.study.samplers import has_trait
 from rebnn_search.study.spec import Params, Search
 from rebnn_search.training.report_log import NEEDED, ReportLog, TrackedReport
 
@@ -63,7 +63,7 @@ class Ledger:
             self._study_id = study._study_id
             everything = self.trials
             seen: Any = self._storage
-            if search.spec.sampler.name not in COMPLETE_HISTORY:
+            if not has_trait(search.spec.sampler, "complete_history"):
                 seen = HistoryStorage(self._storage, self._study_id, objective)
             self._drafts = DraftStorage(seen, self._study_id, everything)
             shown: Any = self._drafts

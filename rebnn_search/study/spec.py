@@ -30,7 +30,7 @@ from rebnn_search.config.model import shown
 from rebnn_search.config.reading import Place
 from rebnn_search.study.names import run_name
 from rebnn_search.study.pruners import PRUNERS, Pruner
-from rebnn_search.study.samplers import CONTEXT, SAMPLERS
+from rebnn_search.study.samplers import CONTEXT, SAMPLERS, has_trait
 from rebnn_search.study.space import Parameter, Space, Value, build_space
 from rebnn_search.training import Recipe, load_recipe_document
 from rebnn_search.training.recipe import NEW
@@ -156,7 +156,7 @@ class SearchSpec(Strict):
         if self.seeds > 1 and "seed" in self.space:
             fail("search", ("space", "seed"), f"varies already: every configuration has seeds: {self.seeds}", self.seeds)
         endless = next((name for name, parameter in self.space.items() if parameter.grid() is None), None)
-        if self.sampler.name == "brute_force" and endless is not None:
+        if has_trait(self.sampler, "exhaustive") and endless is not None:
             fail("search", ("sampler",), f"tries every point of a space, and {endless} has no step: it has endless ones", None)
         return self
 
@@ -193,7 +193,7 @@ class Search:
     @property
     def trials(self) -> int:
         """How many trials there will be: those asked for, or fewer where every point of the space is then tried."""
-        size = self.space.size() if self.spec.sampler.name == "brute_force" else None
+        size = self.space.size() if has_trait(self.spec.sampler, "exhaustive") else None
         return self.spec.trials if size is None else min(self.spec.trials, size * self.spec.seeds)
 
     def configuration_of(self, number: int) -> int:

@@ -9,7 +9,9 @@ A check takes what makes the part and raises AssertionError where it falls short
 
 from rebnn_search.testing.augmentation import AUGMENTATION_CHECKS
 from rebnn_search.testing.dataset import DATASET_CHECKS
+from rebnn_search.testing.figure import FIGURE_CHECKS
 from rebnn_search.testing.gamma import GAMMA_CHECKS
+from rebnn_search.testing.model_format import MODEL_FORMAT_CHECKS
 from rebnn_search.testing.network import NETWORK_CHECKS
 from rebnn_search.testing.pause_rule import PAUSE_RULE_CHECKS
 from rebnn_search.testing.pruner import PRUNER_CHECKS
@@ -20,7 +22,9 @@ from rebnn_search.testing.weights import WEIGHTS_CHECKS
 __all__ = [
     "AUGMENTATION_CHECKS",
     "DATASET_CHECKS",
+    "FIGURE_CHECKS",
     "GAMMA_CHECKS",
+    "MODEL_FORMAT_CHECKS",
     "NETWORK_CHECKS",
     "PAUSE_RULE_CHECKS",
     "PRUNER_CHECKS",

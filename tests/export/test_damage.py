@@ -13,7 +13,8 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from rebnn_search.config import UserError
-from rebnn_search.export import ModelInfo, _header, _onnx, export_onnx, export_packed, export_torch, load_model
+from rebnn_search.export import ModelInfo, _header, export_onnx, export_packed, export_torch, load_model
+from rebnn_search.export.formats import _onnx
 
 EXPORTS: dict[str, Callable[[nn.Module, ModelInfo, Path], Any]] = {
     "packed": export_packed, "torch": export_torch, "onnx": export_onnx,

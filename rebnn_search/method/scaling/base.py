@@ -1,7 +1,7 @@
 """The base of scaling-factor inits and their registry.
 
-To add one: a subclass of `ScaleInit` under ``@SCALE_INIT.register("name")`` in a module beside this file, found by
-itself. Its constructor's arguments are its options in a recipe.
+To add one: a subclass of `ScaleInit` under ``@SCALE_INIT.register("name")`` in a module beside this file, found by itself. Its
+constructor's arguments are its options in a recipe.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ ours takes ONNX, which is as safe.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,11 +20,35 @@ from rebnn_search.export._check import check_binary, check_tensors, check_two_va
 from rebnn_search.export._expected import expected_state, is_plain
 from rebnn_search.export._header import KEY, Header, read_header
 from rebnn_search.export._info import ModelInfo
+from rebnn_search.export._loaded import LoadedModel
 from rebnn_search.export._network import FoldedState, fold, restore
+from rebnn_search.export.formats.base import FORMATS, ModelFormat
+from rebnn_search.export.sizes import LayerSize
 from rebnn_search.training.plain_torch import load_plain
 
 NETWORK = "network"
 """Key of the state dict, beside the header's."""
+
+
+@FORMATS.register("torch")
+class Torch(ModelFormat):
+    """A plain state dict that ``torch.load(path, weights_only=True)`` reads: for training on and for other torch code."""
+
+    file = "model.pt"
+
+    def claims(self, content: bytes) -> bool:
+        """Whether this begins as a file of `torch.save` does, a zip archive."""
+        return content.startswith(b"PK\x03\x04")
+
+    def write(self, network: nn.Module, info: ModelInfo, path: Path) -> Sequence[LayerSize]:
+        """Write what `export_torch` does."""
+        export_torch(network, info, path)
+        return ()
+
+    def read(self, content: bytes, path: Path) -> LoadedModel:
+        """Build the network, to the bit."""
+        network, info = load_torch(content, path)
+        return LoadedModel(info, network, network)
 
 
 def export_torch(network: nn.Module, info: ModelInfo, path: str | Path) -> None:
@@ -35,13 +60,8 @@ def export_torch(network: nn.Module, info: ModelInfo, path: str | Path) -> None:
     write_whole(Path(path), buffer.getvalue())
 
 
-def is_torch(content: bytes) -> bool:
-    """Whether this begins as a file of `torch.save` does."""
-    return content.startswith(b"PK\x03\x04")
-
-
 def load_torch(content: bytes, path: Path) -> tuple[nn.Module, ModelInfo]:
-    """Build the network of a torch file, in evaluation mode: errors as `rebnn_search.export._packed.load_packed`."""
+    """Build the network of a torch file, in evaluation mode: errors as `rebnn_search.export.formats._packed.load_packed`."""
     try:
         found = load_plain(content, "cpu")
     except ValueError:

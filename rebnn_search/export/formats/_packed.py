@@ -8,6 +8,7 @@ The tensors are a network's state without its weight binarizers. In place of a b
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,33 @@ from rebnn_search.export._check import check_binary, check_parts, check_tensors,
 from rebnn_search.export._expected import expected_state
 from rebnn_search.export._header import KEY, Header, brief, read_header
 from rebnn_search.export._info import ModelInfo
+from rebnn_search.export._loaded import LoadedModel
 from rebnn_search.export._network import FoldedState, fold, restore
+from rebnn_search.export.formats.base import FORMATS, ModelFormat
 from rebnn_search.export.sizes import LayerSize, layer_sizes
 
 LENGTH_BYTES = 8
 """A safetensors file begins with its header's length, little-endian."""
+
+
+@FORMATS.register("packed")
+class Packed(ModelFormat):
+    """One bit for each binary weight, in a safetensors file: for keeping, sending and ``predict``."""
+
+    file = "packed.safetensors"
+
+    def claims(self, content: bytes) -> bool:
+        """Whether a safetensors file's header follows its length."""
+        return content[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{"
+
+    def write(self, network: nn.Module, info: ModelInfo, path: Path) -> Sequence[LayerSize]:
+        """Write what `export_packed` does."""
+        return export_packed(network, info, path)
+
+    def read(self, content: bytes, path: Path) -> LoadedModel:
+        """Unpack the network, to the bit."""
+        network, info = load_packed(content, path)
+        return LoadedModel(info, network, network)
 
 
 def export_packed(network: nn.Module, info: ModelInfo, path: str | Path) -> list[LayerSize]:
@@ -57,11 +80,6 @@ def export_packed(network: nn.Module, info: ModelInfo, path: str | Path) -> list
     header = Header(info, state.binary)
     write_whole(Path(path), save(tensors, {KEY: header.seal(header.digest(tensors))}))
     return layer_sizes(state.tensors, parts)
-
-
-def is_packed(content: bytes) -> bool:
-    """Whether this begins as a safetensors file does."""
-    return content[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{"
 
 
 def load_packed(content: bytes, path: Path) -> tuple[nn.Module, ModelInfo]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,35 @@ from rebnn_search.export._check import check_values
 from rebnn_search.export._graph import IMAGES, LOGITS, check_graph
 from rebnn_search.export._header import KEY, Header, read_header
 from rebnn_search.export._info import ModelInfo
+from rebnn_search.export._loaded import LoadedModel
 from rebnn_search.export._network import fold, restore
+from rebnn_search.export.formats.base import FORMATS, ModelFormat
+from rebnn_search.export.sizes import LayerSize
 
 PLACEHOLDER = "0" * 64
 """Stands where the checksum of the file will: it is that of the file with this in its place."""
+
+
+@FORMATS.register("onnx")
+class Onnx(ModelFormat):
+    """A graph from normalised images to logits, for other runtimes; needs ``pip install 'rebnn-search[export]'``."""
+
+    file = "model.onnx"
+    asked_late = True  # by one byte
+
+    def claims(self, content: bytes) -> bool:
+        """Whether this begins as an ONNX file does, with the version of the format."""
+        return content.startswith(b"\x08")
+
+    def write(self, network: nn.Module, info: ModelInfo, path: Path) -> Sequence[LayerSize]:
+        """Write what `export_onnx` does."""
+        export_onnx(network, info, path)
+        return ()
+
+    def read(self, content: bytes, path: Path) -> LoadedModel:
+        """Open a session of onnxruntime's."""
+        compute, info = load_onnx(content, path)
+        return LoadedModel(info, compute)
 
 
 def export_onnx(network: nn.Module, info: ModelInfo, path: str | Path) -> None:
@@ -54,11 +79,6 @@ def export_onnx(network: nn.Module, info: ModelInfo, path: str | Path) -> None:
     content = model.SerializeToString()
     digest = hashlib.sha256(content).hexdigest()
     write_whole(Path(path), content.replace(PLACEHOLDER.encode(), digest.encode(), 1))
-
-
-def is_onnx(content: bytes) -> bool:
-    """Whether this begins as an ONNX file does, with the version of the format."""
-    return content.startswith(b"\x08")
 
 
 def load_onnx(content: bytes, path: Path) -> tuple[Callable[[Tensor], Tensor], ModelInfo]:

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rebnn_search.study.pausing import PauseRule
+from rebnn_search.study.pruners.base import PRUNERS
 
 if TYPE_CHECKING:
     from rebnn_search.study.ledger import Ledger
 
 
+@PRUNERS.register("promotion")
 class Promotion(PauseRule):
     """Pause every trial after a first look; of the best few, after a second look, train the best one to its end.
 

@@ -1,4 +1,8 @@
-"""Optuna's pruners by name. A pruner sees the objective at each report; its steps count a trial's reports from 1."""
+"""Pruners by name. A pruner sees the objective at each report; its steps count a trial's reports from 1.
+
+To add one: a subclass of Optuna's `BasePruner`, or of `rebnn_search.study.pausing.PauseRule`, under ``@PRUNERS.register("name")``
+in a module beside this file, found by itself. Its constructor's arguments are its options in a search file.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +15,10 @@ from optuna.pruners import BasePruner
 from rebnn_search.base.registry import Registry
 from rebnn_search.config import Component
 from rebnn_search.study.pausing import NoPauses, PauseRule
-from rebnn_search.study.promotion import Promotion
 
 Pruner = BasePruner | PauseRule
 PRUNERS: Registry[Pruner] = Registry("pruner")
-"""Options are the arguments of Optuna's class of that name."""
-
-PRUNERS.register("median")(optuna.pruners.MedianPruner)
-PRUNERS.register("percentile")(optuna.pruners.PercentilePruner)
-PRUNERS.register("successive_halving")(optuna.pruners.SuccessiveHalvingPruner)
-PRUNERS.register("hyperband")(optuna.pruners.HyperbandPruner)
-PRUNERS.register("threshold")(optuna.pruners.ThresholdPruner)
-PRUNERS.register("wilcoxon")(optuna.pruners.WilcoxonPruner)
-PRUNERS.register("none")(optuna.pruners.NopPruner)
-PRUNERS.register("promotion")(Promotion)
-
-
-@PRUNERS.register("patient")
-class Patient(optuna.pruners.PatientPruner):
-    """Prune a trial that has not improved for ``patience`` reports, whatever the others do."""
-
-    def __init__(self, patience: int, min_delta: float = 0.0) -> None:
-        super().__init__(None, patience=patience, min_delta=min_delta)
-
+"""Pruners by name."""
 
 RUNG = "completed_rung_"
 """System attributes of successive halving: a trial's value at each rung it came to, numbered from 0."""

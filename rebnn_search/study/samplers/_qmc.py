@@ -1,0 +1,22 @@
+"""Quasi-random search."""
+
+from __future__ import annotations
+
+import optuna
+
+from rebnn_search.study.samplers.base import SAMPLERS
+
+
+@SAMPLERS.register("qmc")
+class QMC(optuna.samplers.QMCSampler):
+    """A sequence that fills the space more evenly than random numbers.
+
+    Args:
+        qmc_type: ``sobol`` or ``halton``.
+        scramble: Whether the sequence is scrambled.
+        warn_asynchronous_seeding: As of Optuna's.
+        warn_independent_sampling: Warn where a parameter is drawn at random: one with a condition.
+    """
+
+    one_sequence = True
+    complete_history = True

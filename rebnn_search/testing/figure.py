@@ -1,0 +1,119 @@
+"""What a figure of the report keeps to."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rebnn_search.base.metrics import EPOCHS, REPORTS, TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5, final, oscillation_name
+from rebnn_search.report.figures import Figure, style
+from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
+from rebnn_search.study.spec import restore_search
+from rebnn_search.training.latent import BINS
+
+Make = Callable[[], Figure]
+
+RECIPE: Mapping[str, Any] = {
+    "data": {"name": "digits"}, "network": {"name": "digits_resnet"}, "optimizer": {"name": "adam", "lr": 0.01}, "epochs": 4,
+}  # fmt: skip
+SPACE: Mapping[str, Any] = {
+    "weights": {"choice": ["rebnn", "reactnet", "recu"]},
+    "gamma.strategy": {"choice": ["flip_ratio", "constant"], "when": {"weights": "rebnn"}},
+    "gamma.value": {"choice": [0.0, 0.01], "when": {"gamma.strategy": "constant"}},
+    "optimizer.lr": {"log_uniform": [0.001, 0.1]},
+}
+METHODS: Sequence[Mapping[str, Any]] = (
+    {"weights": "rebnn", "gamma.strategy": "flip_ratio"},
+    {"weights": "rebnn", "gamma.strategy": "constant", "gamma.value": 0.0},
+    {"weights": "reactnet"},
+    {"weights": "recu"},
+)
+STEPS = 4
+
+
+class RecordedSearch(TrackedSearch):
+    """A search as tracking would show it, out of memory.
+
+    Args:
+        states: Of its trials, in their order.
+    """
+
+    def __init__(self, states: Sequence[str]) -> None:
+        self.name, self.uri = "recorded", ""
+        data = {"recipe": dict(RECIPE), "space": dict(SPACE), "fixed": [], "trials": max(1, len(states))}
+        self.search = restore_search(data)
+        self.trials = [self._recorded(number, state) for number, state in enumerate(states)]
+
+    def _recorded(self, number: int, state: str) -> TrackedTrial:
+        steps = STEPS if state == "COMPLETE" else 2
+        metrics = {name: _value(number, name, steps) for name in SERIES}
+        metrics |= {final(name): value for name, value in metrics.items()}
+        metrics |= {final(EPOCHS): float(steps), final(REPORTS): float(steps)}
+        params = {**METHODS[number % len(METHODS)], "optimizer.lr": 0.002 * (1 + number)}
+        start = 1_700_000_000_000 + 60_000 * number
+        return TrackedTrial(
+            number=number, name=f"trial {number}", run_id=str(number), state=state, reason=None, params=params,
+            configuration=number, seed=None, metrics=metrics, start=start, end=start + 50_000,
+        )  # fmt: skip
+
+    def series(self, trial: TrackedTrial, metric: str) -> list[tuple[int, float]]:
+        """A curve that falls."""
+        steps = STEPS if trial.state == "COMPLETE" else 2
+        return [(step, _value(trial.number, metric, step)) for step in range(1, steps + 1)] if metric in SERIES else []
+
+    def artifact(self, run_id: str, name: str) -> str | None:
+        """None."""
+        return None
+
+    def latent(self, trial: TrackedTrial) -> dict[str, Any] | None:
+        """A histogram at the start and one at the end."""
+        counts = [1 + abs(BINS // 2 - place) % 7 for place in range(BINS)]
+        return {"unit": 0.1, "counts": {"0": counts, str(STEPS): counts[::-1]}}
+
+
+RATIOS = ("sequential_oscillation_ratio", "flip_ratio")
+OSCILLATION = tuple(oscillation_name(f"layer_{layer:02d}/{ratio}") for layer in range(3) for ratio in RATIOS)
+SERIES = (TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5, *OSCILLATION)
+
+
+def _value(number: int, metric: str, step: int) -> float:
+    noise = int(hashlib.sha256(f"{number}:{metric}".encode()).hexdigest()[:4], 16) / 2**16
+    return (1 + noise) / (1 + step)
+
+
+def _drawn(figure: Figure, search: TrackedSearch) -> bytes | None:
+    with style():
+        drawn = figure.draw(search)
+        if drawn is None:
+            return None
+        buffer = io.BytesIO()
+        drawn.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def says_what_it_is(make: Make) -> None:
+    """Its name is one of a file, and it has title and caption."""
+    figure = make()
+    assert re.fullmatch(r"[a-z0-9_]+", figure.name), f"{figure.name!r} is no name of a file"
+    assert figure.title.strip() and figure.caption.strip(), "a title or caption is missing"
+
+
+def draws_a_search(make: Make) -> None:
+    """Of one with every method, trials trained to their end, pruned and failed; the same search is the same picture."""
+    search = RecordedSearch(["COMPLETE"] * 8 + ["PRUNED"] * 3 + ["FAIL", "RUNNING"])
+    first = _drawn(make(), search)
+    assert first is not None, "nothing is drawn of a search that has all"
+    assert first == _drawn(make(), search), "two pictures of one search differ"
+
+
+def leaves_out_what_there_is_not(make: Make) -> None:
+    """Of a search whose trials all failed, or that has one, there may be no picture; an error there may not."""
+    for states in ([], ["FAIL"], ["PRUNED"], ["COMPLETE"], ["RUNNING"]):
+        _drawn(make(), RecordedSearch(states))
+
+
+FIGURE_CHECKS = (says_what_it_is, draws_a_search, leaves_out_what_there_is_not)
+"""For anything that makes a `rebnn_search.report.figures.Figure`."""
