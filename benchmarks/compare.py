@@ -237,10 +237,10 @@ def main() -> None:
                     continue
                 trace = methods[name](bank, seed, args.workers, args.budget)
                 results.add(name, bank, seed, args.workers, args.budget, trace)
-        if time.monotonic() - saved > 30:
-            results.write()
-            saved = time.monotonic()
-            print(f"seed {seed}: {len(results.rows)} runs", file=sys.stderr, flush=True)
+            if time.monotonic() - saved > 30:
+                results.write()
+                saved = time.monotonic()
+                print(f"seed {seed}, {name}: {len(results.rows)} runs", file=sys.stderr, flush=True)
     results.write()
     text = table(results, banks, args.budget)
     args.out.with_suffix(".md").write_text(text, encoding="utf-8")

@@ -53,6 +53,7 @@ from rebnn_search.execution.simulated import RecordedReport, SimulatedClock, Sim
 from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
 from rebnn_search.study.attributes import PARAMS
 from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.optuna_log import optuna_log_muted
 from rebnn_search.study.pausing import PauseRule
 from rebnn_search.study.samplers import CONTEXT, SAMPLERS
 from rebnn_search.study.spec import Search, SearchSpec
@@ -109,26 +110,20 @@ class Recorder(Silent):
             self._add(number, int(summary.get("reports", 0)) + 1, float("inf"))
 
 
-class TimedController(Controller):
-    """The controller, which counts how often it is asked and how long it takes."""
+class CountingController(Controller):
+    """The controller, which counts how often it is asked."""
 
-    trace: Trace
+    decisions = 0
 
     def next_task(self) -> TrialTask:
         """As the controller."""
-        began = time.process_time()
-        task = super().next_task()
-        self.trace.driver_seconds += time.process_time() - began
-        self.trace.decisions += 1
-        return task
+        self.decisions += 1
+        return super().next_task()
 
     def update(self, task: TrialTask, update: TrialUpdate) -> Decision:
         """As the controller."""
-        began = time.process_time()
-        decision = super().update(task, update)
-        self.trace.driver_seconds += time.process_time() - began
-        self.trace.decisions += 1
-        return decision
+        self.decisions += 1
+        return super().update(task, update)
 
 
 def replay(
@@ -159,15 +154,16 @@ def replay(
     trace, clock = Trace(), SimulatedClock()
     ledger = Ledger(None, search)
     recorder = Recorder(trace, bank, clock, budget)
-    controller = TimedController(search, None, ledger, Untracked(), recorder, search.trials, pauses=pauses)
-    controller.trace = trace
+    controller = CountingController(search, None, ledger, Untracked(), recorder, search.trials, pauses=pauses)
     recorder.watch(controller, ledger)
 
     def curves(params: Mapping[str, Any]) -> list[RecordedReport]:
         return bank.curves[bank.index(params)]
 
-    with SimulatedExecutor(curves, workers, clock, start_seconds) as executor:
+    began = time.process_time()
+    with optuna_log_muted(), SimulatedExecutor(curves, workers, clock, start_seconds) as executor:
         executor.run(controller)
+    trace.driver_seconds, trace.decisions = time.process_time() - began, controller.decisions
     return trace
 
 
@@ -199,7 +195,7 @@ def main() -> None:
     args = p.parse_args()
     bank = digits() if args.bank == "digits" else taskset(args.bank)[args.task]
     profile = cProfile.Profile()
-    began = time.process_time()
+    began = time.perf_counter()
     if args.profile:
         profile.enable()
     trace = replay(
@@ -207,7 +203,7 @@ def main() -> None:
         budget=args.trials * bank.reports, again=True,
     )  # fmt: skip
     profile.disable()
-    took, memory = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    took, memory = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{bank.name}: {trace.asked:,} trials on {args.workers:,} workers, {len(trace):,} reports, simulated "
         f"{trace.time[-1] / 3600:.1f} h in {took:.1f} s; {1e3 * trace.driver_seconds / trace.decisions:.2f} ms a decision; "

@@ -19,7 +19,7 @@ class Trace:
         time: Simulated seconds.
         stopped: For each configuration that was stopped for good before its end, by pruning: after how many reports in all.
         asked: Configurations begun.
-        driver_seconds: CPU seconds that the method itself took, sampler and pruner included.
+        driver_seconds: CPU seconds of the run: sampler, pruner and record, and the simulation, which is little beside them.
         decisions: How often it was asked anything: for a configuration, or what becomes of a report.
     """
 

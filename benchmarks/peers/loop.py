@@ -38,41 +38,40 @@ def simulate(method: Method, bank: Bank, workers: int = 1, budget: int = 1000) -
         workers: Trainings at a time.
         budget: Reports in all.
     """
-    trace, now, order = Trace(), 0.0, 0
+    trace = Trace()
+    began = time.process_time()
+    _run(method, bank, workers, budget, trace)
+    trace.driver_seconds = time.process_time() - began
+    return trace
+
+
+def _run(method: Method, bank: Bank, workers: int, budget: int, trace: Trace) -> None:
+    now, order = 0.0, 0
     at = [0] * len(bank)  # reports that each configuration has
     events: list[tuple[float, int, int]] = []
     known: set[int] = set()
     while True:
         while len(events) < workers:
-            chosen = _timed(trace, method)
+            chosen = method.next()
+            trace.decisions += 1
             if chosen is None:
                 break
             trace.asked += at[chosen] == 0
             heapq.heappush(events, (now + bank.seconds[chosen, at[chosen]], order, chosen))
             order += 1
         if not events:
-            return trace
+            return
         now, place, configuration = heapq.heappop(events)
         at[configuration] = step = at[configuration] + 1
         recorded = float(bank.values[configuration, step - 1])
         value = recorded if recorded == recorded else float("inf")
         trace.add(configuration, step, value, now)
-        began = time.process_time()
         goes_on = method.report(configuration, step, value)
-        trace.driver_seconds += time.process_time() - began
         trace.decisions += 1
         for lost in method.stopped - known:
             trace.stopped[lost] = len(trace)
         known |= method.stopped
         if len(trace) >= budget:
-            return trace
+            return
         if goes_on and value < float("inf") and step < bank.reports:
             heapq.heappush(events, (now + bank.seconds[configuration, step], place, configuration))
-
-
-def _timed(trace: Trace, method: Method) -> int | None:
-    began = time.process_time()
-    chosen = method.next()
-    trace.driver_seconds += time.process_time() - began
-    trace.decisions += 1
-    return chosen

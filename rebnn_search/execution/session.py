@@ -34,6 +34,7 @@ from rebnn_search.storage.folder import DriverLock, SearchFolder, explain_disk_e
 from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.attributes import RUNS
 from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.optuna_log import optuna_log_muted
 from rebnn_search.study.record import check_ledger
 from rebnn_search.study.result import Result
 from rebnn_search.study.resume import resume_search
@@ -111,7 +112,13 @@ class Session:
             except OSError as error:
                 raise UserError(f"--storage {folder.path.parent}: no search can be kept there: {error.strerror}") from None
             sync = nullcontext() if folder.remote is None else RemoteSync(folder, FLUSH_SECONDS)
-            for part in (explain_disk_errors(folder), DriverLock(folder), redirect_output(folder.log), sync):
+            for part in (
+                optuna_log_muted(),
+                explain_disk_errors(folder),
+                DriverLock(folder),
+                redirect_output(folder.log),
+                sync,
+            ):
                 stack.enter_context(part)
             ledger = Ledger(folder, search, ledger_url)
             search_id = ledger.search_id
