@@ -131,13 +131,15 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     return FloatDistribution(bounds[0], bounds[1], log=parameter.kind == "log_uniform", step=parameter.step)
 
 
-def recorded(name: str, search: Search, file: Path) -> Bank:
+def recorded(name: str, search: Search, file: Path, alike: str | None = None) -> Bank:
     """The bank of a search's table of curves (``rebnn-search curves``).
 
     Args:
         name: For tables.
         search: Whose space the configurations are of.
         file: The table.
+        alike: A parameter that a report's duration depends on: each is taken to last the median of those with its value, since the
+            machine that recorded them did other things too. None takes the times as they are.
     """
     curves = RecordedCurves.read(file, search.space)
     longest = max(len(curves(params)) for params in curves.configurations)
@@ -149,13 +151,19 @@ def recorded(name: str, search: Search, file: Path) -> Bank:
         for column, report in enumerate(curves(params)):
             values[row, column] = sign * report.metrics[metric] if report.failed is None else np.nan
             seconds[row, column] = report.seconds
+    if alike is not None:
+        values_of = np.array([params[alike] for params in curves.configurations])
+        for value in np.unique(values_of):
+            seconds[values_of == value] = np.median(seconds[values_of == value])
     epochs = 1 / float(search.base.get("reports_per_epoch", 4))
     return Bank(name, search.space, curves.configurations, values, seconds, epochs, search.base)
 
 
 def digits() -> Bank:
     """ReBNN on handwritten digits: `benchmarks/curves/README.md` says how it was recorded."""
-    return recorded("digits", load_search(HERE / "curves" / "digits.yaml"), HERE / "curves" / "digits.csv.gz")
+    return recorded(
+        "digits", load_search(HERE / "curves" / "digits.yaml"), HERE / "curves" / "digits.csv.gz", alike="batch_size"
+    )
 
 
 def taskset(path: str | Path) -> list[Bank]:

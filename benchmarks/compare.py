@@ -67,6 +67,8 @@ METHODS: dict[str, Method] = {
     "hyperband": _peer(simple.Hyperband),
     "ours": _ours(),
     "ours_random_halving": _ours(sampler="random", pruner="successive_halving"),
+    "ours_random_promotion": _ours(sampler="random", pruner="promotion"),
+    "ours_promotion": _ours(pruner="promotion"),
     "optuna_tpe_none": _optuna("tpe", "none"),
     "optuna_tpe_median": _optuna("tpe", "median"),
     "optuna_tpe_hyperband": _optuna("tpe", "hyperband"),
@@ -178,18 +180,27 @@ def table(results: Results, banks: list[Bank], budget: int) -> str:
         lost = sum(int(row["stopped_best"]) for row in rows) / len(rows)
         per = sum(float(row["driver_seconds"]) for row in rows) / sum(int(row["decisions"]) for row in rows)
         asked = sum(int(row["asked"]) for row in rows) / len(rows)
+        ended = interquartile_mean(np.concatenate([_chosen(results.of(method), bank) for bank in banks]))
         found.append((
             reached.value or np.inf,
             f"| {method} | {min(map(len, groups))} | {reached.text()} | {'-' if np.isinf(worst) else f'{worst:.0f}'} | "
-            f"{early[0]:.3f} | {early[1]:.3f} | {ends.text('.3f')} | {close.text()} | {100 * lost:.1f} | {asked:.0f} | "
+            f"{early[0]:.3f} | {early[1]:.3f} | {ends.text('.3f')} | {ended:.3f} | {close.text()} | {100 * lost:.1f} | {asked:.0f} | "
             f"{1e3 * per:.2f} |",
         ))  # fmt: skip
     head = [
         f"| method | seeds | to random@{budget} | on the worst task | regret at {budget // 10} | at {budget // 4} | at {budget} | "
-        f"to within {100 * CLOSE:.0f} % of the best | best stopped for good, % | begun | ms a decision |",
-        "|" + "---|" * 11,
+        f"of the chosen at {budget} | to within {100 * CLOSE:.0f} % of the best | best stopped for good, % | begun | ms a decision |",
+        "|" + "---|" * 12,
     ]
     return "\n".join([*head, *(line for _, line in sorted(found))]) + "\n"
+
+
+def _chosen(rows: list[dict[str, str]], bank: Bank) -> Floats:
+    """(seeds,) regret of the trainings that came to their end, by their ends: 0 for the bank's best, 1 for the median."""
+    values = np.array([float(row["chosen"]) for row in rows if row["bank"] == bank.name])
+    best, usual = float(bank.final.min()), float(np.median(bank.final))
+    found: Floats = np.clip((values - best) / (usual - best), 0.0, 1.0)
+    return found
 
 
 def _levels(results: Results, banks: list[Bank], budget: int) -> dict[str, float]:
