@@ -226,9 +226,10 @@ def test_many_workers_share_simulated_time(unpruned: Search, tmp_path: Path) -> 
 
 
 def test_promotion_on_ray_is_what_it_is_here_also_when_stopped(unpruned: Search, ray_here: str, tmp_path: Path) -> None:
+    from rebnn_search.study.promotion import Promotion
+
     from rebnn_search.config import Component
     from rebnn_search.execution.ray.executor import RayExecutor
-    from rebnn_search.study.promotion import Promotion
 
     options = {"startup_trials": 2, "every": 4, "second_look": 2, "second_looks": 2}
     promotion = Component("name", "promotion", options, Promotion)
