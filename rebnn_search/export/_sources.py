@@ -10,17 +10,8 @@ from typing import Any
 from torch import nn
 
 from rebnn_search.base.files import read_whole
-from rebnn_search.base.layout import (
-    BEST_RECIPE_FILE,
-    CHECKPOINTS,
-    JOURNAL_FILE,
-    RECIPE_FILE,
-    RESULT_FILE,
-    SEARCH_FILE,
-    TRIALS,
-    trial_name,
-)
-from rebnn_search.config import Document, UserError, load, validate, with_value
+from rebnn_search.base.layout import BEST_RECIPE_FILE, CHECKPOINTS, RECIPE_FILE, RESULT_FILE, SEARCH_FILE, TRIALS, trial_name
+from rebnn_search.config import UserError
 from rebnn_search.export._check import check_values
 from rebnn_search.export._checkpoints import newest_state, read_state
 from rebnn_search.export._expected import build_network, is_plain, without_memory
@@ -28,7 +19,8 @@ from rebnn_search.export._header import brief
 from rebnn_search.export._info import ModelInfo, describe
 from rebnn_search.export._load import load_model
 from rebnn_search.export._mlflow import RUN_ID, download_packed
-from rebnn_search.export._records import journal_params, read_result
+from rebnn_search.export._older_trials import recipe_of_older_trial
+from rebnn_search.export._records import read_result
 from rebnn_search.export.formats import load_packed
 from rebnn_search.training import Recipe, load_recipe
 from rebnn_search.training.checkpoint import MAGIC
@@ -103,42 +95,14 @@ def _of_search(folder: Path, recipe: str | None) -> Trained:
 
 
 def _recipe_of(folder: Path, given: str | None) -> Recipe:
-    """The recipe of a training's folder: the given file, its own ``recipe.yaml``, or of a search's trial the search's."""
+    """The recipe of a training's folder: the given file or its own ``recipe.yaml``."""
     if given is not None:
         return load_recipe(given)
     if (folder / RECIPE_FILE).is_file():
         return load_recipe(folder / RECIPE_FILE)
-    search = folder.absolute().parent.parent
-    if folder.absolute().parent.name == TRIALS and folder.name.isdigit() and (search / SEARCH_FILE).is_file():
-        return _trial_recipe(search, int(folder.name))
+    if (found := recipe_of_older_trial(folder)) is not None:
+        return found
     raise UserError(f"{folder}: nothing here says with which recipe this was trained: name it with --recipe FILE")
-
-
-def _trial_recipe(search: Path, number: int) -> Recipe:
-    file = search / SEARCH_FILE
-    content = load(file).data.get("search")
-    base, space = (content.get("recipe"), content.get("space")) if isinstance(content, dict) else (None, None)
-    if not isinstance(base, dict) or not isinstance(space, (dict, list)) or not all(isinstance(name, str) for name in space):
-        raise UserError(f"{file}: is no resolved search: it needs search.recipe and search.space")
-    params = _params(search, number)
-    if params is None:
-        raise UserError(f"{search}: nothing here says what was trained in trial #{number}: name its recipe with --recipe FILE")
-    for name in space:  # parents before what depends on them
-        if name in params:
-            try:
-                base = with_value(base, tuple(name.split(".")), params[name])
-            except KeyError as error:
-                raise UserError(f"{file}: search.space: {brief(str(error.args[0]))}") from None
-    return validate(Recipe, Document(f"{file}, trial #{number}", base))
-
-
-def _params(search: Path, number: int) -> Mapping[str, Any] | None:
-    """The parameters of a trial: from the result, or of an unfinished search from the lines of Optuna's journal."""
-    result = read_result(search / RESULT_FILE)
-    for trial in result.trials if result is not None else ():
-        if trial.number == number:
-            return trial.params
-    return journal_params(search / JOURNAL_FILE, number)
 
 
 def _of_state(state: Mapping[str, Any], recipe: Recipe, folder: Path, source: str) -> Trained:
