@@ -25,7 +25,7 @@ class CmaEs(optuna.samplers.CmaEsSampler):
         lr_adapt: Adapt the learning rate.
 
     Raises:
-        ValueError: If that is not installed: Optuna itself would say so at the first trial that it samples.
+        ValueError: If cmaes is not installed: Optuna itself would say so at the first trial that it samples.
     """
 
     def __init__(

@@ -60,7 +60,7 @@ class CropFlip(Augmentation):
 
     Args:
         padding: Pixels on each side; the shift is at most this.
-        flip: RemoteSync left to right with probability one half.
+        flip: Mirror left to right with probability one half.
 
     Raises:
         ValueError: If the padding is negative.
@@ -96,7 +96,7 @@ class FlipAndLight(Augmentation):
 
     Args:
         lighting: Strength; 0 for none.
-        flip: RemoteSync left to right with probability one half.
+        flip: Mirror left to right with probability one half.
     """
 
     def __init__(self, lighting: float, flip: bool) -> None:
@@ -136,7 +136,7 @@ class ImageNetAugmentation(Augmentation):
     Args:
         min_scale: Least share of the image that a crop covers.
         lighting: Strength; 0 for none.
-        flip: RemoteSync left to right with probability one half.
+        flip: Mirror left to right with probability one half.
 
     Raises:
         ValueError: If min_scale is not within (0, 1] or lighting below 0.
