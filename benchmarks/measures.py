@@ -9,6 +9,8 @@ import numpy as np
 from banks import Bank, Floats
 
 RESAMPLES = 200
+FEWEST = 4
+"""Seeds; of fewer there is no interval."""
 CLOSE = 0.01
 """Within this share of the best's objective a configuration is as good as it."""
 
@@ -34,7 +36,7 @@ def interquartile_mean(values: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Interval:
-    """A number with its 95 % bootstrap interval; ``None`` where a level was not reached."""
+    """A number with its 95 % bootstrap interval; ``None`` where a level was not reached, or of too few seeds."""
 
     value: float | None
     low: float | None
@@ -65,6 +67,8 @@ def bootstrap(
     """
     rng = np.random.default_rng(seed)
     least = min(len(group) for group in groups)
+    if least < FEWEST:
+        return Interval(statistic(np.concatenate(groups)), None, None)
     found = []
     for _ in range(resamples):
         drawn = rng.integers(least, size=least)
