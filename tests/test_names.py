@@ -18,7 +18,6 @@ STANDARD = {
     r"hopeless": "aborted",
     r"chatter": "output, logging",
     r"conductor": "controller",
-    r"mirrors?": "remote sync",
     r"story": "description",
 }
 """Words that a docstring, a message or an identifier has no use for, with what the field says."""

@@ -226,13 +226,12 @@ def test_many_workers_share_simulated_time(unpruned: Search, tmp_path: Path) -> 
 
 
 def test_promotion_on_ray_is_what_it_is_here_also_when_stopped(unpruned: Search, ray_here: str, tmp_path: Path) -> None:
-    from rebnn_search.study.promotion import Promotion
-
     from rebnn_search.config import Component
     from rebnn_search.execution.ray.executor import RayExecutor
+    from rebnn_search.study.pruners import PRUNERS
 
     options = {"startup_trials": 2, "every": 4, "second_look": 2, "second_looks": 2}
-    promotion = Component("name", "promotion", options, Promotion)
+    promotion = Component("name", "promotion", options, PRUNERS["promotion"])
     search = Search(unpruned.spec.model_copy(update={"pruner": promotion}), unpruned.base, unpruned.fixed)
     here = drive(search, tmp_path / "here", lambda folder: SerialExecutor(), Stops())
     assert {len(t[4]) for t in here} == {1, 2, 4} and {t[1] for t in here} == {"COMPLETE", "PRUNED"}

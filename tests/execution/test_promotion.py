@@ -8,7 +8,7 @@ from rebnn_search.base.errors import UserError
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.testing.pause_rule import REPORTS, away, drive, simulated_search
 
-PROMOTION = "pruner={name: promotion, startup_trials: 8, every: 10}"
+PROMOTION = "pruner={name: promotion, startup_trials: 8, every: 10, second_looks: 3}"
 
 
 @pytest.mark.parametrize("workers", [1, 4])

@@ -35,8 +35,8 @@ class Promotion(PauseRule):
     """
 
     def __init__(
-        self, startup_trials: int = 30, every: int = 50, keep: float = 0.1, first_look: int = 1, second_look: int = 4,
-        second_looks: int = 3,
+        self, startup_trials: int = 30, every: int = 30, keep: float = 0.1, first_look: int = 1, second_look: int = 4,
+        second_looks: int = 5,
     ) -> None:  # fmt: skip
         counts = {"startup_trials": startup_trials, "every": every, "first_look": first_look, "second_looks": second_looks}
         for name, value in counts.items():
