@@ -22,6 +22,7 @@ from rebnn_search.config import UserError
 from rebnn_search.tracking.client import make_client
 from rebnn_search.tracking.runs import PARENT_TAG, SEARCH_TAG, STATE_TAG
 from rebnn_search.tracking.search import find_parent, find_runs
+from rebnn_search.tracking.ui import HOST, PORT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,7 +33,7 @@ VIEW_TAG = "mlflow.sharedViewState."
 """How the experiment's tag begins; the search's identity ends it."""
 LONGEST = 5000
 """Characters that MLflow takes in an experiment's tag."""
-UI = "http://127.0.0.1:5000"
+UI = f"http://{HOST}:{PORT}"
 """Where ``mlflow ui`` listens unless it is told otherwise."""
 SECTION = "Search"
 """Heading above the charts."""
