@@ -34,7 +34,8 @@ def column(browser: webdriver.Chrome, name: str) -> list[str]:
     """A column's cells, from the top."""
     cells = browser.find_elements(By.CSS_SELECTOR, f'.ag-row [col-id="{name}"]')
     tops = [cell.find_element(By.XPATH, "..").location["y"] for cell in cells]
-    return [text for _, text in sorted(zip(tops, [cell.text for cell in cells], strict=True)) if text]
+    # A run's name stands below its colour's, which is there for who cannot see it.
+    return [text.splitlines()[-1] for _, text in sorted(zip(tops, [cell.text for cell in cells], strict=True)) if text]
 
 
 def wait_for(browser: webdriver.Chrome, name: str, count: int) -> list[str]:
