@@ -27,6 +27,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from rebnn_search.report import TrackedSearch
 from rebnn_search.tracking import check_uri
+from rebnn_search.tracking.shared_view import UI
 
 IMAGES = Path(__file__).with_name("images")
 NAME = "gamma-1"
@@ -102,7 +103,10 @@ def main() -> None:
         shoot(driver, page, "report_narrow.png", 390, 1100, NAME, settle=0)
         experiment = f"{url}/#/experiments/{tracked.parent.info.experiment_id}"
         complete = [trial for trial in tracked.trials if trial.state == "COMPLETE"][-3:]
-        shoot(driver, f"{experiment}/runs", "mlflow_runs.png", 1600, 900, NAME, settle=8)
+        shoot(driver, f"{experiment}/runs", "mlflow_table_before.png", 1280, 800, NAME, settle=8)
+        view = (tracked.view or experiment).replace(UI, url)
+        shoot(driver, view, "mlflow_table.png", 1280, 800, "PRUNED", settle=8)
+        shoot(driver, f"{view}&compareRunsMode=CHART", "mlflow_runs.png", 1600, 900, "Parallel", settle=8)
         shoot(driver, f"{experiment}/runs/{tracked.parent.info.run_id}", "mlflow_parent.png", 1600, 1100, "Best:")
         charts = f"{experiment}/runs/{complete[-1].run_id}/model-metrics"
         shoot(driver, charts, "mlflow_charts.png", 1600, 1100, "oscillation/mean", settle=6)

@@ -16,6 +16,7 @@ VERBS = {
     "auto": "from data to a trained model in a given time",
     "train": "train one recipe",
     "report": "tables and figures of a search from its tracked runs",
+    "ui": "MLflow's UI, opened at a search's table and charts",
     "curves": "a search's trials as a table, a row for each report",
     "export": "a trained network as a model file",
     "predict": "classify images or rows with a model file",

@@ -32,7 +32,7 @@ from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.result import Best, Result, leaderboard
 from rebnn_search.study.spec import Search
 from rebnn_search.study.table import markdown
-from rebnn_search.tracking import NOTE_TAG, Runs, Tracker
+from rebnn_search.tracking import NOTE_TAG, Runs, Tracker, view_link
 from rebnn_search.training import Recipe, Trainer, dump_recipe
 from rebnn_search.training.run import trainer_state
 
@@ -127,6 +127,7 @@ def outcome(
         rows=leaderboard(search, ledger, runs.children),
         best=best,
         interrupted=interrupted,
+        view=view_link(hide_secrets(uri), runs.experiment_id, runs.search_id),
     )
 
 

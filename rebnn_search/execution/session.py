@@ -39,7 +39,7 @@ from rebnn_search.study.record import check_ledger
 from rebnn_search.study.result import Result
 from rebnn_search.study.resume import resume_search
 from rebnn_search.study.spec import Search, load_search
-from rebnn_search.tracking import Runs, Tracker, check_answers, check_uri, default_uri
+from rebnn_search.tracking import Runs, Tracker, check_answers, check_uri, default_uri, write_view
 from rebnn_search.tracking.system import SystemMetrics
 
 FLUSH_SECONDS = 120.0
@@ -128,6 +128,7 @@ class Session:
             def connect() -> Runs:
                 runs = Runs(tracking_uri, experiment, search_id)
                 runs.ensure_parent(folder.name, parent_params(search))
+                view_of(search, runs)
                 return runs
 
             tracker = Tracker(connect)
@@ -228,6 +229,15 @@ def _commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
+
+
+def view_of(search: Search, runs: Runs) -> None:
+    """Write what MLflow's UI shows first of a search, where it is taken."""
+    objective = search.spec.objective
+    space = {name: not parameter.when for name, parameter in search.space.parameters.items()}
+    write_view(
+        runs.client, runs.experiment_id, runs.search_id, runs.parent_id, space, objective.metric, minimize=objective.minimize
+    )
 
 
 def parent_params(search: Search) -> Mapping[str, str]:

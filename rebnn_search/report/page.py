@@ -36,6 +36,7 @@ def render(search: TrackedSearch, drawn: Mapping[str, Drawing]) -> str:
     return template.render(
         name=search.name,
         state=search.parent.data.tags.get("state", ""),
+        view=search.view,
         stats=_stats(search, states),
         best=best,
         recipe=recipe,

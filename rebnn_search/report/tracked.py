@@ -21,7 +21,17 @@ from rebnn_search.execution.trial_runs import LATENT_FILE
 from rebnn_search.study.ranking import Standing, rank
 from rebnn_search.study.result import effective_value
 from rebnn_search.study.spec import Params, Search, restore_search
-from rebnn_search.tracking import CONFIGURATION_TAG, SEARCH_TAG, SEED_TAG, STATE_TAG, TRIAL_TAG
+from rebnn_search.tracking import (
+    CONFIGURATION_TAG,
+    SEARCH_TAG,
+    SEED_TAG,
+    STATE_TAG,
+    TRIAL_TAG,
+    VIEW_TAG,
+    find_parent,
+    find_runs,
+    view_link,
+)
 from rebnn_search.tracking.client import ARTIFACTS, SQLITE, make_client
 
 if TYPE_CHECKING:
@@ -72,7 +82,7 @@ class TrackedSearch:
         self.uri, self.name = uri, name
         try:
             self.client = make_client(uri)
-            self.parent = self._find()
+            self.parent = find_parent(self.client, self.name)
         except UserError:
             raise
         except Exception as error:  # MLflow's, SQLAlchemy's, Alembic's and the database driver's own
@@ -81,25 +91,13 @@ class TrackedSearch:
         self.search = self._resolved()
         self.trials = self._children()
 
-    def _runs(self, experiments: list[str], condition: str) -> list[Run]:
-        found: list[Run] = []
-        token = None
-        while True:
-            page = self.client.search_runs(experiments, condition, max_results=1000, page_token=token)
-            found += page
-            token = page.token
-            if not token:
-                return found
-
-    def _find(self) -> Run:
-        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
-        everything = self._runs(experiments, f"tags.`{SEARCH_TAG}` != ''") if experiments else []
-        parents = [run for run in everything if TRIAL_TAG not in run.data.tags and SEARCH_TAG in run.data.tags]
-        named = [run for run in parents if run.info.run_name == self.name]
-        if not named:
-            there = ", ".join(sorted({run.info.run_name for run in parents})) or "none"
-            raise UserError(f"{self.name}: tracking holds no search of this name; there: {there}")
-        return max(named, key=lambda run: run.info.start_time)
+    @property
+    def view(self) -> str | None:
+        """Address of the search's table and charts in MLflow's UI; None where its experiment holds no view of it."""
+        key, experiment_id = self.parent.data.tags[SEARCH_TAG], self.parent.info.experiment_id
+        if VIEW_TAG + key not in self.client.get_experiment(experiment_id).tags:
+            return None
+        return view_link(hide_secrets(self.uri), experiment_id, key)
 
     def _resolved(self) -> Search:
         text = self.artifact(self.parent.info.run_id, SEARCH_FILE)
@@ -109,7 +107,7 @@ class TrackedSearch:
 
     def _children(self) -> list[TrackedTrial]:
         search_id = self.parent.data.tags[SEARCH_TAG]
-        runs = self._runs([self.parent.info.experiment_id], f"tags.`{SEARCH_TAG}` = '{search_id}'")
+        runs = find_runs(self.client, [self.parent.info.experiment_id], f"tags.`{SEARCH_TAG}` = '{search_id}'")
         trials = [self._trial(run) for run in runs if TRIAL_TAG in run.data.tags]
         return sorted(trials, key=lambda trial: trial.number)
 

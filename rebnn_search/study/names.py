@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 
 def run_name(number: int, params: Mapping[str, object], seed: int | None = None) -> str:
-    """The name of a trial: what it is, then its number, as in ``flip_ratio lr=0.0012 mean_abs #17``."""
-    words = []
+    """The name of a trial: its number, then what it is, as in ``#17 flip_ratio lr=0.0012 mean_abs``."""
+    words = [f"#{number}"]
     for key, value in params.items():
         if isinstance(value, str):
             words.append(value)
@@ -16,4 +16,4 @@ def run_name(number: int, params: Mapping[str, object], seed: int | None = None)
             words.append(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}")
     if seed is not None:
         words.append(f"seed={seed}")
-    return " ".join([*words, f"#{number}"])
+    return " ".join(words)

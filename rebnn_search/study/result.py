@@ -64,6 +64,7 @@ class Result:
         rows: The leaderboard, best first.
         untracked: Why tracking lacks some of it, if it does.
         out_of_time: Whether a time budget ended it before it had all its trials.
+        view: Address of its table and charts in MLflow's UI, once that runs; None where it is not known.
         best: None while no trial has been trained to its end, or the search was interrupted.
     """
 
@@ -79,12 +80,13 @@ class Result:
     interrupted: bool = False
     untracked: str | None = None
     out_of_time: bool = False
+    view: str | None = None
 
     def dump(self) -> dict[str, object]:
         """The object that ``--json`` prints; trials by number."""
         return {
             "name": self.name, "storage": self.storage, "tracking_uri": self.tracking_uri, "experiment": self.experiment,
-            "parent_run_id": self.parent_run_id, "objective": self.objective, "direction": self.direction,
+            "parent_run_id": self.parent_run_id, "view": self.view, "objective": self.objective, "direction": self.direction,
             "trials": [
                 {
                     "number": row.number, "configuration": row.configuration, "seed": row.seed,

@@ -51,6 +51,8 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
     if report is not None:
         line(console, f"report, table and figures: {report}")
     line(console, f"compare the trials: {ui_command}")
+    if result.view is not None:
+        line(console, f"  and open: {result.view}")
     if not result.interrupted:
         line(console, f"continue or enlarge the search: {resume_command}")
 

@@ -35,7 +35,8 @@ def column(browser: webdriver.Chrome, index: int) -> list[str]:
 
 def test_the_report_works_offline_sorts_and_copies(browser: webdriver.Chrome, searched: Path, result: dict[str, Any]) -> None:
     page = searched / "results" / "s" / "report" / "report.html"
-    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)""", page.read_text(encoding="utf-8"))
+    needed = re.sub(r"<a href=[^>]*>", "", page.read_text(encoding="utf-8"))
+    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)""", needed)
     browser.get(page.as_uri())
     assert browser.find_element(By.TAG_NAME, "h1").text == "s"
     assert len(browser.find_elements(By.CSS_SELECTOR, "figure svg")) == 9

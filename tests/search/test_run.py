@@ -167,7 +167,7 @@ def test_dry_run_shows_the_first_configurations_and_writes_nothing(workplace) ->
     assert sorted(workplace.path.rglob("*")) == before
     resolved, _, first = out.partition("\n\n")
     assert yaml.safe_load(resolved)["trials"] == 6
-    assert "tiny_space-1 would begin with:\n  constant value=0 lr=0.01 #0\n  flip_ratio lr=0.01 #1\n" in first
+    assert "tiny_space-1 would begin with:\n  #0 constant value=0 lr=0.01\n  #1 flip_ratio lr=0.01\n" in first
 
 
 def test_a_changed_search_is_refused_with_what_changed(workplace) -> None:  # type: ignore[no-untyped-def]

@@ -1,0 +1,55 @@
+"""``rebnn-search ui NAME``: MLflow's UI on this machine, opened at a search's table and charts."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from rebnn_search.base.errors import UserError
+from rebnn_search.base.signals import STOPS, signals_given_back
+from rebnn_search.tracking import check_uri, default_uri
+
+
+def parser(prog: str = "rebnn-search ui") -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog=prog, description="Start MLflow's UI for a search's tracking database, on this machine alone, until Ctrl-C."
+    )
+    p.add_argument("name", metavar="NAME", help="the search's name, as gamma-1")
+    p.add_argument("--port", type=int, metavar="PORT", help="to listen at (default: 5000, or any that is free)")
+    p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: sqlite:///mlflow.db in this directory)")
+    return p
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Run the command."""
+    args = (parser(prog) if prog else parser()).parse_args(argv)
+    if args.port is not None and not 1 <= args.port <= 65535:
+        raise UserError(f"--port {args.port}: expected 1 to 65535")
+    if find_spec("mlflow") is None:
+        raise UserError(f"MLflow is not installed for {sys.executable}: pip install mlflow")
+    uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(), write=False)
+
+    from rebnn_search.tracking.shared_view import find_view
+    from rebnn_search.tracking.ui import HOST, pick_port, serve_ui
+
+    if uri.startswith(("http:", "https:")):
+        print(find_view(uri, args.name).link(uri))  # its UI is where it is
+        return 0
+    port = pick_port(args.port)
+    with signals_given_back():
+        for number in STOPS:
+            signal.signal(number, signal.default_int_handler)
+        try:
+            view = find_view(uri, args.name)
+            with serve_ui(uri, port) as server:
+                print(view.link(f"http://{HOST}:{port}"), flush=True)
+                print("Ctrl-C ends it", file=sys.stderr)
+                code = server.wait()
+            raise UserError(f"MLflow's UI ended by itself (code {code})")
+        except KeyboardInterrupt:
+            return 0

@@ -1,0 +1,41 @@
+"""The runs of searches in MLflow, found by their tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rebnn_search.config import UserError
+from rebnn_search.tracking.runs import SEARCH_TAG, TRIAL_TAG
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+def find_runs(client: MlflowClient, experiments: Sequence[str], condition: str) -> list[Run]:
+    """All runs of some experiments that meet a condition in MLflow's own language."""
+    found: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs(list(experiments), condition, max_results=1000, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def find_parent(client: MlflowClient, name: str) -> Run:
+    """The parent run of the newest search of a name.
+
+    Raises:
+        UserError: If there is none; the message names those there are.
+    """
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    everything = find_runs(client, experiments, f"tags.`{SEARCH_TAG}` != ''") if experiments else []
+    parents = [run for run in everything if TRIAL_TAG not in run.data.tags and SEARCH_TAG in run.data.tags]
+    named = [run for run in parents if run.info.run_name == name]
+    if not named:
+        there = ", ".join(sorted({run.info.run_name for run in parents})) or "none"
+        raise UserError(f"{name}: tracking holds no search of this name; there: {there}")
+    return max(named, key=lambda run: run.info.start_time)
