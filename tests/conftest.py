@@ -39,7 +39,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("ray")
     # The longest first: a worker that began one last would be waited for. What is given a time comes after them: the first of a fresh
     # environment also compiles all that it imports.
-    items.sort(key=lambda item: (_minutes(item), item.get_closest_marker("ray") is not None and not _timed(item)), reverse=True)
+    items.sort(key=lambda item: (_minutes(item), _searches(item) and not _timed(item)), reverse=True)
+
+
+def _searches(item: pytest.Item) -> bool:
+    return item.get_closest_marker("ray") is not None or "workplace" in getattr(item, "fixturenames", ())
 
 
 def _timed(item: pytest.Item) -> bool:

@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rebnn_search.auto import _run
+from rebnn_search.auto import run as auto_run
 from rebnn_search.auto._direct import train_directly
 from rebnn_search.auto._look import look_at
 from rebnn_search.auto._plan import Plan, kept_seconds, open_smallest, plan_for
+from rebnn_search.auto.result import AutoResult
 from rebnn_search.auto.run import run_auto
 from rebnn_search.config import UserError
 from rebnn_search.export import load_model
 
 TOO_SHORT_TO_SEARCH = 23.0
 """Seconds: starting a search alone is planned with more."""
+LONG_ENOUGH = 180.0
+"""For a search, and on any machine for three epochs; no test waits for its end."""
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(table: Path, out: Path, seconds: float, said: list[str]) -> _run.AutoResult:
+def run(table: Path, out: Path, seconds: float, said: list[str]) -> AutoResult:
     def never(*_: Any) -> Any:
         raise AssertionError("no search begins")
 
@@ -61,10 +64,10 @@ def test_a_search_that_brought_nothing_gives_way_to_a_training(
     def planned(*args: Any) -> Plan:
         return replace(plan_for(*args), searched=True, epochs=3)
 
-    monkeypatch.setattr(_run, "plan_for", planned)
-    monkeypatch.setattr(_run, "_searched", lambda *_: (0, None))
+    monkeypatch.setattr(auto_run, "plan_for", planned)
+    monkeypatch.setattr(auto_run, "_searched", lambda *_: (0, None))
     said: list[str] = []
-    result = run(table, tmp_path / "out", TOO_SHORT_TO_SEARCH, said)
+    result = run(table, tmp_path / "out", LONG_ENOUGH, said)
     assert "the time to search was over before any trial was trained to its end: the recipe's own values are trained" in said
     assert (result.trials, result.seeds) == (0, 1)
     assert Path(result.model).is_file()
