@@ -19,7 +19,7 @@ def test_a_search_from_beginning_to_end(workplace) -> None:  # type: ignore[no-u
     (workplace.path / "mlflow.db").unlink()  # MLflow makes its database anew
     result = workplace.json("--set", "trials=8")
     assert set(result) == {
-        "name", "storage", "tracking_uri", "experiment", "parent_run_id", "objective", "direction", "trials", "best",
+        "name", "storage", "tracking_uri", "experiment", "parent_run_id", "view", "objective", "direction", "trials", "best",
     }  # fmt: skip
     assert result["name"] == "tiny_space-1"
     runs = workplace.agree(result)
