@@ -34,6 +34,8 @@ from peers.optuna_study import OptunaStudy
 from replay import replay
 from traces import Trace
 
+from rebnn_search.study.automatic import promotion
+
 RUNS = ("method", "bank", "seed", "workers", "budget", "reports", "asked", "least", "chosen", "stopped_best", "driver_seconds",
         "decisions", "simulated_seconds")  # fmt: skip
 CURVES = ("method", "bank", "seed", "reports", "seconds", "least")
@@ -65,10 +67,12 @@ METHODS: dict[str, Method] = {
     "asha": _peer(simple.ASHA),
     "asha_stopping": _peer(simple.ASHAStopping),
     "hyperband": _peer(simple.Hyperband),
-    "ours": _ours(),
+    "ours": lambda bank, seed, workers, budget: replay(
+        bank, pruner=promotion(bank.reports), seed=seed, workers=workers, budget=budget
+    ),
+    "ours_tpe_median": _ours(),
     "ours_random_halving": _ours(sampler="random", pruner="successive_halving"),
     "ours_random_promotion": _ours(sampler="random", pruner="promotion"),
-    "ours_promotion": _ours(pruner="promotion"),
     "optuna_tpe_none": _optuna("tpe", "none"),
     "optuna_tpe_median": _optuna("tpe", "median"),
     "optuna_tpe_hyperband": _optuna("tpe", "hyperband"),
@@ -83,7 +87,7 @@ METHODS: dict[str, Method] = {
     "optuna_gp_wilcoxon": _optuna("gp", "wilcoxon"),
     "optuna_gp_patient": _optuna("gp", "patient"),
 }
-"""By name. ``ours`` is what a search file gets that names neither sampler nor pruner."""
+"""By name. ``ours`` is what a search file of so many trials gets that names neither sampler nor pruner."""
 SYNE_TUNE = {"syne_tune_asha": _syne("ASHA"), "syne_tune_bohb": _syne("BOHB"), "syne_tune_asha_cqr": _syne("ASHACQR")}
 """With ``--syne-tune``."""
 

@@ -91,6 +91,9 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     console = Console(no_color=args.no_color or None, highlight=False)
     if session.unfinished and not session.resumed and args.name is None and not args.json:
         console.print(f"unfinished: {', '.join(session.unfinished)}; --resume continues the newest. Starting a new one.")
+    if not args.json and not args.quiet:
+        for key, reason in session.search.chosen.items():
+            console.print(f"{key}: {getattr(session.search.spec, key).name} ({reason})", soft_wrap=True)
     if args.dry_run:
         from rebnn_search.terminal.preview import print_preview
 

@@ -75,6 +75,7 @@ class Choose(Generic[T]):
         sample: Of the context, to construct parts with that need some; those without options are then not constructed.
         plain: A part without options is dumped as its name alone.
         only: Which of the classes may be chosen; all, by default.
+        also: What a message offers beside their names: what the reader of a file turns into one of them.
     """
 
     registry: Mapping[str, type[T]]
@@ -85,6 +86,7 @@ class Choose(Generic[T]):
     sample: Mapping[str, object] = field(default_factory=dict)
     plain: bool = False
     only: Callable[[type[T]], bool] = lambda cls: True
+    also: tuple[str, ...] = ()
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """The schema of a field that is annotated with this."""
@@ -122,7 +124,7 @@ class Choose(Generic[T]):
         return chosen
 
     def _names(self) -> list[str]:
-        return sorted(name for name, cls in self.registry.items() if self.only(cls))
+        return sorted([*self.also, *(name for name, cls in self.registry.items() if self.only(cls))])
 
     def _named(self, name: object, place: Place) -> Callable[..., T]:
         try:

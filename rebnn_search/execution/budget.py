@@ -9,6 +9,8 @@ CLOSING_SECONDS = 4.0
 """Kept for a search's end: the chosen trial's test accuracy, tracking's last points, Ray's leaving."""
 CLOSING_SHARE = 0.1
 """Most of a budget that is kept for that."""
+LATE_SHARE = 0.5
+"""Of a budget: from then on trials that wait to be trained to their ends come before new ones."""
 
 
 class Budget:
@@ -34,6 +36,11 @@ class Budget:
     def over(self) -> bool:
         """Whether what is left is needed for the end."""
         return self.spent >= self.seconds - min(CLOSING_SECONDS, CLOSING_SHARE * self.seconds)
+
+    @property
+    def late(self) -> bool:
+        """Whether trials that wait come before new ones."""
+        return self.spent >= LATE_SHARE * self.seconds
 
     def started(self, number: int) -> None:
         """Note that a trial was handed out."""

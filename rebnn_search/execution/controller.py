@@ -94,7 +94,13 @@ class Controller:
         return max(0, self._target - self._ledger.asked)
 
     def _next_paused(self) -> int | None:
-        return self._pauses.continues(self._ledger, self._paused, self._left) if self._paused else None
+        if not self._paused:
+            return None
+        if self._budget is not None and self._budget.late:  # as if no new trial were left, or none might come to its end
+            last = self._pauses.continues(self._ledger, self._paused, 0)
+            if last is not None:
+                return last
+        return self._pauses.continues(self._ledger, self._paused, self._left)
 
     @property
     def ending(self) -> bool:

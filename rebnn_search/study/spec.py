@@ -28,6 +28,7 @@ from rebnn_search.config import (
 from rebnn_search.config.document import named
 from rebnn_search.config.model import shown
 from rebnn_search.config.reading import Place
+from rebnn_search.study.automatic import AUTO, CHOOSE, take_auto
 from rebnn_search.study.names import run_name
 from rebnn_search.study.pruners import PRUNERS, Pruner
 from rebnn_search.study.samplers import CONTEXT, SAMPLERS, has_trait
@@ -119,6 +120,8 @@ class SearchSpec(Strict):
         trials: How many trials in all, the fixed ones included; with several seeds a multiple of their number.
         seeds: Trials of each configuration, which differ in their seed alone: the recipe's and those that follow it. Configurations
             are then ranked by the mean over their seeds.
+        sampler: Which configurations are tried; for a file that names none `rebnn_search.study.automatic` chooses.
+        pruner: Which trials are ended early, likewise.
         sampler_seed: Seed of the sampler. A trial's own seed is its recipe's `seed`.
         max_failures: How often a trial whose worker died is started again from its checkpoint.
     """
@@ -128,10 +131,10 @@ class SearchSpec(Strict):
     space: dict[str, Parameter]
     fixed: list[dict[str, Any]] = Field(default_factory=list)
     objective: Objective = Objective()
-    sampler: Annotated[Component[BaseSampler], Choose(SAMPLERS, "sampler", context=CONTEXT, construct=True)] = Component(
-        "name", "tpe", {}, SAMPLERS["tpe"]
+    sampler: Annotated[Component[BaseSampler], Choose(SAMPLERS, "sampler", context=CONTEXT, construct=True, also=(AUTO,))] = (
+        Component("name", "tpe", {}, SAMPLERS["tpe"])
     )
-    pruner: Annotated[Component[Pruner], Choose(PRUNERS, "pruner", construct=True)] = Component(
+    pruner: Annotated[Component[Pruner], Choose(PRUNERS, "pruner", construct=True, also=(AUTO,))] = Component(
         "name", "median", {}, PRUNERS["median"]
     )
     trials: Annotated[int, Field(ge=1, le=MOST)]
@@ -169,10 +172,14 @@ class Search:
         base: The recipe's data after the file's ``set``.
         space: The parameters, parents first.
         fixed: The fixed configurations, complete.
+        chosen: Why each part was taken that the file leaves to the search, by its key.
     """
 
-    def __init__(self, spec: SearchSpec, base: Mapping[str, Any], fixed: list[Params]) -> None:
+    def __init__(
+        self, spec: SearchSpec, base: Mapping[str, Any], fixed: list[Params], chosen: Mapping[str, str] | None = None
+    ) -> None:
         self.spec = spec
+        self.chosen = dict(chosen or {})
         self.base = dict(base)
         self.space = Space(spec.space)
         self.fixed = fixed
@@ -237,6 +244,7 @@ def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
     document = load(path)
     for override in mine:
         _override(document, override)
+    automatic = take_auto(document)
     spec = validate(SearchSpec, document)
     recipe_path = Path(path).parent / spec.recipe
     if not recipe_path.is_file():
@@ -257,9 +265,19 @@ def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
             f"{document.source}: train_on: a search judges its trials by the validation split, so none may train on it; "
             "python -m rebnn_search.refit trains the best of a search on both"
         )
-    search = Search(spec, recipe_document.data, [])
+    search = _settled(Search(spec, recipe_document.data, []), automatic)
     check_against_recipe(search, document)
     search.fixed = [_complete(search, base, index, document) for index in range(len(spec.fixed))]
+    return search
+
+
+def _settled(search: Search, automatic: Iterable[str]) -> Search:
+    """The search with what its file leaves to it chosen."""
+    for key in automatic:
+        choice = CHOOSE[key](search)
+        data = search.spec.model_dump(by_alias=True) | {key: choice.part}
+        chosen = search.chosen | {key: choice.reason}
+        search = Search(SearchSpec.model_validate(data), search.base, search.fixed, chosen)
     return search
 
 
