@@ -18,12 +18,14 @@ from rebnn_search.base.errors import exit_on_user_error
 from support.commands import entry
 
 IMPORTED = [
+    "rebnn_search.execution.ray.executor",
     "rebnn_search.execution.session",
     "rebnn_search.refit",
     "rebnn_search.train",
     "rebnn_search.terminal",
     "mlflow",
     "sklearn.datasets",
+    "torch._dynamo",  # which an optimizer imports at its first use
 ]
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(IMPORTED)
