@@ -92,8 +92,12 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     if session.unfinished and not session.resumed and args.name is None and not args.json:
         console.print(f"unfinished: {', '.join(session.unfinished)}; --resume continues the newest. Starting a new one.")
     if not args.json and not args.quiet:
-        for key, reason in session.search.chosen.items():
-            console.print(f"{key}: {getattr(session.search.spec, key).name} ({reason})", soft_wrap=True)
+        search = session.search
+        if search.spec.warm_start is not None:
+            count = len(search.fixed) - len(search.spec.fixed)
+            console.print(f"warm_start: the best of {search.spec.warm_start.search} come first ({count} configurations)")
+        for key, reason in search.chosen.items():
+            console.print(f"{key}: {getattr(search.spec, key).name} ({reason})", soft_wrap=True)
     if args.dry_run:
         from rebnn_search.terminal.preview import print_preview
 

@@ -39,6 +39,7 @@ from rebnn_search.study.record import check_ledger
 from rebnn_search.study.result import Result
 from rebnn_search.study.resume import resume_search
 from rebnn_search.study.spec import Search, load_search
+from rebnn_search.study.warm_start import warm_started
 from rebnn_search.tracking import Runs, Tracker, check_answers, check_uri, default_uri, write_view
 from rebnn_search.tracking.system import SystemMetrics
 
@@ -204,6 +205,8 @@ def open_search(
     found = find_folder(storage, source, name, resume=resume, or_start=or_start)
     if found.resumed:
         search = resume_search(found.folder, search, trials)
+    elif search.spec.warm_start is not None:
+        search = warm_started(search, storage, ledger)
     return Session(search, found.folder, source, uri, ledger, address, executor, found.resumed, found.unfinished)
 
 

@@ -5,26 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
 
 from rebnn_search.base.files import write_atomically
 from rebnn_search.base.metrics import FLIP_RATIO, TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5
-from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.find import named_search
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.study.attributes import PARAMS, REASON, RUNS
-from rebnn_search.study.record import check_ledger
+from rebnn_search.study.attributes import PARAMS, REASON
+from rebnn_search.study.ended import ended_trials
 from rebnn_search.study.space import Parameter, Space, Value
 from rebnn_search.study.spec import Search, restore_search
 from rebnn_search.training.report_log import TrackedReport, read_reports
@@ -63,7 +58,7 @@ def curves_table(storage: str, name: str, ledger: str | None = None) -> pd.DataF
 
     folder = named_search(storage, name)
     search = restore_search(folder.read_search()[1])
-    trials, runs = _record(folder, ledger)
+    trials, runs = ended_trials(folder, ledger)
     rows = [row for trial in trials for row in _rows(search, folder, trial, runs)]
     if not rows:
         raise UserError(f"{name}: no trial of this search has ended yet")
@@ -178,27 +173,6 @@ def cell(parameter: Parameter, value: Value) -> Value:
     choices = parameter.choice or []
     mixed = parameter.kind == "choice" and (None in choices or len({type(choice) for choice in choices}) > 1)
     return json.dumps(value) if mixed else value
-
-
-def _record(folder: SearchFolder, ledger: str | None) -> tuple[list[FrozenTrial], list[float]]:
-    """The trials that ended, by number, and when each run of the search began, in seconds since 1970."""
-    here = None if ledger is None else hide_secrets(ledger)
-    if folder.ledger != here:
-        there = f"is in {folder.ledger}: pass --ledger" if folder.ledger else "is its journal: leave --ledger out"
-        raise UserError(f"{folder.name}: the ledger of this search {there}")
-    if ledger is None and not folder.journal.exists():
-        raise UserError(f"{folder.journal}: there is no such file; restore it from a copy")
-    if ledger is not None:
-        check_ledger(ledger, write=False)
-    try:
-        storage: BaseStorage = JournalStorage(JournalFileBackend(str(folder.journal))) if ledger is None else RDBStorage(ledger)
-        study = optuna.load_study(study_name=folder.name, storage=storage)
-        trials, attrs = study.get_trials(deepcopy=False), study.user_attrs
-    except Exception as error:  # SQLAlchemy, the database's driver and Optuna each raise their own
-        reason = hide_secrets(" ".join([type(error).__name__, *str(error).splitlines()[:1]]))
-        raise UserError(f"{folder.journal if ledger is None else f'--ledger {here}'}: cannot be read: {reason}") from None
-    runs = [datetime.fromisoformat(run["started"]).timestamp() for run in attrs.get(RUNS, [])]
-    return [trial for trial in trials if trial.state.is_finished() and PARAMS in trial.user_attrs], runs
 
 
 def _rows(search: Search, folder: SearchFolder, trial: FrozenTrial, runs: Sequence[float]) -> list[dict[str, Any]]:

@@ -34,9 +34,10 @@ def resume_search(folder: SearchFolder, given: Search, trials: int | None) -> Se
         raise UserError(
             f"{folder.search_file}: is damaged ({reason}); restore it from a copy, or begin a new search under another --name"
         ) from None
-    # What the file leaves to the search was chosen when it began, perhaps by another version.
+    # What the file leaves to the search was chosen when it began, perhaps by another version; so was what it begins with.
     taken = {key: getattr(stored.spec, key) for key in given.chosen}
-    given = Search(given.spec.model_copy(update=taken), given.base, given.fixed)
+    warm = [] if given.spec.warm_start is None else stored.fixed[len(given.fixed) :]
+    given = Search(given.spec.model_copy(update=taken), given.base, [*given.fixed, *warm])
     changes = list(_changes(stored.dump(), given.dump()))
     if changes:
         listed = "\n".join(f"  {change}" for change in changes)

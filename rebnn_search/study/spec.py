@@ -109,6 +109,23 @@ class Resources(Strict):
         return gpus
 
 
+class WarmStart(Strict):
+    """Which earlier search's best configurations are tried first.
+
+    Attributes:
+        search: Its name, in the same storage.
+        best: How many of its configurations, at most.
+    """
+
+    search: str
+    best: Annotated[int, Field(ge=1, le=MOST)] = 5
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, data: object) -> object:
+        return {"search": data} if isinstance(data, str) else data
+
+
 class SearchSpec(Strict):
     """A search file.
 
@@ -117,6 +134,7 @@ class SearchSpec(Strict):
         overrides: Values laid over the recipe's for the whole search (``set`` in a file).
         space: The parameters by their dotted names in the recipe.
         fixed: Configurations to run first; what one leaves out keeps the recipe's value.
+        warm_start: An earlier search whose best configurations follow the fixed ones; its name alone will do.
         trials: How many trials in all, the fixed ones included; with several seeds a multiple of their number.
         seeds: Trials of each configuration, which differ in their seed alone: the recipe's and those that follow it. Configurations
             are then ranked by the mean over their seeds.
@@ -130,6 +148,7 @@ class SearchSpec(Strict):
     overrides: dict[str, Any] = Field(default_factory=dict, alias="set")
     space: dict[str, Parameter]
     fixed: list[dict[str, Any]] = Field(default_factory=list)
+    warm_start: WarmStart | None = None
     objective: Objective = Objective()
     sampler: Annotated[Component[BaseSampler], Choose(SAMPLERS, "sampler", context=CONTEXT, construct=True, also=(AUTO,))] = (
         Component("name", "tpe", {}, SAMPLERS["tpe"])
