@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import optuna
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
 from rebnn_search.study.attributes import PARAMS
 from rebnn_search.study.draft import FIXED, DraftStorage, blank
 from rebnn_search.study.optuna_log import optuna_muted
-from rebnn_search.study.samplers import sampler_factory
+from rebnn_search.study.samplers import has_trait, mixed, sampler_factory
 from rebnn_search.study.spec import Params, Search
+
+AGAIN = 10
+"""Times that a sampler is asked again, each with another seed, which proposed what was tried before."""
+AT_RANDOM = 100
+"""Times that a configuration is then drawn at random, before one is trained again: most points of such a space were tried."""
 
 
 class Asking:
     """Asks for trials, one after another, and records each in one write.
+
+    A training is a function of its recipe, so a configuration that was tried already would give the same again: where the sampler
+    proposes one, another is drawn. Which one is a function of the record alone.
 
     Args:
         search: The resolved search.
@@ -30,6 +40,7 @@ class Asking:
         self._made = len(trials)
         self.asked = sum(PARAMS in trial.user_attrs for trial in trials)
         """How many trials have been asked for in full."""
+        self._tried = {_key(trial.user_attrs[PARAMS]) for trial in trials if PARAMS in trial.user_attrs}
         self._half_asked = [t for t in trials if not t.state.is_finished() and PARAMS not in t.user_attrs]
 
     def ask(self) -> tuple[int, Params]:
@@ -38,13 +49,38 @@ class Asking:
         number = self._made if half is None else half.number
         with optuna_muted():
             if half is None:
-                params = self._ask(blank(number, self._given(number)))
+                params = self._ask_new(number)
             else:
                 fixed = half.system_attrs.get(FIXED) or self._given(number)
                 params = self._ask(blank(number, fixed, half._trial_id), half)
         self._made = max(self._made, number + 1)
+        self._tried.add(_key(params))
         self.asked += 1
         return number, params
+
+    def _ask_new(self, number: int) -> Params:
+        """Ask for a configuration that was not tried yet, if that is the sampler's to choose, and record the trial with it."""
+        given = self._given(number)
+        attempts = 0 if given is not None or has_trait(self._search.spec.sampler, "exhaustive") else AGAIN + AT_RANDOM
+        for attempt in range(attempts):
+            with self._drafts.drafting(blank(number)):
+                self._study.sampler = self._sampler(number, attempt)
+                trial = self._study.ask()
+                params = self._search.space.suggest(trial)
+                if _key(params) not in self._tried:
+                    trial.set_user_attr(PARAMS, params)
+                    self._drafts.keep()
+                    return params
+        return self._ask(blank(number, given))
+
+    def _sampler(self, number: int, attempt: int) -> BaseSampler:
+        """The sampler of a trial, or what stands in for it after so many attempts."""
+        if attempt == 0:
+            return self._make_sampler(number)
+        seed = mixed(mixed(self._search.spec.sampler_seed, number), attempt)
+        if attempt >= AGAIN or has_trait(self._search.spec.sampler, "one_sequence"):
+            return RandomSampler(seed=seed)
+        return self._search.spec.sampler.build(seed=seed)
 
     def _ask(self, draft: FrozenTrial, half: FrozenTrial | None = None) -> Params:
         """Ask the sampler for a configuration and record the trial with it."""
@@ -70,3 +106,7 @@ class Asking:
             return None
         first: Params = self._drafts.numbered(number - seed).user_attrs[PARAMS]
         return first
+
+
+def _key(params: Params) -> str:
+    return json.dumps(params, sort_keys=True)
