@@ -1,6 +1,6 @@
 """Kill a search at random moments, resume it, and count what was lost. It must be nothing.
 
-    python benchmarks/soak.py --kills 100 --seed 0 [--trials 40] [--json]
+    python benchmarks/soak.py --kills 100 --seed 0 [--trials 40] [--objectives 2] [--json]
 
 Each search runs one trial at a time and is killed with SIGKILL at a random moment after its start: the driver, a trial's worker, the
 raylet, the GCS, or all of them at once; sometimes the journal's or the reports' end is then torn or a checkpoint cut short, as a
@@ -47,6 +47,14 @@ trials: %d
 max_failures: 1000
 resources: {max_concurrent: 1}
 """
+TWO = (
+    SPACE.replace("fixed:", "  network.width: {choice: [4, 6, 8]}\nfixed:")
+    + """
+objectives: [val/loss, bytes]
+constraints: {bytes: <= 5 kB}
+"""
+)
+"""Of two objectives: some widths are infeasible, and end at their first report."""
 INTERVAL = (1.0, 16.0)
 """Seconds between a start or a kill and the next kill: a start takes about ten."""
 TARGETS = ("driver", "worker", "raylet", "gcs", "everything")
@@ -56,10 +64,10 @@ MARKS = {"worker": "RecipeTrial", "raylet": "raylet/raylet", "gcs": "gcs_server"
 class Search:
     """One search in a directory of its own, started and killed as often as it takes."""
 
-    def __init__(self, folder: Path, trials: int) -> None:
+    def __init__(self, folder: Path, space: str) -> None:
         self.folder = folder
         (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
-        (folder / "space.yaml").write_text(SPACE % trials, encoding="utf-8")
+        (folder / "space.yaml").write_text(space, encoding="utf-8")
         self.storage = folder / "results" / "soak"
 
     def start(self) -> subprocess.Popen[str]:
@@ -126,9 +134,10 @@ def damage(search: Search, rng: random.Random) -> str | None:
 def facts(result: dict[str, Any]) -> list[Any]:
     """What must be the same, to the bit, however often a search was killed."""
     trials = [
-        (t["number"], t["state"], t["params"], t["epochs"], t["val_loss"], t["val_top1"], t["flip_ratio"])
+        (t["number"], t["state"], t["params"], t["epochs"], t["val_loss"], t["val_top1"], t["flip_ratio"],
+         *(t.get(name) for name in ("values", "front", "infeasible")))
         for t in result["trials"]
-    ]
+    ]  # fmt: skip
     return [*trials, {**result["best"], "recipe": "", "model": ""}]
 
 
@@ -196,22 +205,26 @@ def main() -> None:
     p.add_argument("--kills", type=int, default=100)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--trials", type=int, default=40, help="of each search")
+    p.add_argument(
+        "--objectives", type=int, choices=(1, 2), default=1, help="of each search; with two, one of them is constrained"
+    )
     p.add_argument("--json", action="store_true")
     args = p.parse_args()
+    space = (TWO if args.objectives == 2 else SPACE) % args.trials
     rng = random.Random(args.seed)
     tally: Counter[str] = Counter()
     lost: Counter[str] = Counter()
     searches = 0
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        alone = Search(Path(folder), args.trials)
+        alone = Search(Path(folder), space)
         output = alone.start().communicate()[0]
         if not (alone.storage / "result.json").exists():
             raise SystemExit(f"the search left alone did not finish:\n{output}")
         expected = facts(alone.result())
     while spent(tally) < args.kills:
         with tempfile.TemporaryDirectory() as folder:
-            search = Search(Path(folder), args.trials)
+            search = Search(Path(folder), space)
             soak(search, args.kills, rng, tally)
             searches += 1
             for name, count in audit(search, expected).items():

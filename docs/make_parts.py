@@ -12,6 +12,7 @@ from rebnn_search.export import FORMATS
 from rebnn_search.method import GAMMA, NETWORKS, SCALE_INIT, WEIGHTS
 from rebnn_search.method.networks import CONTEXT as NETWORK_CONTEXT
 from rebnn_search.report.figures import FIGURES
+from rebnn_search.study.objectives import OBJECTIVES
 from rebnn_search.study.pruners import PRUNERS
 from rebnn_search.study.samplers import CONTEXT as SAMPLER_CONTEXT
 from rebnn_search.study.samplers import SAMPLERS
@@ -38,6 +39,7 @@ KINDS: tuple[tuple[str, Mapping[str, type[Any]], Collection[str]], ...] = (
     ("Teachers", TEACHERS, ()),
     ("Samplers", SAMPLERS, SAMPLER_CONTEXT),
     ("Pruners", PRUNERS, ()),
+    ("Objectives", OBJECTIVES, ()),
     ("Formats of model files", FORMATS, ()),
 )
 

@@ -16,7 +16,7 @@ from rebnn_search.execution.events import SearchObserver
 from rebnn_search.execution.session import open_search
 from rebnn_search.report import report_search
 from rebnn_search.study.curves import curves_table, write_curves
-from rebnn_search.study.result import Best, Result
+from rebnn_search.study.result import Best, Result, TrialRow
 from rebnn_search.terminal import PlainProgress, Silent
 from rebnn_search.terminal.state import SearchState
 from rebnn_search.training import Recipe, load_recipe
@@ -50,16 +50,21 @@ class SearchResult:
         """The chosen trial: ``number``, ``test_top1``, ``test_top5`` (percent), paths of its ``recipe`` and ``model``.
 
         Raises:
-            UserError: If no trial was trained to its end.
+            UserError: If no trial was trained to its end and kept to the constraints.
         """
         if self.result.best is None:
-            raise UserError(f"{self.result.name}: no trial was trained to its end, so there is none to choose")
+            raise UserError(f"{self.result.name}: {self.result.none_chosen()}")
         return self.result.best
 
     @property
     def recipe(self) -> Recipe:
         """The chosen trial's recipe."""
         return load_recipe(self.best.recipe)
+
+    @property
+    def front(self) -> list[TrialRow]:
+        """The trials on the Pareto front of several objectives, by the first of them; empty where there is one."""
+        return [row for row in self.result.rows if row.front]
 
     def model(self) -> LoadedModel:
         """The chosen trial's network, ready to classify."""
@@ -68,7 +73,11 @@ class SearchResult:
         return load_model(self.best.model)
 
     def table(self) -> pd.DataFrame:
-        """The leaderboard, best first: one row a trial, the recipe's values by their dotted names."""
+        """The leaderboard, best first: one row a trial, the recipe's values by their dotted names.
+
+        With several objectives ``front`` says which trials are on the Pareto front; with constraints ``infeasible`` which of them a
+        trial broke, None of the others. What is measured of the networks has columns of its name.
+        """
         import pandas as pd
 
         rows = [
@@ -76,6 +85,9 @@ class SearchResult:
                 "trial": row.number, "configuration": row.configuration, "seed": row.seed, "state": row.state, **row.recipe,
                 "val_loss": row.val_loss, "val_top1": row.val_top1, "val_top5": row.val_top5, "flip_ratio": row.flip_ratio,
                 "epochs": row.epochs, "reason": row.reason, "run_id": row.run_id,
+                **{goal.name: row.values.get(goal.name) for goal in self.result.extras},
+                **({"front": row.front} if self.result.several else {}),
+                **({"infeasible": row.infeasible} if self.result.constraints else {}),
             }
             for row in self.result.rows
         ]  # fmt: skip

@@ -30,6 +30,9 @@ USE = {
         "    report = trainer.next_report()\n"
         "assert report.metrics['val/top1'] > 80, report.metrics\n"
     ),
+    "An objective": (
+        "from rebnn_search.testing import OBJECTIVE_CHECKS\nfor check in OBJECTIVE_CHECKS:\n    check(Parameters)\n"
+    ),
     "A network": (
         "import torch\n"
         "from rebnn_search.method import NETWORKS\n"

@@ -13,6 +13,7 @@ import rebnn_search
 from rebnn_search.base.discovery import part_names
 from rebnn_search.base.registry import Registry
 from rebnn_search.export import FORMATS
+from rebnn_search.study.objectives import OBJECTIVES
 from rebnn_search.study.pruners import PRUNERS
 from rebnn_search.study.samplers import SAMPLERS
 
@@ -49,12 +50,14 @@ def test_every_part_says_what_it_is(made: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("package", "registry"),
-    [("export.formats", FORMATS), ("study.samplers", SAMPLERS), ("study.pruners", PRUNERS)],
-    ids=["formats", "samplers", "pruners"],
+    [("export.formats", FORMATS), ("study.samplers", SAMPLERS), ("study.pruners", PRUNERS), ("study.objectives", OBJECTIVES)],
+    ids=["formats", "samplers", "pruners", "objectives"],
 )
 def test_a_part_lies_in_the_file_of_its_name(package: str, registry: Registry[Any]) -> None:
     folder = import_module(f"rebnn_search.{package}")
-    ours = {name: cls.__module__ for name, cls in registry.items() if cls.__module__.startswith("rebnn_search.")}
+    ours = {
+        name.replace("/", "_"): cls.__module__ for name, cls in registry.items() if cls.__module__.startswith("rebnn_search.")
+    }
     assert ours == {name: f"{folder.__name__}._{name}" for name in part_names(Path(folder.__path__[0]))}
 
 

@@ -45,9 +45,13 @@ BEST = "best/"
 """How the names begin of what is best, of a trial and of a search."""
 
 
+FINAL = "final/"
+"""How the names begin, on a trial's run, of metrics' last values."""
+
+
 def final(name: str) -> str:
     """The name on a trial's run of a metric's last value."""
-    return f"final/{name}"
+    return FINAL + name
 
 
 def test(name: str) -> str:
@@ -66,5 +70,7 @@ def oscillation_name(name: str) -> str:
 
 
 def refit(name: str) -> str:
-    """The name on a search's run of what its refit came to: ``test_top1``, ``test_top5`` (percent), ``test_top1_interval``."""
+    """The name on a search's run of what its refit came to: ``test_top1``, ``test_top5`` (percent), ``test_top1_interval``; with
+    ``trial_N/`` before it for a picked trial.
+    """
     return f"refit/{name}"

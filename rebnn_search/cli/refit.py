@@ -28,6 +28,11 @@ def parser(prog: str = "python -m rebnn_search.refit") -> argparse.ArgumentParse
     p.add_argument(
         "--seeds", type=int, default=3, metavar="K", help="trainings: the recipe's seed, +1, ... (default: %(default)s)"
     )
+    p.add_argument(
+        "--pick", metavar="WHICH",
+        help="with several objectives a point of the Pareto front, in place of the first one's best: a trial's number, an "
+        "objective, or knee, the compromise",
+    )  # fmt: skip
     p.add_argument("--epochs", type=int, metavar="N", help="epochs of each (default: the recipe's)")
     p.add_argument("--storage", metavar="DIR|URI", default="results", help="where the search is kept (default: %(default)s)")
     p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: the search's)")
@@ -48,7 +53,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     from rebnn_search.refit import Stopped, finished_search, refit_search
     from rebnn_search.refit.progress import Progress, print_refit
 
-    search = finished_search(args.storage, args.name)
+    search = finished_search(args.storage, args.name, args.pick)
     known = None if "***" in search.tracking_uri else search.tracking_uri
     uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or known or "")
     console = Console(highlight=False, stderr=args.json)

@@ -69,7 +69,7 @@ def parser(prog: str = "python -m rebnn_search.run") -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Run the command. Returns 0, or 130 if the search was interrupted."""
+    """Run the command. Returns 0, 1 if no trial keeps to the constraints, 130 if the search was interrupted."""
     begun = time.monotonic()
     args = (parser(prog) if prog else parser()).parse_args(argv)
     seconds = None if args.time_budget is None else parse_duration(args.time_budget, "--time-budget")
@@ -125,7 +125,9 @@ def _run(args: argparse.Namespace, console: Console, session: Session, budget: B
     else:
         ui = shlex.join([*python_command(), "-m", "mlflow", "ui", "--backend-store-uri", uri])
         print_result(console, result, hide_secrets(ui), hide_secrets(resume_command(args, folder.name)), report)
-    return 130 if result.interrupted else 0
+    if result.interrupted:
+        return 130
+    return 1 if result.best is None and result.none_feasible else 0
 
 
 def _report(folder: SearchFolder, uri: str) -> str | None:

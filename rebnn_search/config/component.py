@@ -106,7 +106,12 @@ class Choose(Generic[T]):
             place = () if self.plain else place
             value = {self.key: value}
         if not isinstance(value, dict):
-            fail(self.kind, (), f"expected the name of a {self.kind} or a mapping with the key {self.key!r}", value)
+            fail(
+                self.kind,
+                (),
+                f"expected the name of {'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind} or a mapping with the key {self.key!r}",
+                value,
+            )
         if self.key not in value:
             fail(self.kind, (), f"needs the key {self.key!r}: one of {', '.join(self._names())}", value)
         name = value[self.key]

@@ -23,6 +23,8 @@ MAX_VALUES = 50_000
 MAX_DEPTH = 50
 """Nesting that no real file has: deeper may also mean an alias inside its own anchor."""
 
+BEGINS_WITH_GREATER = re.compile("chomping|character '>'")
+"""In what PyYAML says of a value such as ``>= 0.9``, which begins as a block of text does."""
 MERGE = "tag:yaml.org,2002:merge"
 COLLECTION_TAGS: dict[type[yaml.Node], str] = {
     yaml.MappingNode: "tag:yaml.org,2002:map",
@@ -104,7 +106,8 @@ def read_yaml(text: str, source: str, lines: dict[Place, int] | None = None) -> 
         return None if node is None else _Builder(loader, where, {} if lines is None else lines).build(node, (), 0)
     except yaml.MarkedYAMLError as error:
         place = where(error.problem_mark.line + 1) if error.problem_mark else source
-        raise UserError(f"{place}: not valid YAML: {error.problem or error}") from None
+        quotes = " (a value that begins with > needs quotes)" if BEGINS_WITH_GREATER.search(str(error.problem)) else ""
+        raise UserError(f"{place}: not valid YAML: {error.problem or error}{quotes}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{source}: not valid YAML: {error}") from None
     finally:

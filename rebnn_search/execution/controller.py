@@ -17,7 +17,7 @@ from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
 from rebnn_search.execution.trial_recipe import write_trial_recipe
 from rebnn_search.storage.folder import DISK_FULL, SearchFolder
 from rebnn_search.study.attributes import SUMMARY
-from rebnn_search.study.ledger import Ledger, prune_reason
+from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.pausing import PauseRule
 from rebnn_search.study.spec import Params, Search
 from rebnn_search.training.report_log import TrackedReport
@@ -131,6 +131,7 @@ class Controller:
             workers=resources.workers_per_trial,
             threads=resources.cpus_per_worker,
             gpus=resources.gpus_per_worker,
+            measured=self._search.measured,
         )
 
     def _choose(self) -> tuple[int, Params]:
@@ -167,7 +168,7 @@ class Controller:
             self._end(number, TrialState.COMPLETE, None)
             return Decision.STOP
         if self._ledger.should_prune(number):
-            self._end(number, TrialState.PRUNED, prune_reason(self._search, kept.step))
+            self._end(number, TrialState.PRUNED, self._ledger.why_pruned(number))
             return Decision.STOP
         return self._wait_unless_next(number) if self._pauses.pauses(self._ledger, number) else Decision.CONTINUE
 

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from rebnn_search.base.files import write_atomically
 from rebnn_search.base.layout import SEARCH_FILE
 from rebnn_search.base.metrics import (
+    BEST,
     CHOSEN_TEST_TOP1,
     CHOSEN_TEST_TOP5,
     CHOSEN_TRIAL,
@@ -44,7 +45,7 @@ def choose(search: Search, folder: SearchFolder, ledger: Ledger, executor: Execu
     """Choose the best trial, read the test split for it (unless that was done before), and write its recipe.
 
     Returns:
-        None if no trial was trained to its end.
+        None if no trial was trained to its end and kept to the constraints.
 
     Raises:
         UserError: If the chosen trial's checkpoint is gone.
@@ -59,7 +60,7 @@ def choose(search: Search, folder: SearchFolder, ledger: Ledger, executor: Execu
             ledger.note(TEST, known)
     first, scores = trials[0], [known[str(trial.number)] for trial in trials]
     top1, top5 = estimate([score["top1"] for score in scores]), estimate([score["top5"] for score in scores])
-    value = estimate([trial.value or 0.0 for trial in trials])
+    value = estimate([trial.values[0] for trial in trials])
     assert top1 is not None and top5 is not None and value is not None
     comment = (
         f"Best trial of {folder.name}: #{first.number}, {search.spec.objective.metric} {value.text('.4f')} on validation; "
@@ -128,6 +129,9 @@ def outcome(
         best=best,
         interrupted=interrupted,
         view=view_link(hide_secrets(uri), runs.experiment_id, runs.search_id),
+        goals=search.goals,
+        extras=search.extras,
+        constraints=[str(limit) for limit in search.limits],
     )
 
 
@@ -165,4 +169,5 @@ def _best_metrics(result: Result) -> dict[str, float]:
     row = next(row for row in result.rows if row.number == best.number)
     metrics = {CHOSEN_TRIAL: float(best.number), CHOSEN_TEST_TOP1: best.test_top1, CHOSEN_TEST_TOP5: best.test_top5}
     values = {CHOSEN_VAL_LOSS: row.val_loss, CHOSEN_VAL_TOP1: row.val_top1, CHOSEN_VAL_TOP5: row.val_top5}
+    values |= {BEST + goal.name: row.values.get(goal.name) for goal in result.extras}
     return metrics | {name: value for name, value in values.items() if value is not None}

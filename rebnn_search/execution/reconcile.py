@@ -49,4 +49,4 @@ def _bring_up(search: Search, runs: Runs, trial: FrozenTrial, path: Path) -> Non
     runs.log(run_id, [point(report) for report in reports])
     if trial.state.is_finished():
         log_latent_weights(runs, number, read_reports(path))
-        runs.end(run_id, trial.state.name, end_tags(trial), end_metrics(trial))
+        runs.end(run_id, trial.state.name, end_tags(search, trial), end_metrics(trial))

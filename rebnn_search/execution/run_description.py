@@ -20,6 +20,8 @@ def run_description(result: Result, experiment_id: str) -> str:
         best = next(row for row in result.rows if row.number == result.best.number)
         parts.append(f"**Best: {chosen(result.best)}**")
         parts.append(", ".join(f"`{name}` = {value}" for name, value in best.params.items()))
+    elif result.none_feasible:
+        parts.append(f"**{result.none_chosen()}**")
     shown, hidden = markdown(result, most=ROWS, runs=runs), max(0, len(result.groups) - ROWS)
     parts.append("### Leaderboard\n\n" + shown + (f"\n{hidden} more in the artifact `leaderboard.md`.\n" if hidden else ""))
     if result.best is not None:

@@ -11,6 +11,7 @@ from rebnn_search.config import UserError
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
 from rebnn_search.storage.locate import checkpoints_of
+from rebnn_search.study.measuring import measure
 from rebnn_search.training import Diverged, Recipe, Trainer, TrainingRun
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ def from_folder(task: TrialTask) -> TrainingRun:
     """The training of a task in its search's folder."""
     folder = task.open_folder()
     trainer = Trainer(Recipe.model_validate(task.recipe), workspace=folder.path)
-    return TrainingRun(trainer, checkpoints=checkpoints_of(folder, task.number))
+    return TrainingRun(trainer, checkpoints=checkpoints_of(folder, task.number), measure=measure(trainer, task.measured))
 
 
 class SerialExecutor:

@@ -153,13 +153,14 @@ class Session:
                 best = None if interrupted else choose(search, folder, ledger, executor)
                 unfinished = ledger.asked < search.trials or any(t.state == TrialState.RUNNING for t in ledger.trials)
             out_of_time = budget is not None and unfinished and not interrupted
-            interrupted = interrupted or (out_of_time and best is None)
+            too_short = out_of_time and not ledger.completed
+            interrupted = interrupted or too_short
             result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
             publish(search, folder, ledger, tracker, tracking_uri, result)
             tracked = tracker.close(FLUSH_SECONDS)
             if controller.abort_reason is not None:
                 raise UserError(f"{folder.name}: {controller.abort_reason}")
-            if budget is not None and out_of_time and best is None:
+            if budget is not None and too_short:
                 raise UserError(f"{folder.name}: {budget.too_small(int(search.base['epochs']))}")
             # Again, for the runs that tracking has made meanwhile.
             result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
@@ -238,16 +239,22 @@ def view_of(search: Search, runs: Runs) -> None:
     """Write what MLflow's UI shows first of a search, where it is taken."""
     objective = search.spec.objective
     space = {name: not parameter.when for name, parameter in search.space.parameters.items()}
+    measured = [goal.name for goal in search.extras]
     write_view(
-        runs.client, runs.experiment_id, runs.search_id, runs.parent_id, space, objective.metric, minimize=objective.minimize
-    )
+        runs.client, runs.experiment_id, runs.search_id, runs.parent_id, space, objective.metric, minimize=objective.minimize,
+        measured=measured,
+    )  # fmt: skip
 
 
 def parent_params(search: Search) -> Mapping[str, str]:
     """What the parent run says of the search as parameters."""
     spec = search.spec
+    goals = {"objectives": ", ".join(f"{goal.direction} {goal.name}" for goal in search.goals)} if len(search.goals) > 1 else {}
+    limits = {"constraints": ", ".join(str(limit) for limit in search.limits)} if search.limits else {}
     return {
         "objective": f"{spec.objective.direction} {spec.objective.metric}",
+        **goals,
+        **limits,
         "sampler": spec.sampler.name,
         "pruner": spec.pruner.name,
         "sampler_seed": str(spec.sampler_seed),

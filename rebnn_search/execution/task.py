@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -27,6 +27,7 @@ class TrialTask:
         workers: Processes that train it together.
         threads: torch threads of each.
         gpus: Of each.
+        measured: The objectives that are measured of its network, as a file has them.
     """
 
     number: int
@@ -39,6 +40,7 @@ class TrialTask:
     workers: int
     threads: int
     gpus: float
+    measured: Sequence[Mapping[str, object]] = ()
 
     def open_folder(self) -> SearchFolder:
         """The search's folder on this node. Not of a search in memory."""

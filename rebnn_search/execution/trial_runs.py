@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.base.metrics import BEST, final
 from rebnn_search.study.attributes import REASON, SUMMARY
@@ -14,6 +14,9 @@ from rebnn_search.training.report_log import TrackedReport
 
 LATENT_FILE = "latent_weights.json"
 """Artifact of a trial's run: unit and counts by epoch, as `rebnn_search.training.LatentHistogram` has them."""
+
+INFEASIBLE_TAG = "infeasible"
+"""Tag of a trial's run: which constraints it broke."""
 
 
 class TrialRuns:
@@ -42,7 +45,7 @@ class TrialRuns:
     def ended(self, trial: FrozenTrial, reports: Sequence[TrackedReport]) -> None:
         """Log the histograms of latent weights, and end the run with what it is compared by."""
         self._tracker.do(lambda runs: log_latent_weights(runs, trial.number, reports))
-        self._tracker.end(trial.number, trial.state.name, end_tags(trial), end_metrics(trial))
+        self._tracker.end(trial.number, trial.state.name, end_tags(self._search, trial), end_metrics(trial))
 
 
 def point(report: TrackedReport) -> Point:
@@ -64,10 +67,12 @@ def start_tags(search: Search, number: int) -> dict[str, str]:
     return {} if seed is None else {CONFIGURATION_TAG: str(search.configuration_of(number)), SEED_TAG: str(seed)}
 
 
-def end_tags(trial: FrozenTrial) -> dict[str, str]:
+def end_tags(search: Search, trial: FrozenTrial) -> dict[str, str]:
     """The tags a finished trial's run gets besides its state."""
     reason = trial.user_attrs.get(REASON)
-    return {} if reason is None else {"reason": str(reason)[:5000]}
+    broken = search.broken(trial.user_attrs.get(SUMMARY, {}), ended=trial.state == TrialState.COMPLETE)
+    tags = {"reason": reason, INFEASIBLE_TAG: broken}
+    return {name: str(text)[:5000] for name, text in tags.items() if text is not None}
 
 
 def end_metrics(trial: FrozenTrial) -> dict[str, float]:

@@ -7,21 +7,26 @@ import json
 from typing import Any
 
 from rebnn_search.base.files import write_atomically
-from rebnn_search.base.layout import REFIT
 from rebnn_search.config import UserError
-from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import directory_of
+from rebnn_search.study.finished import FinishedSearch
 from rebnn_search.training import CheckpointDirectory, Recipe, TrainingFolder
 
 
 class SeedFolder:
-    """``refit/seed-N/``: a training's folder, and once it is trained ``packed.safetensors`` and then ``outcome.json``."""
+    """``refit/seed-N/``: a training's folder, and once it is trained ``packed.safetensors`` and then ``outcome.json``.
 
-    def __init__(self, folder: SearchFolder, seed: int) -> None:
-        self.training = TrainingFolder(folder.path / REFIT / f"seed-{seed}")
+    Args:
+        search: Whose recipe is trained.
+        seed: Of the training.
+    """
+
+    def __init__(self, search: FinishedSearch, seed: int) -> None:
+        folder = search.folder
+        self.training = TrainingFolder(search.refit_path / f"seed-{seed}")
         self.model = self.training.path / "packed.safetensors"
         self._outcome = self.training.path / "outcome.json"
-        self._folder = folder
+        self._folder, self._number = folder, search.number
 
     @property
     def checkpoints(self) -> CheckpointDirectory:
@@ -39,7 +44,7 @@ class SeedFolder:
                 f"{self.training.path.parent}: holds trainings of another recipe ({', '.join(changed)} changed): give the same "
                 "--epochs to go on with them, or remove that folder to begin anew"
             )
-        comment = f"The best recipe of {self._folder.name}, trained on training and validation split."
+        comment = f"The recipe of trial #{self._number} of {self._folder.name}, trained on training and validation split."
         self.training.write_recipe(recipe, comment)
 
     @property

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 
 from rebnn_search.base.files import read_whole, write_atomically, write_whole
-from rebnn_search.base.layout import MODEL_FILE, REFIT
+from rebnn_search.base.layout import MODEL_FILE
 from rebnn_search.base.metrics import TRAIN_LOSS, refit, test
 from rebnn_search.execution.session import FLUSH_SECONDS
 from rebnn_search.refit._folder import SeedFolder, recipe_key
@@ -78,24 +78,24 @@ def refit_search(
         try:
             torch.set_num_threads(search.threads)
             for recipe in recipes:
-                SeedFolder(folder, recipe.seed).begin(recipe)
+                SeedFolder(search, recipe.seed).begin(recipe)
             runs = tracker.connected(tracking_uri)
             scores = [_one(search, recipe, tracker, observer) for recipe in recipes]
             outcome = _concluded(search, RefitResult(folder.name, search.number, base.epochs, scores))
-            tracker.do(lambda runs: _sum_up(runs, outcome))
+            tracker.do(lambda runs: _sum_up(runs, search, outcome))
         finally:
             torch.set_num_threads(threads)
             tracked = tracker.close(FLUSH_SECONDS)
         if not tracked:
             outcome = replace(outcome, untracked=tracker.trouble or "it is slow")
         elif registered is not None and outcome.median is not None:
-            version = register(runs, outcome.median.seed, registered, SeedFolder(folder, outcome.median.seed).model)
+            version = register(runs, outcome.median.seed, registered, SeedFolder(search, outcome.median.seed).model)
             outcome = replace(outcome, version=version)
         return outcome
 
 
 def _one(search: FinishedSearch, recipe: Recipe, tracker: Tracker, observer: RefitObserver) -> SeedScore:
-    folder, seed = SeedFolder(search.folder, recipe.seed), recipe.seed
+    folder, seed = SeedFolder(search, recipe.seed), recipe.seed
     params = {**search.params, "epochs": recipe.epochs, "seed": seed}
     name = f"refit {run_name(search.number, search.params, seed)}"
     observer.started(seed)
@@ -139,20 +139,21 @@ def _end(runs: Runs, score: SeedScore, folder: SeedFolder) -> None:
     runs.end(run_id, state, {}, {test(name): value for name, value in score.test.items()})
 
 
-def _sum_up(runs: Runs, outcome: RefitResult) -> None:
+def _sum_up(runs: Runs, search: FinishedSearch, outcome: RefitResult) -> None:
     assert isinstance(runs, RefitRuns)
+    of = f"trial_{search.number}/" if search.picked else ""
     top1, top5 = outcome.test("top1"), outcome.test("top5")
     if top1 is not None and top5 is not None:
-        metrics = {refit("test_top1"): top1.mean, refit("test_top5"): top5.mean}
-        runs.sum_up(top1.n, metrics | ({} if top1.half_width is None else {refit("test_top1_interval"): top1.half_width}))
+        metrics = {refit(f"{of}test_top1"): top1.mean, refit(f"{of}test_top5"): top5.mean}
+        runs.sum_up(top1.n, metrics | ({} if top1.half_width is None else {refit(f"{of}test_top1_interval"): top1.half_width}))
 
 
 def _concluded(search: FinishedSearch, outcome: RefitResult) -> RefitResult:
     """Write ``refit.json`` and, unless all seeds diverged, the median seed's model."""
-    folder = search.folder.path / REFIT
+    folder = search.refit_path
     if outcome.median is not None:
         model = folder / MODEL_FILE
-        write_whole(model, read_whole(SeedFolder(search.folder, outcome.median.seed).model))
+        write_whole(model, read_whole(SeedFolder(search, outcome.median.seed).model))
         outcome = replace(outcome, model=str(model))
     write_atomically(folder / "refit.json", json.dumps(outcome.dump(), indent=1))
     return outcome

@@ -16,7 +16,7 @@ from rebnn_search.report.figures import FIGURES, Figure
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 from rebnn_search.study.ranking import STATES
 from rebnn_search.study.result import COLUMNS
-from rebnn_search.study.table import HEADINGS, value
+from rebnn_search.study.table import FRONT, HEADINGS, ON_FRONT, value
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -48,6 +48,10 @@ def render(search: TrackedSearch, drawn: Mapping[str, Drawing]) -> str:
         figures=[(f.name, f.title, f.caption, Markup(svg(drawn[f.name], f))) for f in FIGURES if f.name in drawn],  # noqa: S704 - drawn here
         reasons=Counter(f"{t.state}: {t.reason}" for t in search.trials if t.reason).most_common(),
         epochs=_epochs(search),
+        several=_several(search),
+        front=front_rows(search),
+        constraints=[str(limit) for limit in search.search.limits],
+        broken=broken_rows(search),
         history=search.history,
         resolved=search.artifact(search.parent.info.run_id, SEARCH_FILE),
     )
@@ -74,8 +78,9 @@ def _epochs(search: TrackedSearch) -> tuple[float, float]:
 def leaderboard_headings(search: TrackedSearch) -> list[str]:
     """The leaderboard's column headings."""
     names = [HEADINGS.get(name, name) for name in _names(search)]
-    return ["trial", *(["seed"] if search.search.spec.seeds > 1 else []), *names,
-            "val loss", "Top-1 (%)", "Top-5 (%)", "flip ratio", "epochs", "state"]  # fmt: skip
+    extras = [goal.heading for goal in search.search.extras]
+    return [*([FRONT] if _several(search) else []), "trial", *(["seed"] if search.search.spec.seeds > 1 else []), *names,
+            "val loss", "Top-1 (%)", "Top-5 (%)", *extras, "flip ratio", "epochs", "state"]  # fmt: skip
 
 
 def leaderboard(search: TrackedSearch) -> list[list[tuple[str, object]]]:
@@ -91,15 +96,42 @@ def _names(search: TrackedSearch) -> list[str]:
 def _row(search: TrackedSearch, trial: TrackedTrial) -> list[tuple[str, object]]:
     metrics = trial.metrics
     values = search.recipe_values(trial, _names(search))
-    cells: list[tuple[str, object]] = [(f"#{trial.number}", trial.number)]
+    on_front = trial.number in search.front
+    cells: list[tuple[str, object]] = [(ON_FRONT if on_front else "", int(not on_front))] if _several(search) else []
+    cells.append((f"#{trial.number}", trial.number))
     if trial.seed is not None:
         cells.append((str(trial.seed), trial.seed))
     cells += [(value(item), item if item is not None else "") for item in values.values()]
-    for name, form in ((VAL_LOSS, ".4f"), (VAL_TOP1, ".2f"), (VAL_TOP5, ".2f"), (FLIP_RATIO, ".2e"),
+    extras = [(goal.name, goal.form) for goal in search.search.extras]
+    for name, form in ((VAL_LOSS, ".4f"), (VAL_TOP1, ".2f"), (VAL_TOP5, ".2f"), *extras, (FLIP_RATIO, ".2e"),
                        (EPOCHS, ".4g")):  # fmt: skip
         found = metrics.get(final(name))
         cells.append(("", "") if found is None else (format(found, form), found))
-    return [*cells, (trial.state, trial.state)]
+    state = "INFEASIBLE" if trial.state == "COMPLETE" and search.infeasible(trial) is not None else trial.state
+    return [*cells, (state, state)]
+
+
+def _several(search: TrackedSearch) -> bool:
+    return len(search.search.goals) > 1
+
+
+def front_rows(search: TrackedSearch) -> list[str]:
+    """The points of the Pareto front in words, by the first objective."""
+    trials = {trial.number: trial for trial in search.trials}
+    ordered = [number for group in search.ranked(search.trials) for number in group if number in search.front]
+    rows = []
+    for number in ordered:
+        values = search.values(trials[number])
+        rows.append(
+            f"#{number}: " + ", ".join(f"{goal.heading} {goal.text(values[goal.name])}" for goal in search.search.goals)
+        )
+    return rows
+
+
+def broken_rows(search: TrackedSearch) -> list[str]:
+    """The trials that broke a constraint, and how."""
+    found = [(trial.number, search.infeasible(trial)) for trial in search.trials]
+    return [f"#{number}: {broken}" for number, broken in found if broken is not None]
 
 
 def svg(drawn: Drawing, figure: Figure) -> str:

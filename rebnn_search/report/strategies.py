@@ -68,9 +68,9 @@ class Method:
 
 
 def methods(search: TrackedSearch) -> list[Method]:
-    """Every strategy that a trial was trained to its end with, in the table's order."""
+    """Every strategy that a trial was trained to its end with, within the constraints, in the table's order."""
     found: dict[str, dict[int, list[TrackedTrial]]] = {}
-    for trial in search.complete:
+    for trial in search.feasible:
         found.setdefault(label_of(search, trial), {}).setdefault(trial.configuration, []).append(trial)
     return [Method(name, _best(search, found[name]), len(found[name])) for name in sorted(found, key=order)]
 

@@ -14,7 +14,7 @@ from rebnn_search.study.space import Parameter
 
 
 def study_of(search: TrackedSearch) -> optuna.Study:
-    """A study in memory with every trial that ended: parameters, values, curves, times."""
+    """A study in memory with every trial that ended: parameters, values of the first objective, curves, times, constraints."""
     study = optuna.create_study(study_name=search.name, direction=search.search.spec.objective.direction)
     study.add_trials([_frozen(search, trial) for trial in search.trials if trial.state in ("COMPLETE", "PRUNED", "FAIL")])
     return study
@@ -22,6 +22,8 @@ def study_of(search: TrackedSearch) -> optuna.Study:
 
 def _frozen(search: TrackedSearch, trial: TrackedTrial) -> FrozenTrial:
     curve = dict(search.series(trial, search.objective))
+    values = search.values(trial)
+    limits = [limit for limit in search.search.limits if trial.state == "COMPLETE" and limit.name in values]
     return FrozenTrial(
         number=trial.number,
         trial_id=trial.number,
@@ -32,7 +34,7 @@ def _frozen(search: TrackedSearch, trial: TrackedTrial) -> FrozenTrial:
         params=dict(trial.params),
         distributions={name: distribution(search.search.space.parameters[name]) for name in trial.params},
         user_attrs={},
-        system_attrs={},
+        system_attrs={f"constraints:{limit.name}": limit.excess(values[limit.name]) for limit in limits},
         intermediate_values=curve,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,11 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from rebnn_search.base.layout import SEARCH_FILE
-from rebnn_search.base.metrics import EPOCHS, REPORTS, final
+from rebnn_search.base.metrics import EPOCHS, FINAL, REPORTS, final
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.trial_runs import LATENT_FILE
-from rebnn_search.study.ranking import Standing, rank
+from rebnn_search.study.ranking import Standing, pareto_front, rank, standing
 from rebnn_search.study.result import effective_value
 from rebnn_search.study.spec import Params, Search, restore_search
 from rebnn_search.tracking import (
@@ -186,6 +186,31 @@ class TrackedSearch:
         return [trial for trial in self.trials if trial.state == "COMPLETE"]
 
     @property
+    def feasible(self) -> list[TrackedTrial]:
+        """Those of them that kept to the constraints."""
+        return [trial for trial in self.complete if self.infeasible(trial) is None]
+
+    def infeasible(self, trial: TrackedTrial) -> str | None:
+        """Which constraints a trial broke, in words; None if it broke none."""
+        return self.search.broken(self.values(trial), ended=trial.state == "COMPLETE")
+
+    def values(self, trial: TrackedTrial) -> dict[str, float]:
+        """A trial's objectives, and what constraints are about, by name."""
+        known = {name.removeprefix(FINAL): value for name, value in trial.metrics.items() if name.startswith(FINAL)}
+        return self.search.values(known)
+
+    @cached_property
+    def front(self) -> set[int]:
+        """The numbers of the trials on the Pareto front of several objectives."""
+        return pareto_front(self._standings(self.trials), self.search.spec.objective, self.search.spec.seeds)
+
+    def _standings(self, trials: Iterable[TrackedTrial]) -> list[Standing]:
+        found = [standing(self.search, trial.number, trial.state, self.values(trial)) for trial in trials]
+        # A trial's own run knows its configuration, of earlier versions too.
+        of = {trial.number: trial.configuration for trial in self.trials}
+        return [replace(one, configuration=of[one.number]) for one in found]
+
+    @property
     def objective(self) -> str:
         """Name of the metric that trials are judged by."""
         return self.search.spec.objective.metric
@@ -197,8 +222,7 @@ class TrackedSearch:
 
     def ranked(self, trials: Iterable[TrackedTrial]) -> list[list[int]]:
         """The numbers of trials by configuration, best first, as `rebnn_search.study.ranking.rank` has them."""
-        standings = [Standing(trial.number, trial.configuration, trial.state, self.value(trial)) for trial in trials]
-        return rank(standings, self.search.spec.objective, self.search.spec.seeds)
+        return rank(self._standings(trials), self.search.spec.objective, self.search.spec.seeds)
 
     def value(self, trial: TrackedTrial) -> float | None:
         """A trial's objective at its last report."""

@@ -17,7 +17,7 @@ from rebnn_search.tracking import NOTE_TAG
 
 FORMATS = ("png", "svg", "pdf")
 PAGE = "report.html"
-DESCRIBED = ("training_loss", "intermediate_values")
+DESCRIBED = ("front", "training_loss", "intermediate_values")
 """Figures on the parent run's page."""
 LOGGED = "report"
 """Folder of the parent run's artifacts."""

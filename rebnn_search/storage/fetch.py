@@ -24,7 +24,7 @@ from rebnn_search.storage.object_store import ObjectStore, place_in, working_cop
 
 JOURNAL = f"{JOURNAL_FILE}.d"
 """The journal in a store: segments named by their offset, as nothing can be appended to an object."""
-REPORTS = (f"{TRIALS}/*/{REPORT_FILE}", f"{REFIT}/*/{REPORT_FILE}")
+REPORTS = (f"{TRIALS}/*/{REPORT_FILE}", f"{REFIT}/*/{REPORT_FILE}", f"{REFIT}/*/*/{REPORT_FILE}")
 STAYS = ("driver.lock", "driver.json", "driver.log", "ray", "ray_logs", "report", JOURNAL_FILE)
 """What of a search's folder is this machine's own, or goes to a store by a way of its own, as folders of `PARTS` do."""
 PARTS = (CHECKPOINTS, STAGE_ONE)

@@ -56,8 +56,10 @@ def choose_sampler(search: Search) -> Choice:
 
 
 def choose_pruner(search: Search) -> Choice:
-    """Promotion with looks in proportion to a training, or pruning at the median where it does not fit."""
+    """Promotion with looks in proportion to a training; pruning at the median where it does not fit; none by several objectives."""
     reports = shortest_training(search)
+    if len(search.goals) > 1:
+        return Choice({"name": "none"}, f"the first of {len(search.goals)} objectives alone would end what is best by another")
     if search.spec.seeds > 1:
         return Choice({"name": "median"}, f"configurations are compared by their {search.spec.seeds} seeds")
     if reports < FEWEST_REPORTS:

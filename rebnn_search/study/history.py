@@ -17,6 +17,8 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.study.attributes import PAUSED
+from rebnn_search.study.front_window import FrontWindow
+from rebnn_search.study.objectives import Goal
 from rebnn_search.study.spec import Objective
 
 BEST, RECENT = 100, 400
@@ -121,12 +123,13 @@ class HistoryStorage:
     Args:
         inner: The storage.
         study_id: Of the study that is asked of.
-        objective: What its trials are judged by.
+        objective: What its trials are judged by, first.
+        goals: All that they are judged by, where that is more.
     """
 
-    def __init__(self, inner: BaseStorage, study_id: int, objective: Objective) -> None:
+    def __init__(self, inner: BaseStorage, study_id: int, objective: Objective, goals: Sequence[Goal] = ()) -> None:
         self._inner, self._study_id = inner, study_id
-        self._window = Window(objective)
+        self._window = FrontWindow(goals, BEST, RECENT) if len(goals) > 1 else Window(objective)
         self._waiting = Waiting(objective)
         self._open: dict[int, FrozenTrial | None] = {}
         """Unfinished trials by id, in the order of their numbers; None for one that waits."""

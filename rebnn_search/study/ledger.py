@@ -10,7 +10,7 @@ import copy
 import math
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -27,10 +27,11 @@ from rebnn_search.study.draft import DraftStorage
 from rebnn_search.study.history import HistoryStorage
 from rebnn_search.study.optuna_log import optuna_muted
 from rebnn_search.study.pruners import build_pruner, settle, unjudged
-from rebnn_search.study.ranking import Standing, rank
+from rebnn_search.study.ranking import Standing, rank, standing_of
 from rebnn_search.study.record import lost, open_record, where
 from rebnn_search.study.samplers import has_trait
 from rebnn_search.study.spec import Params, Search
+from rebnn_search.study.views import FirstObjectiveView, UnprunedView
 from rebnn_search.training.report_log import NEEDED, ReportLog, TrackedReport
 
 
@@ -51,6 +52,7 @@ class Ledger:
         self._folder = folder
         self._search = search
         self._metric = search.spec.objective.metric
+        self._several = len(search.goals) > 1
         self._live: dict[int, optuna.Trial] = {}
         self._reports: dict[int, ReportLog] = {}
         self._storage = InMemoryStorage() if folder is None else get_storage(open_record(folder, url))
@@ -58,16 +60,23 @@ class Ledger:
         with optuna_muted():
             pruner, self.pauses = build_pruner(search.spec.pruner)
             study = optuna.create_study(
-                study_name=name, storage=self._storage, direction=objective.direction, load_if_exists=True
+                study_name=name,
+                storage=self._storage,
+                directions=[goal.direction for goal in search.goals],
+                load_if_exists=True,
             )
             self._study_id = study._study_id
             everything = self.trials
             seen: Any = self._storage
             if not has_trait(search.spec.sampler, "complete_history"):
-                seen = HistoryStorage(self._storage, self._study_id, objective)
+                seen = HistoryStorage(self._storage, self._study_id, objective, search.goals)
             self._drafts = DraftStorage(seen, self._study_id, everything)
-            shown: Any = self._drafts
+            shown: Any = UnprunedView(self._drafts) if self._several else self._drafts
             self.study = optuna.load_study(study_name=name, storage=shown, pruner=pruner)
+            first: Any = FirstObjectiveView(self._drafts)
+            self._judging = self.study
+            if self._several:
+                self._judging = optuna.load_study(study_name=name, storage=first, pruner=pruner)
 
         self._asking = Asking(search, self.study, self._drafts, everything)
         self._known = {t.number: t.last_step or 0 for t in everything if t.state == TrialState.RUNNING}
@@ -134,7 +143,13 @@ class Ledger:
         return self._asking.ask()
 
     def report(self, number: int, report: TrackedReport) -> bool:
-        """Record a report. False if its step was known already."""
+        """Record a report. False if its step was known already.
+
+        Raises:
+            UserError: If it lacks what trials are judged by.
+        """
+        if self._metric not in report.metrics:
+            raise UserError(f"trial #{number}: its reports have no {self._metric}, by which the search judges")
         if not self.reports(number).append(report):
             return False
         self._report_to_study(number, report)
@@ -147,12 +162,29 @@ class Ledger:
             self.reached[report.step] += 1
 
     def should_prune(self, number: int) -> bool:
-        """Whether the pruner would end a trial after its latest report. Never at its final one: that trial is complete."""
+        """Whether a trial is to end after its latest report: the pruner would end it, or a constraint is broken whatever is trained.
+
+        Never at its final one: that trial is complete.
+        """
         log = self.reports(number)
+        if self.infeasible(number) is not None:
+            return True
         known = self._known.get(number, 0)
         if not log.reports or log.reports[-1].final or log.last_step < known:
             return False  # reports that were lost and are made again have been judged, the last of them perhaps
         return self._judge_again(self.trial(number)) if log.last_step == known else self._judge(number)
+
+    def why_pruned(self, number: int) -> str:
+        """Why a trial is to end after its latest report."""
+        broken = self.infeasible(number)
+        return prune_reason(self._search, self.reports(number).last_step) if broken is None else f"infeasible: {broken}"
+
+    def infeasible(self, number: int) -> str | None:
+        """Which constraints a trial under way is beyond for good, in words; None if there is none, or it is not known yet."""
+        reports = self.reports(number).reports
+        if not self._search.limits or not reports or reports[-1].final:
+            return None
+        return self._search.broken(self.summary(number), ended=False)
 
     def _judge(self, number: int) -> bool:
         with optuna_muted():
@@ -196,9 +228,13 @@ class Ledger:
         return [t.number for t in self.trials if t.state == TrialState.RUNNING and t.user_attrs.get(PAUSED) is not None]
 
     def complete(self, number: int) -> None:
-        """Finish a trial with the objective of its final report."""
+        """Finish a trial with the objectives of its final report, or as failed if that lacks one, or what a constraint is about."""
         last = self.reports(number).reports[-1]
-        self._finish(number, TrialState.COMPLETE, None, last.metrics[self._metric])
+        missing = next((goal.name for goal in self._search.judged if goal.name not in last.metrics), None)
+        if missing is not None:
+            self._finish(number, TrialState.FAIL, f"its last report has no {missing}")
+            return
+        self._finish(number, TrialState.COMPLETE, None, [last.metrics[goal.name] for goal in self._search.goals])
         settle(self.study.pruner, last.step)
         self.completed += 1
 
@@ -210,31 +246,41 @@ class Ledger:
         """Finish a trial as failed."""
         self._finish(number, TrialState.FAIL, reason)
 
-    def _finish(self, number: int, state: TrialState, reason: str | None, value: float | None = None) -> None:
+    def _finish(self, number: int, state: TrialState, reason: str | None, values: Sequence[float] | None = None) -> None:
         trial = self._handle(number)
         summary = self.summary(number)
+        if state != TrialState.FAIL:
+            self._tell_constraints(trial, summary, ended=state == TrialState.COMPLETE)
         if summary:
             trial.set_user_attr(SUMMARY, summary)
         if reason is not None or REASON in trial.user_attrs:  # of a failure that a crash kept from being recorded
             trial.set_user_attr(REASON, reason)
         with optuna_muted():
-            self.study.tell(number, value, state=state)
+            self.study.tell(number, values, state=state)
         self.ended[self.trial(number).last_step or 0] += 1
         self._live.pop(number, None)
         self._reports.pop(number, None)
 
+    def _tell_constraints(self, trial: optuna.Trial, values: Mapping[str, float], *, ended: bool) -> None:
+        known = self._storage.get_trial(trial._trial_id).constraints
+        for limit in self._search.limits:
+            if limit.name in values and limit.name not in known and (ended or limit.goal.static):
+                trial.set_constraint(limit.name, limit.excess(values[limit.name]))
+
     def summary(self, number: int) -> dict[str, float]:
-        """The headline metrics of a trial's last report, with ``epochs`` and ``reports`` so far; empty before the first."""
+        """The headline metrics of a trial's last report and its objectives, with ``epochs`` and ``reports`` so far; empty before the
+        first.
+        """
         trial = self.trial(number)
         if trial.state.is_finished():
             known: dict[str, float] = trial.user_attrs.get(SUMMARY, {})
             return known
-        return summarised(self.reports(number).reports)
+        return summarised(self.reports(number).reports, [goal.name for goal in self._search.extras])
 
     def _handle(self, number: int) -> optuna.Trial:
         if number not in self._live:
             with optuna_muted():
-                self._live[number] = optuna.Trial(self.study, self.trial(number)._trial_id)
+                self._live[number] = optuna.Trial(self._judging, self.trial(number)._trial_id)
         return self._live[number]
 
     def unfinished(self) -> list[tuple[int, Params]]:
@@ -250,15 +296,16 @@ class Ledger:
             log = self.reports(trial.number)
             final = next((report.step for report in log.reports if report.final), 0)
             known = trial.last_step or 0
-            doomed = 0 < known <= log.last_step and known != final and self._judge_again(trial)
+            infeasible = self.infeasible(trial.number) is not None
+            doomed = not infeasible and 0 < known <= log.last_step and known != final and self._judge_again(trial)
             for report in log.reports:
                 if report.step not in trial.intermediate_values:
                     self._report_to_study(trial.number, report)
-                    doomed = not report.final and self._judge(trial.number)
+                    doomed = not report.final and not infeasible and self._judge(trial.number)
             if log.reports and log.reports[-1].final:
                 self.complete(trial.number)
-            elif doomed:
-                self.prune(trial.number, prune_reason(self._search, log.last_step))
+            elif doomed or infeasible:
+                self.prune(trial.number, self.why_pruned(trial.number))
             elif trial.user_attrs.get(PAUSED) is None:
                 pending.append((trial.number, dict(trial.user_attrs[PARAMS])))
         return pending
@@ -267,15 +314,17 @@ class Ledger:
     def best(self) -> list[FrozenTrial]:
         """The trials of the best configuration that were trained to their end, by number; empty while there is none.
 
-        The best is `rebnn_search.study.ranking.rank`'s first.
+        The best is `rebnn_search.study.ranking.rank`'s first that keeps to all constraints.
         """
         complete = {trial.number: trial for trial in self.trials if trial.state == TrialState.COMPLETE}
-        standings = [
-            Standing(number, self._search.configuration_of(number), trial.state.name, trial.value)
-            for number, trial in complete.items()
-        ]
+        standings = [self.standing_of(trial) for trial in complete.values()]
         ranked = rank(standings, self._search.spec.objective, self._search.spec.seeds)
-        return [complete[number] for number in sorted(ranked[0])] if ranked else []
+        infeasible = {standing.number for standing in standings if standing.infeasible}
+        return [complete[number] for number in sorted(ranked[0])] if ranked and infeasible.isdisjoint(ranked[0]) else []
+
+    def standing_of(self, trial: FrozenTrial) -> Standing:
+        """What a trial is ranked by."""
+        return standing_of(self._search, trial, self.summary(trial.number))
 
     def note(self, key: str, value: Any) -> None:
         """Keep something about the search itself (JSON)."""
@@ -291,8 +340,8 @@ def prune_reason(search: Search, step: int) -> str:
     return f"{search.spec.pruner.name} pruner at report {step}"
 
 
-def summarised(reports: Sequence[TrackedReport]) -> dict[str, float]:
-    """What a trial's reports come to: see `Ledger.summary`."""
+def summarised(reports: Sequence[TrackedReport], extras: Sequence[str] = ()) -> dict[str, float]:
+    """What a trial's reports come to: see `Ledger.summary`. Of ``extras``, which not every report has, the latest values."""
     if not reports:
         return {}
     last = reports[-1]
@@ -301,4 +350,6 @@ def summarised(reports: Sequence[TrackedReport]) -> dict[str, float]:
         BEST_VAL_TOP1: max(report.metrics[VAL_TOP1] for report in reports),
     }
     headline = {name: last.metrics[name] for name in HEADLINE if name in last.metrics}
-    return {EPOCHS: last.epoch, REPORTS: last.step, **headline, **best}
+    found = {name: [report.metrics[name] for report in reports if name in report.metrics] for name in extras}
+    late = {name: values[-1] for name, values in found.items() if values}
+    return {EPOCHS: last.epoch, REPORTS: last.step, **headline, **best, **late}

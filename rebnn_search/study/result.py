@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -11,7 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 from rebnn_search.base.metrics import EPOCHS, FLIP_RATIO, VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.study.attributes import PARAMS, REASON
 from rebnn_search.study.ledger import Ledger
-from rebnn_search.study.ranking import Standing, rank
+from rebnn_search.study.objectives import Goal
+from rebnn_search.study.ranking import pareto_front, rank
 from rebnn_search.study.spec import Params, Search, recipe_value
 from rebnn_search.training import Recipe
 
@@ -21,6 +22,8 @@ class TrialRow:
     """One trial as the leaderboard shows it. Top-1 and Top-5 in percent; None where there was no report.
 
     Trials of one ``configuration`` differ in their ``seed`` alone, which is None where each configuration has one trial.
+    ``values`` has the objectives, and what constraints are about, by name; ``infeasible`` says which constraints were broken;
+    ``front`` whether the configuration is on the Pareto front of several objectives.
     """
 
     number: int
@@ -36,6 +39,14 @@ class TrialRow:
     flip_ratio: float | None
     reason: str | None
     run_id: str | None
+    values: Mapping[str, float] = field(default_factory=dict)
+    infeasible: str | None = None
+    front: bool = False
+
+    @property
+    def standing(self) -> str:
+        """Its state, or that it broke a constraint though it was trained to its end."""
+        return "INFEASIBLE" if self.infeasible is not None and self.state == "COMPLETE" else self.state
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,10 @@ class Result:
         untracked: Why tracking lacks some of it, if it does.
         out_of_time: Whether a time budget ended it before it had all its trials.
         view: Address of its table and charts in MLflow's UI, once that runs; None where it is not known.
-        best: None while no trial has been trained to its end, or the search was interrupted.
+        best: None while no trial has been trained to its end and kept to the constraints, or the search was interrupted.
+        goals: The objectives, the first of which is ``objective``.
+        extras: The objectives and what constraints are about, as far as they have no column anyway.
+        constraints: As a file writes them.
     """
 
     name: str
@@ -81,6 +95,27 @@ class Result:
     untracked: str | None = None
     out_of_time: bool = False
     view: str | None = None
+    goals: Sequence[Goal] = ()
+    extras: Sequence[Goal] = ()
+    constraints: Sequence[str] = ()
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several objectives, and so a Pareto front."""
+        return len(self.goals) > 1
+
+    @property
+    def none_feasible(self) -> bool:
+        """Whether trials were trained to their end, or stopped early, and none that was kept to the constraints."""
+        ended = [row for row in self.rows if row.state == "COMPLETE"]
+        return any(row.infeasible for row in self.rows) and all(row.infeasible for row in ended)
+
+    def none_chosen(self) -> str:
+        """Why a search that was not interrupted has no best trial."""
+        if self.none_feasible:
+            count = sum(row.infeasible is not None for row in self.rows)
+            return f"no trial keeps to the constraints ({', '.join(self.constraints)}), so none is chosen: {count} broke them"
+        return "no trial was trained to its end, so there is none to choose"
 
     def dump(self) -> dict[str, object]:
         """The object that ``--json`` prints; trials by number."""
@@ -92,12 +127,20 @@ class Result:
                     "number": row.number, "configuration": row.configuration, "seed": row.seed,
                     "state": row.state, "params": row.params, "epochs": row.epochs,
                     "val_loss": row.val_loss, "val_top1": row.val_top1, "val_top5": row.val_top5,
-                    "flip_ratio": row.flip_ratio, "run_id": row.run_id,
+                    "flip_ratio": row.flip_ratio, "run_id": row.run_id, **self._dumped(row),
                 }
                 for row in sorted(self.rows, key=lambda row: row.number)
             ],
+            **({"objectives": [{"name": goal.name, "direction": goal.direction} for goal in self.goals]} if self.several else {}),
+            **({"constraints": list(self.constraints)} if self.constraints else {}),
             "best": None if self.best is None else vars(self.best).copy(),
         }  # fmt: skip
+
+    def _dumped(self, row: TrialRow) -> dict[str, object]:
+        """What a trial has of several objectives and of constraints."""
+        values = {"values": dict(row.values)} if self.several or self.constraints else {}
+        front = {"front": row.front} if self.several else {}
+        return {**values, **front, **({"infeasible": row.infeasible} if self.constraints else {})}
 
     @property
     def groups(self) -> list[list[TrialRow]]:
@@ -118,17 +161,18 @@ def effective_value(recipe: Recipe, name: str) -> object:
 
 def leaderboard(search: Search, ledger: Ledger, run_ids: Mapping[int, str]) -> list[TrialRow]:
     """The rows of every trial that was asked for, in the order of `rebnn_search.study.ranking.rank`."""
-    objective = search.spec.objective
+    objective, seeds = search.spec.objective, search.spec.seeds
     asked = {t.number: t for t in ledger.trials if t.state != TrialState.WAITING and PARAMS in t.user_attrs}
-    standings = [
-        Standing(number, search.configuration_of(number), trial.state.name, ledger.summary(number).get(objective.metric))
-        for number, trial in asked.items()
+    standings = [ledger.standing_of(trial) for trial in asked.values()]
+    front = pareto_front(standings, objective, seeds)
+    return [
+        _row(search, ledger, asked[number], run_ids.get(number), number in front)
+        for group in rank(standings, objective, seeds)
+        for number in group
     ]
-    ranked = rank(standings, objective, search.spec.seeds)
-    return [_row(search, ledger, asked[number], run_ids.get(number)) for group in ranked for number in group]
 
 
-def _row(search: Search, ledger: Ledger, trial: FrozenTrial, run_id: str | None) -> TrialRow:
+def _row(search: Search, ledger: Ledger, trial: FrozenTrial, run_id: str | None, front: bool) -> TrialRow:
     summary = ledger.summary(trial.number)
     params = trial.user_attrs[PARAMS]
     recipe = search.recipe(params)
@@ -146,4 +190,7 @@ def _row(search: Search, ledger: Ledger, trial: FrozenTrial, run_id: str | None)
         flip_ratio=summary.get(FLIP_RATIO),
         reason=trial.user_attrs.get(REASON),
         run_id=run_id,
+        values=search.values(summary),
+        infeasible=search.broken(summary, ended=trial.state == TrialState.COMPLETE),
+        front=front,
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from optuna.samplers import BaseSampler
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from rebnn_search.base.metrics import VAL_LOSS
+from rebnn_search.base.metrics import HEADLINE, VAL_LOSS
 from rebnn_search.config import (
     Choose,
     Component,
@@ -29,7 +29,18 @@ from rebnn_search.config.document import named
 from rebnn_search.config.model import shown
 from rebnn_search.config.reading import Place
 from rebnn_search.study.automatic import AUTO, CHOOSE, take_auto
+from rebnn_search.study.constraints import Limit, parse_limit
 from rebnn_search.study.names import run_name
+from rebnn_search.study.objectives import (
+    OBJECTIVES,
+    BaseObjective,
+    Direction,
+    Goal,
+    MeasuredObjective,
+    goal_of,
+    reported_names,
+    sort_key,
+)
 from rebnn_search.study.pruners import PRUNERS, Pruner
 from rebnn_search.study.samplers import CONTEXT, SAMPLERS, has_trait
 from rebnn_search.study.space import Parameter, Space, Value, build_space
@@ -45,15 +56,23 @@ MOST_WORKERS = 10_000
 
 
 class Objective(Strict):
-    """What a trial is judged by: a metric of its reports, at its last report.
+    """What a trial is judged by first, and pruned by: a metric of its reports, at its last report.
 
     Attributes:
-        metric: Name of a validation metric. The test split is never an objective.
+        metric: Name of an objective that every report has, as a validation metric. The test split is never an objective.
         direction: ``minimize`` or ``maximize``; by default the one that is better.
     """
 
-    metric: Literal["val/loss", "val/top1", "val/top5"] = "val/loss"
-    direction: Literal["minimize", "maximize"] = "minimize"
+    metric: str = VAL_LOSS
+    direction: Direction = "minimize"
+
+    @field_validator("metric")
+    @classmethod
+    def _reported(cls, metric: str) -> str:
+        names = reported_names()
+        if metric not in names:
+            raise ValueError(f"no such metric; {nearest(metric, names)}valid are {', '.join(names)}")
+        return metric
 
     @model_validator(mode="before")
     @classmethod
@@ -76,13 +95,12 @@ class Objective(Strict):
 
     def sort_key(self, value: float | None) -> float:
         """A number that is the smaller, the better the value; no value is worse than any."""
-        if value is None:
-            return float("inf")
-        return value if self.minimize else -value
+        return sort_key(value, self.direction)
 
 
-def _direction_of(metric: object) -> Literal["minimize", "maximize"]:
-    return "minimize" if metric == VAL_LOSS else "maximize"
+def _direction_of(metric: object) -> Direction:
+    found = OBJECTIVES.get(metric) if isinstance(metric, str) else None
+    return "minimize" if found is None else found.direction
 
 
 class Resources(Strict):
@@ -135,6 +153,8 @@ class SearchSpec(Strict):
         space: The parameters by their dotted names in the recipe.
         fixed: Configurations to run first; what one leaves out keeps the recipe's value.
         warm_start: An earlier search whose best configurations follow the fixed ones; its name alone will do.
+        objectives: In place of ``objective``: several, of which the first is one that every report has.
+        constraints: What a trial must keep to in order to be named best: ``<= NUMBER UNIT`` or ``>= NUMBER UNIT`` by objective.
         trials: How many trials in all, the fixed ones included; with several seeds a multiple of their number.
         seeds: Trials of each configuration, which differ in their seed alone: the recipe's and those that follow it. Configurations
             are then ranked by the mean over their seeds.
@@ -150,6 +170,10 @@ class SearchSpec(Strict):
     fixed: list[dict[str, Any]] = Field(default_factory=list)
     warm_start: WarmStart | None = None
     objective: Objective = Objective()
+    objectives: list[Annotated[Component[BaseObjective], Choose(OBJECTIVES, "objective", construct=True)]] = Field(
+        default_factory=list
+    )
+    constraints: dict[str, str] = Field(default_factory=dict)
     sampler: Annotated[Component[BaseSampler], Choose(SAMPLERS, "sampler", context=CONTEXT, construct=True, also=(AUTO,))] = (
         Component("name", "tpe", {}, SAMPLERS["tpe"])
     )
@@ -161,6 +185,44 @@ class SearchSpec(Strict):
     sampler_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     max_failures: Annotated[int, Field(ge=0, le=MOST)] = 2
     resources: Resources = Resources()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_objective(cls, data: object) -> object:
+        """The first of several is the one that reports, the pruner and what shows progress know of."""
+        if not isinstance(data, dict) or not data.get("objectives"):
+            return data
+        given = data["objectives"]
+        if "objective" in data:
+            fail("search", ("objectives",), "there is objective as well: write either", given)
+        if not isinstance(given, list):
+            return data
+        first = given[0].get("name") if isinstance(given[0], dict) else getattr(given[0], "name", given[0])
+        return {**data, "objective": {"metric": first}} if first in reported_names() else data
+
+    @field_validator("objectives")
+    @classmethod
+    def _different(cls, objectives: list[Component[BaseObjective]]) -> list[Component[BaseObjective]]:
+        names = [component.name for component in objectives]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                fail("objectives", (index,), "is there already", name)
+        if names and names[0] not in reported_names():
+            wanted = (
+                f"comes first, and trials report and are pruned by the first: begin with one of {', '.join(reported_names())}"
+            )
+            fail("objectives", (0,), wanted, names[0])
+        return objectives
+
+    @field_validator("constraints", mode="before")
+    @classmethod
+    def _known(cls, constraints: object) -> object:
+        for name, written in constraints.items() if isinstance(constraints, dict) else ():
+            if name not in OBJECTIVES:
+                names = sorted(OBJECTIVES)
+                told = f"no such objective; {nearest(name, names)}valid are {', '.join(names)}"
+                fail("constraints", (name,), told, written)
+        return constraints
 
     @field_validator("space")
     @classmethod
@@ -177,10 +239,59 @@ class SearchSpec(Strict):
             )
         if self.seeds > 1 and "seed" in self.space:
             fail("search", ("space", "seed"), f"varies already: every configuration has seeds: {self.seeds}", self.seeds)
+        if len(self.objectives) > 1 and not has_trait(self.sampler, "multi_objective"):
+            able = ", ".join(name for name, cls in sorted(SAMPLERS.items()) if getattr(cls, "multi_objective", False))
+            told = f"learns from one objective, and there are {len(self.objectives)}: valid are {able}"
+            fail("search", ("sampler",), told, self.sampler.name)
         endless = next((name for name, parameter in self.space.items() if parameter.grid() is None), None)
         if has_trait(self.sampler, "exhaustive") and endless is not None:
             fail("search", ("sampler",), f"tries every point of a space, and {endless} has no step: it has endless ones", None)
         return self
+
+    @model_validator(mode="after")
+    def _limits(self) -> SearchSpec:
+        if self.constraints:
+            texts = {limit.name: limit.text for limit in self.limits()}
+            self.constraints.update(texts)  # written one way, so that a resumed search is not another for want of a space
+        return self
+
+    def given(self) -> dict[str, Any]:
+        """The data of a file that says the same; of what a search of one objective knows nothing of, nothing."""
+        data = self.model_dump(by_alias=True)
+        del data["objective" if self.objectives else "objectives"]
+        if not self.constraints:
+            del data["constraints"]
+        return data
+
+    def goals(self) -> list[Goal]:
+        """The objectives, the first of them first."""
+        return [goal_of(component) for component in self.objectives or [self._component(self.objective.metric)]]
+
+    def limits(self) -> list[Limit]:
+        """The constraints.
+
+        Raises:
+            ValidationError: If one is none.
+        """
+        found = []
+        for name, written in self.constraints.items():
+            component = self._component(name)
+            try:
+                found.append(parse_limit(goal_of(component), component.build(), written))
+            except ValueError as error:
+                fail("search", ("constraints", name), str(error), written)
+        return found
+
+    def measured(self) -> list[Component[BaseObjective]]:
+        """What is measured of a trial's network for objectives and constraints."""
+        components = [*self.objectives, *(self._component(name) for name in self.constraints)]
+        different = {component.name: component for component in components}
+        return [component for component in different.values() if isinstance(component.build(), MeasuredObjective)]
+
+    def _component(self, name: str) -> Component[BaseObjective]:
+        """An objective by name, with its options where it is one of several."""
+        found = next((component for component in self.objectives if component.name == name), None)
+        return found or Component("name", name, {}, OBJECTIVES[name])
 
 
 class Search:
@@ -192,6 +303,9 @@ class Search:
         space: The parameters, parents first.
         fixed: The fixed configurations, complete.
         chosen: Why each part was taken that the file leaves to the search, by its key.
+        goals: The objectives; the first is ``spec.objective``.
+        limits: The constraints.
+        measured: What is measured of a trial's network, as a file would write it.
     """
 
     def __init__(
@@ -202,6 +316,34 @@ class Search:
         self.base = dict(base)
         self.space = Space(spec.space)
         self.fixed = fixed
+        self.goals = tuple(spec.goals())
+        self.limits = tuple(spec.limits())
+        self.measured = tuple(component.dump() for component in spec.measured())
+
+    @property
+    def judged(self) -> list[Goal]:
+        """The objectives, and what constraints are about."""
+        return list({goal.name: goal for goal in (*self.goals, *(limit.goal for limit in self.limits))}.values())
+
+    @property
+    def extras(self) -> list[Goal]:
+        """The objectives, of goals and constraints, that are not among the metrics which every trial's summary has."""
+        return [goal for goal in self.judged if goal.name not in HEADLINE]
+
+    def values(self, summary: Mapping[str, float]) -> dict[str, float]:
+        """Of a trial's summary the objectives, and what constraints are about."""
+        return {goal.name: summary[goal.name] for goal in self.judged if goal.name in summary}
+
+    def broken(self, values: Mapping[str, float], *, ended: bool = True) -> str | None:
+        """Which constraints a trial's values are beyond, in words; None if they keep to all.
+
+        Args:
+            values: By objective; one that is missing breaks nothing.
+            ended: Whether the trial was trained to its end; before, only what the recipe alone decides counts.
+        """
+        limits = [limit for limit in self.limits if ended or limit.goal.static]
+        told = [limit.broken_by(values[limit.name]) for limit in limits if limit.name in values]
+        return "; ".join(text for text in told if text is not None) or None
 
     def recipe(self, params: Mapping[str, Value], *, new: bool = False) -> Recipe:
         """The recipe of one configuration; with ``new`` one that a training is to begin by."""
@@ -238,7 +380,7 @@ class Search:
 
     def dump(self) -> dict[str, Any]:
         """The resolved search as plain data: it and the recipe in it need no other file."""
-        data = self.spec.model_dump(by_alias=True, exclude_defaults=False)
+        data = self.spec.given()
         data["space"] = {n: p.model_dump(by_alias=True, exclude_defaults=True) for n, p in self.spec.space.items()}
         data["fixed"] = self.fixed
         del data["recipe"], data["set"]
@@ -285,6 +427,7 @@ def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
             "python -m rebnn_search.refit trains the best of a search on both"
         )
     search = _settled(Search(spec, recipe_document.data, []), automatic)
+    _check_measured(spec, document)
     check_against_recipe(search, document)
     search.fixed = [_complete(search, base, index, document) for index in range(len(spec.fixed))]
     return search
@@ -294,7 +437,7 @@ def _settled(search: Search, automatic: Iterable[str]) -> Search:
     """The search with what its file leaves to it chosen."""
     for key in automatic:
         choice = CHOOSE[key](search)
-        data = search.spec.model_dump(by_alias=True) | {key: choice.part}
+        data = search.spec.given() | {key: choice.part}
         chosen = search.chosen | {key: choice.reason}
         search = Search(SearchSpec.model_validate(data), search.base, search.fixed, chosen)
     return search
@@ -305,6 +448,18 @@ def restore_search(data: Mapping[str, Any]) -> Search:
     rest = {key: value for key, value in data.items() if key != "recipe"}
     spec = SearchSpec.model_validate({"recipe": "", **rest})
     return Search(spec, data["recipe"], [dict(params) for params in data["fixed"]])
+
+
+def _check_measured(spec: SearchSpec, document: Document) -> None:
+    for component in spec.measured():
+        objective = component.build()
+        assert isinstance(objective, MeasuredObjective)
+        try:
+            objective.check()
+        except ValueError as error:
+            index = next((index for index, other in enumerate(spec.objectives) if other.name == component.name), None)
+            place: Place = ("constraints", component.name) if index is None else ("objectives", index)
+            raise UserError(f"{document.where(place)}: {component.name}: {error}") from None
 
 
 def _first_key(override: str) -> str:

@@ -10,11 +10,17 @@ from rebnn_search.study.result import COLUMNS, Best, Result, TrialRow
 
 HEADINGS = {"gamma.strategy": "γ-strategy", "gamma.value": "γ value", "optimizer.lr": "lr", "scale_init.strategy": "scale init"}
 
+FRONT, ON_FRONT = "front", "●"
+"""Heading of the column that marks the Pareto front, and its mark."""
+MOST_BROKEN = 5
+"""Infeasible trials that are named."""
+
 
 def headings(result: Result) -> list[str]:
     """The column headings, the recipe's varying values between the standing ones."""
     varying = (HEADINGS.get(name, name) for name in columns(result))
-    return ["rank", "trial", *varying, "val loss", "Top-1", "Top-5", "flip ratio", "epochs", "state"]
+    front, extras = [FRONT] if result.several else [], [goal.heading for goal in result.extras]
+    return ["rank", *front, "trial", *varying, "val loss", "Top-1", "Top-5", *extras, "flip ratio", "epochs", "state"]
 
 
 def columns(result: Result) -> list[str]:
@@ -25,22 +31,25 @@ def columns(result: Result) -> list[str]:
 def cells(result: Result, rank: int, group: Sequence[TrialRow]) -> list[str]:
     """The texts of one configuration: of its one trial, or the means over its seeds with their 95 % intervals.
 
-    ``rank`` counts configurations trained to their end; the others have none. A mean is over the seeds trained to their end.
+    ``rank`` counts configurations trained to their end within the constraints; the others have none. A mean is over the seeds trained
+    to their end.
     """
     row = group[0]
     complete = [one for one in group if one.state == "COMPLETE"]
     shown = complete or group
-    states = Counter(one.state for one in group)
+    states = Counter(one.standing for one in group)
     return [
-        str(rank) if len(complete) == len(group) else "",
+        str(rank) if states["COMPLETE"] == len(group) else "",
+        *([ON_FRONT if row.front else ""] if result.several else []),
         f"#{row.number}" if len(group) == 1 else " ".join(f"#{one.number}" for one in sorted(group, key=lambda r: r.number)),
         *(value(row.recipe.get(name)) for name in columns(result)),
         number([one.val_loss for one in shown], ".4f"),
         number([one.val_top1 for one in shown], ".2f"),
         mean([one.val_top5 for one in shown], ".2f"),
+        *(mean([one.values.get(goal.name) for one in shown], goal.form) for goal in result.extras),
         mean([one.flip_ratio for one in shown], ".2e"),
         mean([one.epochs for one in shown], ".4g"),
-        row.state if len(states) == 1 else ", ".join(f"{count} {state}" for state, count in states.items()),
+        row.standing if len(states) == 1 else ", ".join(f"{count} {state}" for state, count in states.items()),
     ]
 
 
@@ -73,6 +82,22 @@ def chosen(best: Best) -> str:
     return f"trials {trials}, test Top-1 {top1}, Top-5 {best.test_top5:.2f} %"
 
 
+def objectives_told(result: Result) -> list[str]:
+    """What a reader of the leaderboard must know of several objectives and of constraints; nothing where there is neither."""
+    told = []
+    if result.several:
+        wanted = ", ".join(f"{goal.name} {goal.direction}d" for goal in result.goals)
+        told.append(
+            f"{ON_FRONT} on the Pareto front: no other trial is better in one objective and as good in the rest ({wanted})"
+        )
+    broken = [row for row in sorted(result.rows, key=lambda row: row.number) if row.infeasible is not None]
+    if broken:
+        few = "; ".join(f"#{row.number}: {row.infeasible}" for row in broken[:MOST_BROKEN])
+        more = f"; and {len(broken) - MOST_BROKEN} more" if len(broken) > MOST_BROKEN else ""
+        told.append(f"infeasible: {few}{more}")
+    return told
+
+
 def markdown(result: Result, most: int | None = None, runs: Mapping[int, str] | None = None) -> str:
     """The leaderboard as a Markdown table, with at most so many rows; trials become links where ``runs`` has their pages."""
     names = headings(result)
@@ -80,6 +105,7 @@ def markdown(result: Result, most: int | None = None, runs: Mapping[int, str] | 
     for rank, group in enumerate(result.groups[:most], start=1):
         texts = cells(result, rank, group)
         pages = [(f"#{row.number}", (runs or {}).get(row.number)) for row in sorted(group, key=lambda row: row.number)]
-        texts[1] = " ".join(name if page is None else f"[{name}]({page})" for name, page in pages)
+        texts[names.index("trial")] = " ".join(name if page is None else f"[{name}]({page})" for name, page in pages)
         lines.append("| " + " | ".join(texts) + " |")
-    return "\n".join(lines) + "\n"
+    notes = "".join(f"\n{note}\n" for note in objectives_told(result))
+    return "\n".join(lines) + "\n" + notes

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from rebnn_search.config import UserError
 from rebnn_search.storage.find import named_search
-from rebnn_search.study.attributes import PARAMS
+from rebnn_search.study.attributes import PARAMS, SUMMARY
 from rebnn_search.study.ended import ended_trials
-from rebnn_search.study.ranking import Standing, rank
+from rebnn_search.study.ranking import rank, standing_of
 from rebnn_search.study.spec import Params, Search, recipe_value, restore_search
 
 
@@ -35,8 +35,8 @@ def warm_started(search: Search, storage: str, ledger: str | None = None) -> Sea
     what = f"warm_start: {wanted.search}"
     folder = named_search(storage, wanted.search)
     earlier = restore_search(folder.read_search()[1])
-    if earlier.spec.objective != search.spec.objective:
-        theirs, ours = earlier.spec.objective.metric, search.spec.objective.metric
+    theirs, ours = (", ".join(goal.name for goal in one.goals) for one in (earlier, search))
+    if theirs != ours:
         raise UserError(f"{what}: was judged by {theirs}, and this search is by {ours}: they may disagree on what is best")
     trials, _ = ended_trials(folder, ledger if folder.ledger else None)
     best = list(_best_first(earlier, trials))
@@ -60,10 +60,10 @@ def warm_started(search: Search, storage: str, ledger: str | None = None) -> Sea
 
 
 def _best_first(earlier: Search, trials: Iterable[FrozenTrial]) -> Iterator[Params]:
+    """Those that were trained to their end and kept to the earlier search's constraints."""
     complete = {trial.number: trial for trial in trials if trial.state == TrialState.COMPLETE}
-    standings = [
-        Standing(number, earlier.configuration_of(number), "COMPLETE", trial.value) for number, trial in complete.items()
-    ]
+    found = [standing_of(earlier, trial, trial.user_attrs.get(SUMMARY, {})) for trial in complete.values()]
+    standings = [standing for standing in found if not standing.infeasible]
     for numbers in rank(standings, earlier.spec.objective, earlier.spec.seeds):
         params: Params = complete[numbers[0]].user_attrs[PARAMS]
         yield params

@@ -8,12 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from rebnn_search.study.result import Result
-from rebnn_search.study.table import cells, chosen, headings
+from rebnn_search.study.table import FRONT, cells, chosen, headings, objectives_told
 
-STYLES = {"COMPLETE": "", "PRUNED": "dim", "FAIL": "red", "RUNNING": "yellow"}
+STYLES = {"COMPLETE": "", "INFEASIBLE": "magenta", "PRUNED": "dim", "FAIL": "red", "RUNNING": "yellow"}
 PIPE_WIDTH = 240
 DROPPED_FIRST = ("Top-5", "epochs", "flip ratio")
-KEPT = ("trial", "val loss", "Top-1", "state")
+KEPT = (FRONT, "trial", "val loss", "Top-1", "state")
 RIGHT = {"rank", "trial", "γ value", "lr", "val loss", "Top-1", "Top-5", "flip ratio", "epochs"}
 
 
@@ -27,6 +27,8 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
     else:
         # A pipe has no width of its own: the table takes what it needs.
         Console(file=console.file, width=PIPE_WIDTH, no_color=True).print(_table(result, PIPE_WIDTH)[0])
+    for text in objectives_told(result):
+        line(console, text)
     console.print()
     failed: dict[str, list[str]] = {}
     for row in result.rows:
@@ -38,7 +40,7 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
         line(console, f"{result.name} was stopped; continue it with")
         line(console, f"  {resume_command}")
     elif result.best is None:
-        line(console, f"{result.name}: no trial was trained to its end, so there is none to choose")
+        line(console, f"{result.name}: {result.none_chosen()}")
     else:
         line(console, f"chosen: {chosen(result.best)}")
         line(console, f"its recipe: {result.best.recipe}")
@@ -62,17 +64,18 @@ def _table(result: Result, width: int) -> tuple[Table, list[str]]:
     names, left_out = headings(result), []
     rows = [(group[0], cells(result, rank, group)) for rank, group in enumerate(result.groups, start=1)]
     lengths = {name: max(cell_len(text) for text in (name, *(row[k] for _, row in rows))) for k, name in enumerate(names)}
-    others = [name for name in names if name not in (*DROPPED_FIRST, *KEPT)]
+    measured = [goal.heading for goal in result.extras]
+    others = [name for name in names if name not in (*DROPPED_FIRST, *KEPT, *measured)]
     droppable = [name for name in DROPPED_FIRST if name in names] + others[::-1]
     while droppable and sum(length + 2 for name, length in lengths.items() if name not in left_out) > width:
         left_out.append(droppable.pop(0))
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for name in names:
         if name not in left_out:
-            table.add_column(name, justify="right" if name in RIGHT else "left", no_wrap=True)
+            table.add_column(name, justify="right" if name in RIGHT or name in measured else "left", no_wrap=True)
     for row, texts in rows:
         shown = [Text(text) for name, text in zip(names, texts, strict=True) if name not in left_out]
-        table.add_row(*shown, style=STYLES[row.state])
+        table.add_row(*shown, style=STYLES[row.standing])
     return table, left_out
 
 

@@ -19,7 +19,7 @@ def print_preview(console: Console, search: Search, name: str) -> None:
     """Print the resolved search as YAML and its first configurations; nothing is written."""
     line(console, yaml.safe_dump(search.dump(), sort_keys=False, allow_unicode=True).rstrip())
     line(console, f"\n{name} would begin with:")
-    study = optuna.create_study(direction=search.spec.objective.direction)
+    study = optuna.create_study(directions=[goal.direction for goal in search.goals])
     make = sampler_factory(search.spec.sampler, search.spec.sampler_seed)
     configurations = search.trials // search.spec.seeds
     for number in range(min(configurations, len(search.fixed) + SHOWN)):

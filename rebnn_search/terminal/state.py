@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from rebnn_search.base.metrics import EPOCHS
@@ -32,10 +32,17 @@ class SearchState:
         objective: What trials are judged by.
         epochs: Epochs of a trial trained to its end.
         budget: The time the search may take; None for any.
+        feasible: Whether a trial trained to its end kept to the constraints, by its summary.
     """
 
-    def __init__(self, objective: Objective, epochs: float, budget: Budget | None = None) -> None:
-        self._objective = objective
+    def __init__(
+        self,
+        objective: Objective,
+        epochs: float,
+        budget: Budget | None = None,
+        feasible: Callable[[Mapping[str, float]], bool] = lambda summary: True,
+    ) -> None:
+        self._objective, self._feasible = objective, feasible
         self.metric: str = objective.metric
         self.epochs = epochs
         self._budget = budget
@@ -51,7 +58,7 @@ class SearchState:
     @classmethod
     def of(cls, search: Search, budget: Budget | None = None) -> SearchState:
         """The state of a search that has not begun yet."""
-        return cls(search.spec.objective, float(search.base["epochs"]), budget)
+        return cls(search.spec.objective, float(search.base["epochs"]), budget, lambda summary: search.broken(summary) is None)
 
     def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
         """Take in what earlier runs of the search left."""
@@ -85,7 +92,9 @@ class SearchState:
         if state == "PRUNED":
             self.epochs_saved += self.epochs - summary.get(EPOCHS, 0.0)
         value = summary.get(self.metric)
-        if state == "COMPLETE" and value is not None and (self.best is None or self._better(value, self.best[1])):
+        if state != "COMPLETE" or value is None or not self._feasible(summary):
+            return
+        if self.best is None or self._better(value, self.best[1]):
             self.best = (number, value, self.name(number))
 
     def _better(self, a: float, b: float) -> bool:

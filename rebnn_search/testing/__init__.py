@@ -13,6 +13,7 @@ from rebnn_search.testing.figure import FIGURE_CHECKS
 from rebnn_search.testing.gamma import GAMMA_CHECKS
 from rebnn_search.testing.model_format import MODEL_FORMAT_CHECKS
 from rebnn_search.testing.network import NETWORK_CHECKS
+from rebnn_search.testing.objective import OBJECTIVE_CHECKS
 from rebnn_search.testing.pause_rule import PAUSE_RULE_CHECKS
 from rebnn_search.testing.pruner import PRUNER_CHECKS
 from rebnn_search.testing.sampler import SAMPLER_CHECKS
@@ -26,6 +27,7 @@ __all__ = [
     "GAMMA_CHECKS",
     "MODEL_FORMAT_CHECKS",
     "NETWORK_CHECKS",
+    "OBJECTIVE_CHECKS",
     "PAUSE_RULE_CHECKS",
     "PRUNER_CHECKS",
     "SAMPLER_CHECKS",

@@ -32,6 +32,7 @@ METHODS: Sequence[Mapping[str, Any]] = (
     {"weights": "recu"},
 )
 STEPS = 4
+BYTES, MOST_BYTES = "bytes", 1600
 
 
 class RecordedSearch(TrackedSearch):
@@ -43,7 +44,8 @@ class RecordedSearch(TrackedSearch):
 
     def __init__(self, states: Sequence[str]) -> None:
         self.name, self.uri = "recorded", ""
-        data = {"recipe": dict(RECIPE), "space": dict(SPACE), "fixed": [], "trials": max(1, len(states))}
+        goals = {"objectives": [VAL_LOSS, BYTES], "constraints": {BYTES: f"<= {MOST_BYTES}"}, "pruner": "median"}
+        data = {"recipe": dict(RECIPE), "space": dict(SPACE), "fixed": [], "trials": max(1, len(states)), **goals}
         self.search = restore_search(data)
         self.trials = [self._recorded(number, state) for number, state in enumerate(states)]
 
@@ -51,6 +53,7 @@ class RecordedSearch(TrackedSearch):
         steps = STEPS if state == "COMPLETE" else 2
         metrics = {name: _value(number, name, steps) for name in SERIES}
         metrics |= {final(name): value for name, value in metrics.items()}
+        metrics[final(BYTES)] = 1000.0 + 100 * number
         metrics |= {final(EPOCHS): float(steps), final(REPORTS): float(steps)}
         params = {**METHODS[number % len(METHODS)], "optimizer.lr": 0.002 * (1 + number)}
         start = 1_700_000_000_000 + 60_000 * number

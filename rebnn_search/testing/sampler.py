@@ -25,15 +25,16 @@ def _space() -> Space:
     return build_space({name: Parameter.model_validate(parameter) for name, parameter in SPACE.items()})
 
 
-def _proposals(make: Make, seed: int, count: int = 6) -> list[dict[str, Value]]:
+def _proposals(make: Make, seed: int, count: int = 6, objectives: int = 1) -> list[dict[str, Value]]:
     """What a search asks: a sampler made anew for each trial, over a study that knows the trials before."""
     space = _space()
-    study, found = optuna.create_study(study_name="check"), []
+    study, found = optuna.create_study(study_name="check", directions=["minimize"] * objectives), []
     for number in range(count):
         study.sampler = make(seed=seed + number)
         trial = study.ask()
         params = space.suggest(trial)
-        study.tell(trial, trial.params["optimizer.lr"])
+        lr = trial.params["optimizer.lr"]
+        study.tell(trial, [lr, *[1 - lr] * (objectives - 1)])
         found.append(params)
     return found
 
@@ -52,5 +53,12 @@ def is_a_function_of_study_and_seed(make: Make) -> None:
     assert _proposals(make, 3) == _proposals(make, 3), "two searches with one seed differ"
 
 
-SAMPLER_CHECKS = (stays_in_the_space, is_a_function_of_study_and_seed)
+def takes_several_objectives_if_it_says_so(make: Make) -> None:
+    """With the trait ``multi_objective``, its proposals for a study of two are a function of study and seed too."""
+    if getattr(type(make(seed=0)), "multi_objective", False):
+        count = 14  # more than a sampler draws at random at first
+        assert _proposals(make, 5, count, 2) == _proposals(make, 5, count, 2), "two searches with one seed differ"
+
+
+SAMPLER_CHECKS = (stays_in_the_space, is_a_function_of_study_and_seed, takes_several_objectives_if_it_says_so)
 """For anything that makes a sampler from its ``seed``: its class, where its options have defaults."""

@@ -11,7 +11,7 @@ import base64
 import json
 import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -43,7 +43,9 @@ NAME, STATUS = "attributes.`Run Name`", "runDateAndNestInfo"
 """The columns that the UI always has. Its status marks a pruned trial as it does a failed one: `STATE_TAG`'s column says which."""
 
 
-def view_state(search_id: str, parent_id: str, space: Mapping[str, bool], objective: str, *, minimize: bool) -> dict[str, Any]:
+def view_state(
+    search_id: str, parent_id: str, space: Mapping[str, bool], objective: str, *, minimize: bool, measured: Sequence[str] = ()
+) -> dict[str, Any]:
     """The state of MLflow's page of runs.
 
     Args:
@@ -52,11 +54,12 @@ def view_state(search_id: str, parent_id: str, space: Mapping[str, bool], object
         space: The parameters it searches, by the names its trials have them under: whether every trial has it.
         objective: The metric that trials are compared by, as reports name it.
         minimize: Whether less of it is better.
+        measured: Further metrics, of which trials have one value.
     """
     widths = {
         NAME: 130, STATUS: 50, _tag(STATE_TAG): 95,
         _metric(final(VAL_LOSS)): 105, _metric(final(VAL_TOP1)): 105, _metric(BEST_VAL_LOSS): 105,
-        _metric(final(FLIP_RATIO)): 105, _metric(final(EPOCHS)): 95,
+        **{_metric(final(name)): 105 for name in measured}, _metric(final(FLIP_RATIO)): 105, _metric(final(EPOCHS)): 95,
         **{_param(name): 105 for name in space},
     }  # fmt: skip
     return {
@@ -133,11 +136,12 @@ def write_view(
     objective: str,
     *,
     minimize: bool,
+    measured: Sequence[str] = (),
 ) -> bool:
     """Write a search's view into its experiment. False where MLflow does not take it: no search ends for it."""
     from mlflow.exceptions import MlflowException  # seconds to import
 
-    tag = view_tag(view_state(search_id, parent_id, space, objective, minimize=minimize))
+    tag = view_tag(view_state(search_id, parent_id, space, objective, minimize=minimize, measured=measured))
     if tag is None:
         return False
     try:

@@ -6,8 +6,8 @@ Whatever trains something runs one of these: the command, a search's trial, stag
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 from torch import nn
@@ -61,6 +61,7 @@ class TrainingRun:
         log: Where the reports go; None where somebody else keeps them.
         every_report: Write a checkpoint after each report, whatever it costs; else as `CHECKPOINT_SHARE` allows.
         saves: Whether this process writes the checkpoints; of the several of a trial only the first does.
+        measure: What a report has besides, given its step: measured before it is kept, and so once.
     """
 
     def __init__(
@@ -71,12 +72,13 @@ class TrainingRun:
         log: ReportLog | None = None,
         every_report: bool = False,
         saves: bool = True,
+        measure: Callable[[int], Mapping[str, float]] | None = None,
     ) -> None:
         self.trainer = trainer
         self.reports: list[Report] = []
         """The last reports, at most `REMEMBERED` of those made before this run."""
         self._checkpoints, self._log = checkpoints, log
-        self._every_report, self._saves = every_report, saves
+        self._every_report, self._saves, self._measure = every_report, saves, measure
         found = None if checkpoints is None else checkpoints.latest()
         if found is not None:
             trainer.load_state_dict(trainer_state(found[1]))
@@ -104,6 +106,8 @@ class TrainingRun:
         """
         self._at_report = False
         report = self.trainer.next_report()
+        if self._measure is not None:
+            report = replace(report, metrics={**report.metrics, **self._measure(report.step)})
         self._at_report = True
         self.reports.append(report)
         self._keep(report)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.study.ledger import Ledger, prune_reason
+from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.spec import Params, Search, load_search
 from rebnn_search.training.report_log import TrackedReport
 
@@ -92,6 +92,14 @@ def loss(params: Params, number: int, seeds: int, step: int) -> float:
     return abs(math.log10(lr) + 2.5) + noise + 1.0 / step
 
 
+def measured(search: Search, params: Params, step: int) -> dict[str, float]:
+    """What a worker would have measured by a report, a function of the configuration alone."""
+    width = float(params.get("network.width") or 8)  # type: ignore[arg-type]
+    known = {"bytes": 100 * width, "latency": 1 / width}
+    due = {"bytes": step in (1, REPORTS), "latency": step == REPORTS}
+    return {name: known[name] for name in (str(data["name"]) for data in search.measured) if due[name]}
+
+
 def begin(folder: SearchFolder, search: Search, url: str | None = None) -> Ledger:
     """Open the record of a search, new or begun."""
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -117,10 +125,10 @@ def _train(ledger: Ledger, search: Search, number: int, params: Params) -> None:
         if value > 4.2:
             ledger.fail(number, "diverged")
             return
-        metrics = {"val/loss": value, "val/top1": 100 / value}
+        metrics = {"val/loss": value, "val/top1": 100 / value, **measured(search, params, step)}
         ledger.report(number, TrackedReport(step, step / REPORTS, 1000 * step, step == REPORTS, metrics))
         if ledger.should_prune(number):
-            ledger.prune(number, prune_reason(search, step))
+            ledger.prune(number, ledger.why_pruned(number))
             return
     ledger.complete(number)
 
@@ -128,5 +136,5 @@ def _train(ledger: Ledger, search: Search, number: int, params: Params) -> None:
 def record(ledger: Ledger) -> list[tuple[Any, ...]]:
     """Every trial as the ledger has it, without times and ids."""
     return [
-        (t.number, t.state.name, t.params, t.value, t.intermediate_values, t.user_attrs, t.system_attrs) for t in ledger.trials
+        (t.number, t.state.name, t.params, t.values, t.intermediate_values, t.user_attrs, t.system_attrs) for t in ledger.trials
     ]

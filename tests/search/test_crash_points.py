@@ -97,3 +97,44 @@ def test_a_worker_killed_inside_a_checkpoint_goes_on_from_the_one_before(workpla
     workplace.agree(json.loads((folder / "result.json").read_text(encoding="utf-8")))
     assert len(whole["trials"]) == 2
     assert workplace.sequence("torn") == workplace.sequence("whole")
+
+
+TWO = (
+    "--set",
+    "objectives=[val/loss, bytes]",
+    "--set",
+    "constraints={bytes: <= 100 kB}",
+    "--set",
+    "pruner.name=median",
+    "--trials",
+    "6",
+)
+
+
+@pytest.mark.timeout(600)
+def test_a_search_of_two_objectives_killed_where_its_values_are_recorded(workplace) -> None:  # type: ignore[no-untyped-def]
+    whole = workplace.json(*ONE, *TWO, "--name", "whole")
+    address = start_ray()
+    places = [
+        # The last report on the disk and not in the study; constraints recorded and no values; all recorded, and the run still open.
+        ("after", 8, "rebnn_search.training.report_log:ReportLog.append"),
+        ("after", 1, "rebnn_search.study.ledger:Ledger._tell_constraints"),
+        ("after", 2, "rebnn_search.study.ledger:Ledger._finish"),
+    ]
+    for when, count, place in places:
+        begun = (workplace.path / "results" / "mine").exists()
+        words = workplace.command(*ONE, *TWO, "--name", "mine", "--address", address)[3:] + (["--resume"] if begun else [])
+        process = Forked("run", *words, cwd=workplace.path, env=workplace.env, prepare=dies, prepared=(when, count, place))
+        said, _ = process.communicate()
+        assert process.returncode == -signal.SIGKILL, f"{when} {place}:\n{said}"
+    resumed = workplace.json(*ONE, *TWO, "--name", "mine", "--resume")
+
+    def recorded(name: str) -> list[tuple[Any, ...]]:
+        trials = workplace.study(name).trials
+        return [(t.number, t.state, t.params, t.values, t.intermediate_values, t.constraints) for t in trials]
+
+    assert recorded("mine") == recorded("whole")
+    assert all(len(values) == 2 for _, state, _, values, *_ in recorded("mine") if state.name == "COMPLETE")
+    assert [trial["front"] for trial in resumed["trials"]] == [trial["front"] for trial in whole["trials"]]
+    assert any(trial["front"] for trial in resumed["trials"])
+    assert resumed["best"]["number"] == whole["best"]["number"]

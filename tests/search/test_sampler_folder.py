@@ -19,6 +19,7 @@ OPTUNA: dict[str, tuple[type[optuna.samplers.BaseSampler], dict[str, Any]]] = {
     "qmc": (optuna.samplers.QMCSampler, {}),
     "cma_es": (optuna.samplers.CmaEsSampler, {"warn_independent_sampling": False}),
     "brute_force": (optuna.samplers.BruteForceSampler, {}),
+    "nsga_ii": (optuna.samplers.NSGAIISampler, {"population_size": 20}),
 }
 SPACE = {"a": FloatDistribution(0.0, 1.0, step=0.05), "b": FloatDistribution(0.0, 2.0, step=0.1)}
 
@@ -52,8 +53,9 @@ def test_what_a_search_knows_of_a_sampler_is_on_its_class() -> None:
     }
     assert found == {
         "one_sequence": {"qmc"},
-        "complete_history": {"qmc", "brute_force", "random"},
+        "complete_history": {"qmc", "brute_force", "random", "nsga_ii"},
         "exhaustive": {"brute_force"},
+        "multi_objective": set(OPTUNA) - {"cma_es"},
     }
 
     class Mine(optuna.samplers.QMCSampler):

@@ -7,6 +7,7 @@ import pytest
 
 from rebnn_search import testing
 from rebnn_search.method import GAMMA, NETWORKS, SCALE_INIT, WEIGHTS
+from rebnn_search.study.objectives import OBJECTIVES
 from rebnn_search.study.pausing import PauseRule
 from rebnn_search.study.pruners import PRUNERS
 from rebnn_search.study.samplers import SAMPLERS
@@ -19,6 +20,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "promotion": {"startup_trials": 6, "every": 5},
     "percentile": {"percentile": 50.0},
     "threshold": {"upper": 3.0},
+    "latency": {"repeats": 3},
 }
 """Of parts that have one without a default."""
 
@@ -56,6 +58,11 @@ def test_augmentation(check: Callable[..., None], name: str) -> None:
 @each(testing.SAMPLER_CHECKS, SAMPLERS)
 def test_sampler(check: Callable[..., None], name: str) -> None:
     check(lambda seed: SAMPLERS[name](seed=seed))
+
+
+@each(testing.OBJECTIVE_CHECKS, OBJECTIVES)
+def test_objective(check: Callable[..., None], name: str) -> None:
+    check(lambda: OBJECTIVES[name](**OPTIONS.get(name, {})))
 
 
 RULES = {name: cls for name, cls in PRUNERS.items() if issubclass(cls, PauseRule)}

@@ -19,6 +19,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from rebnn_search.execution.task import TrialTask
 from rebnn_search.storage.locate import checkpoints_of, stage_one_of
 from rebnn_search.storage.object_store import StoredCheckpoints
+from rebnn_search.study.measuring import measure
 from rebnn_search.training import Recipe, Report, Trainer, TrainingRun
 
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=10)
@@ -61,7 +62,8 @@ class Rank:
             # The other ranks fetch what rank 0 has sent.
             share = None if shared is None or rank > 0 else Sharing(shared)
             trainer = Trainer(recipe, workspace=folder.path, listener=share)
-            self.run = TrainingRun(trainer, checkpoints=checkpoints_of(folder, task.number), saves=rank == 0)
+            measuring = measure(trainer, task.measured if rank == 0 else ())
+            self.run = TrainingRun(trainer, checkpoints=checkpoints_of(folder, task.number), saves=rank == 0, measure=measuring)
             if not trainer.reports_done:
                 recipe.check()  # two parameters of a space may not go together
         except BaseException:

@@ -103,6 +103,7 @@ def load_onnx(content: bytes, path: Path) -> tuple[Callable[[Tensor], Tensor], M
     check_graph(onnx, model, info, path)
     options = runtime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = torch.get_num_threads()
     try:
         session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception:  # onnxruntime's errors have no common base

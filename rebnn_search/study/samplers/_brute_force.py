@@ -20,6 +20,7 @@ class BruteForce(optuna.samplers.BruteForceSampler):
 
     complete_history = True
     exhaustive = True
+    multi_objective = True
 
     def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Leave the end to the search: Optuna's would stop a loop that is not its own."""

@@ -20,3 +20,4 @@ class QMC(optuna.samplers.QMCSampler):
 
     one_sequence = True
     complete_history = True
+    multi_objective = True

@@ -12,3 +12,4 @@ class Random(optuna.samplers.RandomSampler):
     """Each parameter drawn at random, whatever came before. No options."""
 
     complete_history = True  # it asks for none
+    multi_objective = True

@@ -19,6 +19,8 @@ class TPE(optuna.samplers.TPESampler):
         constant_liar: Take trials that run for bad ones, so that those asked for at the same time differ.
     """
 
+    multi_objective = True
+
     def __init__(
         self, *, seed: int | None = None, n_startup_trials: int = 10, n_ei_candidates: int = 24, multivariate: bool = True,
         group: bool = True, constant_liar: bool = True,

@@ -6,7 +6,10 @@ each is False where a class does not have it:
 
 - ``one_sequence``: it walks one sequence over the whole study, which another seed for each trial would scatter;
 - ``complete_history``: it must see every trial, or none: `rebnn_search.study.history` then holds nothing back;
-- ``exhaustive``: it tries each point of a finite space once, and the search ends when there is none left.
+- ``exhaustive``: it tries each point of a finite space once, and the search ends when there is none left;
+- ``multi_objective``: it can learn from several objectives, or learns from none; pruned trials are not shown to it then.
+
+Constraints need nothing: Optuna's samplers find them with the trials, and those that do not know of them search as without.
 
 A sampler made anew for every trial from (search seed, trial number) needs no memory of its own: what it proposes is a function
 of the ledger alone, so that a resumed search proposes what an uninterrupted one would have.
@@ -27,7 +30,7 @@ from rebnn_search.study.optuna_log import optuna_muted
 SAMPLERS: Registry[BaseSampler] = Registry("sampler")
 """Samplers by name."""
 
-Trait = Literal["one_sequence", "complete_history", "exhaustive"]
+Trait = Literal["one_sequence", "complete_history", "exhaustive", "multi_objective"]
 TRAITS: tuple[Trait, ...] = get_args(Trait)
 
 CONTEXT = ("seed", "constraints_func", "gamma", "weights", "independent_sampler", "source_trials")

@@ -1,0 +1,84 @@
+"""Measured time of the exported model."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import ClassVar
+
+import torch
+
+from rebnn_search.export import FORMATS
+from rebnn_search.study.objectives.base import OBJECTIVES, MeasuredNetwork, MeasuredObjective
+
+WARM_UP = 10
+"""Batches before the first that is timed."""
+NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime")}
+"""Packages that a format needs beyond what is always there."""
+
+
+@OBJECTIVES.register("latency")
+class Latency(MeasuredObjective):
+    """Milliseconds that the exported model takes for a batch on the CPU: median, one thread, normalisation included; less is better.
+
+    Measured where the trial was trained, beside whatever else runs there: no two measurements are alike, and what is learnt from them
+    differs from run to run. A value that was reported is never measured again.
+
+    Args:
+        format: Of the model file.
+        batch: Samples in the batch.
+        repeats: Batches that are timed, after ten that are not.
+
+    Raises:
+        ValueError: If there is no such format, or a number is less than 1.
+    """
+
+    unit = "ms"
+    units: ClassVar[Mapping[str, float]] = {"ms": 1.0, "us": 1e-3, "s": 1e3}
+    least = 0.0
+    form = ".3g"
+
+    def __init__(self, format: str = "onnx", batch: int = 1, repeats: int = 50) -> None:  # noqa: A002 - as the option is called
+        if format not in FORMATS:
+            raise ValueError(FORMATS.unknown(format))
+        for name, value in (("batch", batch), ("repeats", repeats)):
+            if value < 1:
+                raise ValueError(f"{name} = {value}: must be at least 1")
+        self._format, self._batch, self._repeats = format, batch, repeats
+
+    def check(self) -> None:
+        """See that what the format needs is installed."""
+        missing = [name for name in NEEDED.get(self._format, ()) if find_spec(name) is None]
+        if missing:
+            raise ValueError(f"format {self._format} needs the package {missing[0]}: pip install 'rebnn-search[export]'")
+
+    def heading(self, name: str) -> str:
+        """With the format, and the batch if it is one."""
+        batch = f", batch of {self._batch}" if self._batch > 1 else ""
+        return f"{name} (ms, {self._format}{batch})"
+
+    def measure(self, model: MeasuredNetwork) -> float:
+        """Export the model, load it and time it."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                form = FORMATS[self._format]()
+                path = Path(folder) / form.file
+                form.write(model.network, model.info, path)
+                loaded = form.read(path.read_bytes(), path)
+            info = model.info
+            mean = torch.tensor(info.mean).view(1, -1, 1, 1)
+            images = mean.expand(self._batch, -1, info.image_size, info.image_size).numpy()
+            times = []
+            for _ in range(WARM_UP + self._repeats):
+                begun = time.perf_counter_ns()
+                loaded.logits(images)
+                times.append(time.perf_counter_ns() - begun)
+            return median(times[WARM_UP:]) / 1e6
+        finally:
+            torch.set_num_threads(threads)

@@ -1,0 +1,10 @@
+"""Validation Top-1."""
+
+from __future__ import annotations
+
+from rebnn_search.study.objectives.base import OBJECTIVES, Share
+
+
+@OBJECTIVES.register("val/top1")
+class ValidationTop1(Share):
+    """Percent of the validation split whose label is the most probable class; more is better."""
