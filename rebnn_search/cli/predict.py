@@ -22,6 +22,10 @@ def parser(prog: str = "python -m rebnn_search.predict") -> argparse.ArgumentPar
         help="image files; .npy and .npz hold many images or a table's features, .csv, .csv.gz, .tsv and .parquet rows",
     )
     p.add_argument("--top", type=int, default=1, metavar="K", help="name the K likeliest classes (default: %(default)s)")
+    p.add_argument(
+        "--engine", metavar="ENGINE",
+        help="what computes: torch, openvino or auto, the faster (default: what the file's format says)",
+    )  # fmt: skip
     p.add_argument("--skip-damaged", action="store_true", help="leave image files out that cannot be decoded, and say which")
     p.add_argument("--json", action="store_true", help="print one JSON list instead of a line for each image")
     return p
@@ -33,7 +37,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     if args.top < 1:
         raise UserError(f"--top {args.top}: at least one class is named")
     damaged: list[Path] | None = [] if args.skip_damaged else None
-    found = _predictions(args.model, [Path(image) for image in args.images], args.top, damaged)
+    found = _predictions(args.model, [Path(image) for image in args.images], args.top, damaged, args.engine)
     if args.json:
         print(printable_json(list(found)))
     else:
@@ -43,12 +47,14 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     return 0
 
 
-def _predictions(model_file: str, files: list[Path], top: int, damaged: list[Path] | None) -> Iterator[dict[str, Any]]:
+def _predictions(
+    model_file: str, files: list[Path], top: int, damaged: list[Path] | None, engine: str | None
+) -> Iterator[dict[str, Any]]:
     """A prediction for each image, in order."""
     from rebnn_search.export import load_model
     from rebnn_search.training.data.images import DamagedImageError, left_out
 
-    model = load_model(model_file)
+    model = load_model(model_file, engine)
     try:
         for name, row in model.predict_files(files, damaged):
             order = (-row).argsort(kind="stable")[:top]

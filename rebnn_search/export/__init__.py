@@ -4,7 +4,7 @@ from rebnn_search.export._info import ModelInfo, describe
 from rebnn_search.export._load import load_model
 from rebnn_search.export._loaded import LoadedModel
 from rebnn_search.export._sources import Trained, find_trained
-from rebnn_search.export.formats import FORMATS, ModelFormat, export_onnx, export_packed, export_torch
+from rebnn_search.export.formats import FORMATS, ModelFormat, export_onnx, export_openvino, export_packed, export_torch
 from rebnn_search.export.sizes import LayerSize
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Trained",
     "describe",
     "export_onnx",
+    "export_openvino",
     "export_packed",
     "export_torch",
     "find_trained",

@@ -96,17 +96,18 @@ class _File(Strict):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-def read_header(metadata: Any, path: Path) -> Sealed:
+def read_header(metadata: Any, path: Path, key: str = KEY) -> Sealed:
     """Read a model file's header.
 
     Args:
-        metadata: The file's, which should be a mapping with `KEY`.
+        metadata: The file's, which should be a mapping with the key.
         path: The file, for messages.
+        key: The entry's name.
 
     Raises:
         UserError: If it is no model of this program, of another version, or says what cannot be; the message names the file.
     """
-    text = metadata.get(KEY) if isinstance(metadata, Mapping) else None
+    text = metadata.get(key) if isinstance(metadata, Mapping) else None
     if text is None:
         raise UserError(f"{path}: is no model that rebnn_search exported")
     try:

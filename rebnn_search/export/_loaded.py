@@ -27,10 +27,15 @@ class LoadedModel:
         info: What it was trained as and on.
         compute: From normalised images (N, C, H, W) float32 to logits (N, classes).
         network: The module behind it, in evaluation mode; None of an ONNX file.
+        engine: What computes: ``torch``, ``openvino`` or ``onnxruntime``.
+        reason: Why that, where another was asked for.
     """
 
-    def __init__(self, info: ModelInfo, compute: Callable[[Tensor], Tensor], network: nn.Module | None = None) -> None:
-        self.info, self.network = info, network
+    def __init__(
+        self, info: ModelInfo, compute: Callable[[Tensor], Tensor], network: nn.Module | None = None, *, engine: str = "torch",
+        reason: str | None = None,
+    ) -> None:  # fmt: skip
+        self.info, self.network, self.engine, self.reason = info, network, engine, reason
         self._compute = compute
 
     @property

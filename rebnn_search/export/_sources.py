@@ -17,7 +17,7 @@ from rebnn_search.export._checkpoints import newest_state, read_state
 from rebnn_search.export._expected import build_network, is_plain, without_memory
 from rebnn_search.export._header import brief
 from rebnn_search.export._info import ModelInfo, describe
-from rebnn_search.export._load import load_model
+from rebnn_search.export._load import read_model
 from rebnn_search.export._mlflow import RUN_ID, download_packed
 from rebnn_search.export._older_trials import recipe_of_older_trial
 from rebnn_search.export._records import read_result
@@ -78,7 +78,7 @@ def _of_file(path: Path, recipe: str | None) -> Trained:
 
 
 def _of_model(path: Path) -> Trained:
-    model = load_model(path)
+    _, model = read_model(path)
     if model.network is None:
         raise UserError(f"{path}: an ONNX file cannot be turned into another format; start from the training or a packed file")
     return Trained(model.network, model.info, path.parent)

@@ -12,13 +12,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from other_engines import logits, with_signs
 from torch import nn
 
 from rebnn_search.config import UserError
 from rebnn_search.export import ModelInfo, describe, export_onnx, export_packed, export_torch, load_model
 from rebnn_search.export._loaded import BATCH
 from rebnn_search.method import NETWORKS, WEIGHTS, binary_layers, summary
-from rebnn_search.method.layers import RSign
 from rebnn_search.training import Recipe, Trainer
 
 Make = Callable[[str, str], tuple[nn.Module, ModelInfo]]
@@ -30,41 +30,12 @@ FAMILIES = ["resnet20", "resnet18", "digits_resnet", "mlp"]
 BINARIZERS = sorted(name for name, binarizer in WEIGHTS.items() if binarizer.binary)
 
 
-def logits(network: nn.Module, info: ModelInfo, raw: torch.Tensor) -> torch.Tensor:
-    """The trained network's own, on images normalised by hand."""
-    mean = torch.tensor(info.mean)[None, :, None, None]
-    std = torch.tensor(info.std)[None, :, None, None]
-    with torch.no_grad():
-        found: torch.Tensor = network((raw - mean) / std)
-    return found
-
-
 def watched(content: bytes) -> onnxruntime.InferenceSession:
     """A session of the graph in ``content`` that also returns where each activation's sign is +1, in the order of its layers."""
     proto = onnx.load_model_from_string(content)
     signs = [node.output[0] for node in proto.graph.node if node.op_type == "GreaterOrEqual"]
     proto.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.BOOL, None) for name in signs)
     return onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
-
-
-def with_signs(network: nn.Module, info: ModelInfo, raw: torch.Tensor, positive: list[np.ndarray[Any, Any]]) -> torch.Tensor:
-    """The network's logits with another engine's signs of activations, which may differ from its own for what is nearly zero."""
-    layers = [module for module in network.modules() if isinstance(module, RSign)]
-    assert len(layers) == len(positive) > 0
-    engine = {layer: torch.from_numpy(found).float() * 2 - 1 for layer, found in zip(layers, positive, strict=True)}
-
-    def take(layer: nn.Module, inputs: tuple[torch.Tensor], own: torch.Tensor) -> torch.Tensor:
-        (x,) = inputs
-        shifted = x + layer.shift.view(1, -1, *[1] * (x.ndim - 2))  # type: ignore[operator, union-attr]
-        assert shifted[own != engine[layer]].abs().le(1e-5 * x.abs().max()).all()
-        return engine[layer]
-
-    hooks = [layer.register_forward_hook(take) for layer in layers]
-    try:
-        return logits(network, info, raw)
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def header(path: Path) -> dict[str, Any]:

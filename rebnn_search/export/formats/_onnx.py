@@ -32,6 +32,7 @@ class Onnx(ModelFormat):
     """A graph from normalised images to logits, for other runtimes; needs ``pip install 'rebnn-search[export]'``."""
 
     file = "model.onnx"
+    engine = "onnxruntime"
     asked_late = True  # by one byte
 
     def claims(self, content: bytes) -> bool:
@@ -46,7 +47,7 @@ class Onnx(ModelFormat):
     def read(self, content: bytes, path: Path) -> LoadedModel:
         """Open a session of onnxruntime's."""
         compute, info = load_onnx(content, path)
-        return LoadedModel(info, compute)
+        return LoadedModel(info, compute, engine="onnxruntime")
 
 
 def export_onnx(network: nn.Module, info: ModelInfo, path: str | Path) -> None:

@@ -40,8 +40,8 @@ class Packed(ModelFormat):
     file = "packed.safetensors"
 
     def claims(self, content: bytes) -> bool:
-        """Whether a safetensors file's header follows its length."""
-        return content[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{"
+        """Whether a safetensors file's header follows its length, and not first what another format of ours writes there."""
+        return content[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{" and not begins_with(content, f"{KEY}.")
 
     def write(self, network: nn.Module, info: ModelInfo, path: Path) -> Sequence[LayerSize]:
         """Write what `export_packed` does."""
@@ -53,13 +53,19 @@ class Packed(ModelFormat):
         return LoadedModel(info, network, network)
 
 
-def export_packed(network: nn.Module, info: ModelInfo, path: str | Path) -> list[LayerSize]:
+def begins_with(content: bytes, key: str) -> bool:
+    """Whether the first entry of a safetensors file's metadata has a name that begins so; it is written before the tensors."""
+    return content[LENGTH_BYTES:].startswith(f'{{"__metadata__":{{"{key}'.encode())
+
+
+def export_packed(network: nn.Module, info: ModelInfo, path: str | Path, *, key: str = KEY) -> list[LayerSize]:
     """Write a trained network as a packed file; the network stays as it is.
 
     Args:
         network: Of the class that the info's recipe names, on any device and in any mode.
         info: From `rebnn_search.export.describe`.
         path: The file; replaced as a whole if it is there.
+        key: The name of the header in the metadata.
 
     Returns:
         The sizes of the layers.
@@ -78,11 +84,11 @@ def export_packed(network: nn.Module, info: ModelInfo, path: str | Path) -> list
     tensors = {name: tensor for name, tensor in state.tensors.items() if name not in parts}
     tensors |= {f"{name}.{part}": tensor for name, found in parts.items() for part, tensor in found.items()}
     header = Header(info, state.binary)
-    write_whole(Path(path), save(tensors, {KEY: header.seal(header.digest(tensors))}))
+    write_whole(Path(path), save(tensors, {key: header.seal(header.digest(tensors))}))
     return layer_sizes(state.tensors, parts)
 
 
-def load_packed(content: bytes, path: Path) -> tuple[nn.Module, ModelInfo]:
+def load_packed(content: bytes, path: Path, *, key: str = KEY) -> tuple[nn.Module, ModelInfo]:
     """Build the network of a packed file, in evaluation mode; its logits are the trained one's to the bit.
 
     Header and tensors are compared with each other before anything is built, so that memory is bounded by the file: unpacked it
@@ -96,7 +102,7 @@ def load_packed(content: bytes, path: Path) -> tuple[nn.Module, ModelInfo]:
         tensors, metadata = load(content), _metadata(content)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, MemoryError, OverflowError) as error:
         raise UserError(f"{path}: is damaged: {brief(str(error))}") from None
-    sealed = read_header(metadata, path)
+    sealed = read_header(metadata, path, key)
     sealed.check(tensors, path)
     info, binary = sealed.header.info, sealed.header.binary
     expected = expected_state(info, len(tensors), str(path))

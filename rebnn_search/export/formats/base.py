@@ -27,6 +27,9 @@ class ModelFormat(ABC):
     asked_late: ClassVar[bool] = False
     """Whether so little tells a file of this kind that all others are asked first whether it is theirs."""
 
+    engine: ClassVar[str] = "torch"
+    """What computes a file of this kind where nobody says otherwise, see `rebnn_search.export.load_model`."""
+
     @abstractmethod
     def claims(self, content: bytes) -> bool:
         """Whether this begins as a file of this kind, sound or damaged."""
