@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations=20
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist worksteal --durations=20
 NUMERIC := tests/method tests/training tests/estimators tests/export tests/tables tests/auto
 
 .PHONY: install search test test-all test-numeric test-slow lint format clean

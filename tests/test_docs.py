@@ -54,6 +54,7 @@ USE = {
 }
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_the_library_script_runs(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "docs" / "library.py")],

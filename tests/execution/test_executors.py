@@ -225,6 +225,7 @@ def test_many_workers_share_simulated_time(unpruned: Search, tmp_path: Path) -> 
     assert clock.now == 3 * 4 * 10.0  # thirty trials of forty seconds, ten at a time
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_promotion_on_ray_is_what_it_is_here_also_when_stopped(unpruned: Search, ray_here: str, tmp_path: Path) -> None:
     from rebnn_search.config import Component
     from rebnn_search.execution.ray.executor import RayExecutor

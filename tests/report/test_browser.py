@@ -129,6 +129,7 @@ def wait_for(browser: webdriver.Chrome, *texts: str) -> str:
     return found
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_mlflow_s_ui_shows_the_search(
     browser: webdriver.Chrome, ui: str, tracked: TrackedSearch, result: dict[str, Any]
 ) -> None:

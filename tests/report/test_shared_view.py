@@ -44,6 +44,7 @@ def wait_for(browser: webdriver.Chrome, name: str, count: int) -> list[str]:
     return column(browser, name)
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_the_shared_view_shows_the_search(
     browser: webdriver.Chrome, ui: str, tracked: TrackedSearch, result: dict[str, Any]
 ) -> None:

@@ -42,6 +42,7 @@ def lines(process: Forked, until: str) -> str:
     raise AssertionError(f"ended without {until!r}:\n{seen}")
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_a_search_outlives_a_node_and_gives_every_gpu_back(cluster: Cluster, workplace) -> None:  # type: ignore[no-untyped-def]
     process = workplace.start("--address", cluster.address, "--set", TWO_WORKERS, "--set", "max_failures=5", "--set", "epochs=6",
                               "--trials", "3", "--set", "pruner.name=none")  # fmt: skip
@@ -79,6 +80,7 @@ def sequence(result: dict[str, Any]) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.slow(minutes=1.5)
 def test_a_killed_worker_s_trial_goes_on_from_its_checkpoint_to_the_same_end(workplace, workers: int) -> None:  # type: ignore[no-untyped-def]
     same = ("--set", f"resources={{max_concurrent: 1, workers_per_trial: {workers}}}", "--set", "epochs=16", "--trials", "2")
     whole = workplace.json(*same, "--name", "whole")

@@ -65,6 +65,7 @@ PLACES = [
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.slow(minutes=1.5)
 def test_killed_at_each_step_of_the_record(workplace, uninterrupted) -> None:  # type: ignore[no-untyped-def]
     address = start_ray()
     for when, count, place in PLACES:
@@ -81,6 +82,7 @@ def test_killed_at_each_step_of_the_record(workplace, uninterrupted) -> None:  #
     assert resumed["best"] | paths == uninterrupted.result(9)["best"] | paths
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_a_worker_killed_inside_a_checkpoint_goes_on_from_the_one_before(workplace, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     made: dict[str, Any] = {"__name__": "__main__"}  # so that Ray sends the class itself to the workers, not where it stands
     exec(TORN, made)

@@ -367,6 +367,7 @@ def test_a_storage_where_no_folder_can_be_made(workplace) -> None:  # type: igno
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_a_damaged_search_is_resumed_mended_or_refused(workplace) -> None:  # type: ignore[no-untyped-def]
     one = ("--name", "s", "--set", "resources={max_concurrent: 1}", "--set", "pruner.name=none")
     first = workplace.json(*one, "--trials", "2")

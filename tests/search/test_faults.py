@@ -45,6 +45,7 @@ def test_a_dead_head_is_told_and_nothing_is_lost(workplace) -> None:  # type: ig
     assert result["best"] is not None
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_a_trial_that_raises_is_tried_again_and_given_up_with_its_traceback(workplace) -> None:  # type: ignore[no-untyped-def]
     # Nothing a recipe can say raises in a trial; a damaged workspace does.
     (workplace.path / "tiny_space.yaml").write_text(
@@ -95,6 +96,7 @@ def stop(server: subprocess.Popen[bytes]) -> None:
     server.wait()
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_a_tracking_server_that_goes_away_delays_the_points_and_nothing_else(workplace) -> None:  # type: ignore[no-untyped-def]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -140,6 +142,7 @@ def test_sigterm_stops_cleanly_and_a_second_signal_at_once(workplace, second: in
         assert "mine was stopped; continue it with" in rest
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_a_full_disk_is_told_and_nothing_is_lost(workplace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     small = tmp_path / "small"
     small.mkdir()

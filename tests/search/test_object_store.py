@@ -141,6 +141,7 @@ def test_no_such_storage_is_a_clear_error(wrong: str) -> None:
         find_folder(wrong, "space.yaml", None)
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_killed_and_resumed_on_a_machine_that_has_only_the_store(  # type: ignore[no-untyped-def]
     bucket: str, workplace, uninterrupted, tmp_path: Path
 ) -> None:

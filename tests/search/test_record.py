@@ -23,6 +23,13 @@ from rebnn_search.study.samplers import sampler_factory
 
 SAMPLERS = ["random", "gp", "qmc", "{name: tpe, multivariate: false}"]
 PRUNERS = ["{name: successive_halving, reduction_factor: 2}", "{name: hyperband, reduction_factor: 2}", "wilcoxon"]
+
+
+def long(space: str) -> Any:
+    """A space whose test takes minutes."""
+    return pytest.param(space, marks=pytest.mark.slow(minutes=1.5))
+
+
 SPACES = ["GAMMA", "MANY", "GRID", *((sampler, "median") for sampler in SAMPLERS), *(("tpe", pruner) for pruner in PRUNERS)]
 
 
@@ -65,7 +72,7 @@ def copy_reports(whole: SearchFolder, folder: SearchFolder, journal: list[bytes]
         (folder.trial(number) / "reports.jsonl").write_bytes(b"".join(lines[:count]))
 
 
-@pytest.mark.parametrize("space", SPACES, ids=str)
+@pytest.mark.parametrize("space", [long(space) if space == "MANY" else space for space in SPACES], ids=str)
 def test_cut_after_each_line_of_its_journal(driven: Any, space: Any, tmp_path: Path) -> None:
     search = driven.load(tmp_path, text(driven, space))
     whole = SearchFolder(tmp_path / "whole" / "s")

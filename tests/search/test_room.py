@@ -44,6 +44,7 @@ def test_a_machine_s_error_says_what_is_asked_and_what_there_is(monkeypatch: pyt
     check_machine(Resources(cpus_per_worker=10_000))  # then Ray is to be asked
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_on_a_cluster_that_may_grow_the_wait_is_told_until_it_has(workplace) -> None:  # type: ignore[no-untyped-def]
     stop_ray()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})

@@ -75,6 +75,7 @@ def ray_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_killed_and_resumed_leaves_ray_s_folder_as_it_was(workplace, ray_folder: Path) -> None:  # type: ignore[no-untyped-def]
     workplace.variables = {"RAY_TMPDIR": str(ray_folder)}
     process = workplace.start("--name", "mine", "--trials", "2")
