@@ -15,8 +15,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1
 from rebnn_search.execution.recorded import RecordedCurves
 from rebnn_search.execution.simulated import RecordedReport
+from rebnn_search.study.load import load_search
+from rebnn_search.study.search import Search
 from rebnn_search.study.space import Parameter, Space
-from rebnn_search.study.spec import Params, Search, load_search
+from rebnn_search.study.spec import Params
 
 HERE = Path(__file__).parent
 Floats = npt.NDArray[np.float64]

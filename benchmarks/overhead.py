@@ -250,7 +250,7 @@ def ledger(finished: int) -> dict[str, float]:
     from rebnn_search.storage.folder import SearchFolder
     from rebnn_search.study.attributes import PARAMS
     from rebnn_search.study.ledger import Ledger
-    from rebnn_search.study.spec import load_search
+    from rebnn_search.study.load import load_search
     from rebnn_search.training.report_log import TrackedReport
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -56,7 +56,8 @@ from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.optuna_log import optuna_log_muted
 from rebnn_search.study.pausing import PauseRule
 from rebnn_search.study.samplers import CONTEXT, SAMPLERS
-from rebnn_search.study.spec import Search, SearchSpec
+from rebnn_search.study.search import Search
+from rebnn_search.study.spec import SearchSpec
 from rebnn_search.training.report_log import TrackedReport
 
 Part = str | Mapping[str, Any] | Callable[..., Any]

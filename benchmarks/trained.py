@@ -79,7 +79,7 @@ class Suggest:
 
     def __call__(self, trial: Any) -> None:
         """Ask for every parameter."""
-        from rebnn_search.study.spec import load_search
+        from rebnn_search.study.load import load_search
 
         load_search(SPACE).space.suggest(trial)
 
@@ -93,7 +93,7 @@ def libraries(asha: bool) -> Callable[[Record, int, float], None]:
         from ray.tune.schedulers import ASHAScheduler
         from ray.tune.search.optuna import OptunaSearch
 
-        from rebnn_search.study.spec import load_search
+        from rebnn_search.study.load import load_search
 
         search = load_search(SPACE)
 

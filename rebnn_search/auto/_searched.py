@@ -17,7 +17,7 @@ from rebnn_search.execution.session import open_search
 from rebnn_search.refit import RefitResult, SeedScore, Stopped, finished_search, refit_search
 from rebnn_search.refit.progress import ended
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.study.spec import Search
+from rebnn_search.study.search import Search
 from rebnn_search.training.report_log import TrackedReport, read_reports
 
 SUM_UP_SECONDS = 2.0

@@ -32,7 +32,7 @@ from rebnn_search.training.data.base import SPLITS
 
 if TYPE_CHECKING:
     from rebnn_search.execution.events import SearchObserver
-    from rebnn_search.study.spec import Search
+    from rebnn_search.study.search import Search
 
 REPORT_SECONDS = 15.0
 """Kept for drawing the report, of a time of `LONG_SECONDS` or more."""

@@ -23,7 +23,7 @@ from rebnn_search.tracking import check_uri, default_uri
 if TYPE_CHECKING:
     from rebnn_search.execution.budget import Budget
     from rebnn_search.execution.events import SearchObserver
-    from rebnn_search.study.spec import Search
+    from rebnn_search.study.search import Search
 
 
 def parser(prog: str = "python -m rebnn_search.auto") -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rebnn_search.study.ledger import Ledger
-    from rebnn_search.study.spec import Search
+    from rebnn_search.study.search import Search
 
 
 class ReBNNSearchClassifier(ReBNNClassifier):

@@ -15,8 +15,10 @@ from rebnn_search.execution.events import Silent, Untracked
 from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.study.attributes import REASON
 from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.load import check_against_recipe
 from rebnn_search.study.optuna_log import optuna_muted
-from rebnn_search.study.spec import Params, Search, SearchSpec, check_against_recipe, recipe_value
+from rebnn_search.study.search import Search, recipe_value
+from rebnn_search.study.spec import Params, SearchSpec
 from rebnn_search.training import Recipe, Trainer, TrainingRun
 from rebnn_search.training.report_log import TrackedReport
 

@@ -19,7 +19,8 @@ from rebnn_search.storage.folder import DISK_FULL, SearchFolder
 from rebnn_search.study.attributes import SUMMARY
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.pausing import PauseRule
-from rebnn_search.study.spec import Params, Search
+from rebnn_search.study.search import Search
+from rebnn_search.study.spec import Params
 from rebnn_search.training.report_log import TrackedReport
 
 FIRST_FAILURES = 5

@@ -8,7 +8,7 @@ from rebnn_search.base.notices import notice
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attributes import PARAMS
 from rebnn_search.study.ledger import Ledger
-from rebnn_search.study.spec import Search
+from rebnn_search.study.search import Search
 from rebnn_search.tracking import Runs
 from rebnn_search.training.report_log import ReportLog, TrackedReport
 

@@ -31,7 +31,7 @@ from rebnn_search.study.attributes import PARAMS, RUNS
 from rebnn_search.study.estimate import estimate
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.result import Best, Result, leaderboard
-from rebnn_search.study.spec import Search
+from rebnn_search.study.search import Search
 from rebnn_search.study.table import markdown
 from rebnn_search.tracking import NOTE_TAG, Runs, Tracker, view_link
 from rebnn_search.training import Recipe, Trainer, dump_recipe

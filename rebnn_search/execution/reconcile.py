@@ -11,7 +11,7 @@ from rebnn_search.execution.trial_runs import end_metrics, end_tags, log_latent_
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attributes import PARAMS
 from rebnn_search.study.ledger import Ledger
-from rebnn_search.study.spec import Search
+from rebnn_search.study.search import Search
 from rebnn_search.tracking import Runs, Tracker
 from rebnn_search.training.report_log import read_reports
 

@@ -34,11 +34,12 @@ from rebnn_search.storage.folder import DriverLock, SearchFolder, explain_disk_e
 from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.attributes import RUNS
 from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.load import load_search
 from rebnn_search.study.optuna_log import optuna_log_muted
 from rebnn_search.study.record import check_ledger
 from rebnn_search.study.result import Result
 from rebnn_search.study.resume import resume_search
-from rebnn_search.study.spec import Search, load_search
+from rebnn_search.study.search import Search
 from rebnn_search.study.warm_start import warm_started
 from rebnn_search.tracking import Runs, Tracker, check_answers, check_uri, default_uri, write_view
 from rebnn_search.tracking.system import SystemMetrics

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.study.spec import Params, Search
+from rebnn_search.study.search import Search
+from rebnn_search.study.spec import Params
 from rebnn_search.training import Recipe, TrainingFolder
 
 

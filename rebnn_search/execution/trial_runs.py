@@ -8,7 +8,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.base.metrics import BEST, final
 from rebnn_search.study.attributes import REASON, SUMMARY
-from rebnn_search.study.spec import Params, Search
+from rebnn_search.study.search import Search
+from rebnn_search.study.spec import Params
 from rebnn_search.tracking import CONFIGURATION_TAG, SEED_TAG, Point, Runs, Tracker
 from rebnn_search.training.report_log import TrackedReport
 

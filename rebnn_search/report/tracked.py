@@ -20,7 +20,8 @@ from rebnn_search.config import UserError
 from rebnn_search.execution.trial_runs import LATENT_FILE
 from rebnn_search.study.ranking import Standing, pareto_front, rank, standing
 from rebnn_search.study.result import effective_value
-from rebnn_search.study.spec import Params, Search, restore_search
+from rebnn_search.study.search import Search, restore_search
+from rebnn_search.study.spec import Params
 from rebnn_search.tracking import (
     CONFIGURATION_TAG,
     SEARCH_TAG,

@@ -13,7 +13,8 @@ from rebnn_search.study.attributes import PARAMS
 from rebnn_search.study.draft import FIXED, DraftStorage, blank
 from rebnn_search.study.optuna_log import optuna_muted
 from rebnn_search.study.samplers import has_trait, mixed, sampler_factory
-from rebnn_search.study.spec import Params, Search
+from rebnn_search.study.search import Search
+from rebnn_search.study.spec import Params
 
 AGAIN = 10
 """Times that a sampler is asked again, each with another seed, which proposed what was tried before."""

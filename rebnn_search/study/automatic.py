@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from rebnn_search.config import Document
 
 if TYPE_CHECKING:
-    from rebnn_search.study.spec import Search
+    from rebnn_search.study.search import Search
 
 AUTO = "auto"
 """What a file says, or leaves out, to have it chosen."""

@@ -20,8 +20,8 @@ from rebnn_search.storage.find import named_search
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attributes import PARAMS, REASON
 from rebnn_search.study.ended import ended_trials
+from rebnn_search.study.search import Search, restore_search
 from rebnn_search.study.space import Parameter, Space, Value
-from rebnn_search.study.spec import Search, restore_search
 from rebnn_search.training.report_log import TrackedReport, read_reports
 
 if TYPE_CHECKING:

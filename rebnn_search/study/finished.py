@@ -14,7 +14,8 @@ from rebnn_search.config import UserError, nearest
 from rebnn_search.storage.find import named_search
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.front import knee_of
-from rebnn_search.study.spec import Params, restore_search
+from rebnn_search.study.search import restore_search
+from rebnn_search.study.spec import Params
 from rebnn_search.training import Recipe, load_recipe
 
 

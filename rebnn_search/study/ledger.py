@@ -30,7 +30,8 @@ from rebnn_search.study.pruners import build_pruner, settle, unjudged
 from rebnn_search.study.ranking import Standing, rank, standing_of
 from rebnn_search.study.record import lost, open_record, where
 from rebnn_search.study.samplers import has_trait
-from rebnn_search.study.spec import Params, Search
+from rebnn_search.study.search import Search
+from rebnn_search.study.spec import Params
 from rebnn_search.study.views import FirstObjectiveView, UnprunedView
 from rebnn_search.training.report_log import NEEDED, ReportLog, TrackedReport
 

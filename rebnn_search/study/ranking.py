@@ -9,7 +9,8 @@ from statistics import fmean
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.study.front import front_of
-from rebnn_search.study.spec import Objective, Search
+from rebnn_search.study.search import Search
+from rebnn_search.study.spec import Objective
 
 STATES = ("COMPLETE", "PRUNED", "RUNNING", "FAIL")
 """The order of states: a trial not trained to its end never stands above one that was."""

@@ -13,7 +13,8 @@ from rebnn_search.study.attributes import PARAMS, REASON
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.objectives import Goal
 from rebnn_search.study.ranking import pareto_front, rank
-from rebnn_search.study.spec import Params, Search, recipe_value
+from rebnn_search.study.search import Search, recipe_value
+from rebnn_search.study.spec import Params
 from rebnn_search.training import Recipe
 
 

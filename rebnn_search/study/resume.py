@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.study.spec import Search, restore_search
+from rebnn_search.study.search import Search, restore_search
 
 FREE = frozenset({"trials", "resources", "max_failures"})
 """Keys of a search that change how much is run and where, never what a trial's result is."""

@@ -12,7 +12,8 @@ from rebnn_search.storage.find import named_search
 from rebnn_search.study.attributes import PARAMS, SUMMARY
 from rebnn_search.study.ended import ended_trials
 from rebnn_search.study.ranking import rank, standing_of
-from rebnn_search.study.spec import Params, Search, recipe_value, restore_search
+from rebnn_search.study.search import Search, recipe_value, restore_search
+from rebnn_search.study.spec import Params
 
 
 def warm_started(search: Search, storage: str, ledger: str | None = None) -> Search:

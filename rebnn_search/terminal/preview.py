@@ -8,7 +8,7 @@ from rich.console import Console
 
 from rebnn_search.study.names import run_name
 from rebnn_search.study.samplers import sampler_factory
-from rebnn_search.study.spec import Search
+from rebnn_search.study.search import Search
 from rebnn_search.terminal.board import line
 
 SHOWN = 5

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from rebnn_search.base.metrics import EPOCHS
 from rebnn_search.execution.budget import Budget
-from rebnn_search.study.spec import Objective, Search
+from rebnn_search.study.search import Search
+from rebnn_search.study.spec import Objective
 from rebnn_search.training.report_log import TrackedReport
 
 UNREPORTED = ("COMPLETE", "PRUNED", "FAIL")

@@ -11,7 +11,7 @@ from typing import Any
 from rebnn_search.base.metrics import EPOCHS, REPORTS, TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5, final, oscillation_name
 from rebnn_search.report.figures import Figure, style
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
-from rebnn_search.study.spec import restore_search
+from rebnn_search.study.search import restore_search
 from rebnn_search.training.latent import BINS
 
 Make = Callable[[], Figure]

@@ -18,7 +18,7 @@ from rebnn_search.auto._look import look_at
 from rebnn_search.auto._plan import plan_for
 from rebnn_search.auto.run import describe_classes, majority_guess
 from rebnn_search.config import UserError
-from rebnn_search.study.spec import load_search
+from rebnn_search.study.load import load_search
 from rebnn_search.training import load_recipe
 
 RNG = np.random.default_rng(0)

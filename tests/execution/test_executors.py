@@ -14,8 +14,9 @@ from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.execution.simulated import RecordedReport, SimulatedClock, SimulatedExecutor
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.load import load_search
 from rebnn_search.study.pausing import PauseRule
-from rebnn_search.study.spec import Search, load_search
+from rebnn_search.study.search import Search
 from rebnn_search.terminal import Silent
 from rebnn_search.training.report_log import read_reports
 

@@ -7,7 +7,8 @@ from rebnn_search.execution.controller import FIRST_FAILURES, Controller
 from rebnn_search.execution.events import Silent, Untracked
 from rebnn_search.execution.simulated import RecordedReport, SimulatedClock, SimulatedExecutor
 from rebnn_search.study.ledger import Ledger
-from rebnn_search.study.spec import Search, SearchSpec
+from rebnn_search.study.search import Search
+from rebnn_search.study.spec import SearchSpec
 
 SPACE = {"x": {"uniform": [0.0, 1.0]}}
 

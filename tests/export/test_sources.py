@@ -17,7 +17,7 @@ from torch import nn
 from rebnn_search.config import UserError
 from rebnn_search.export import ModelInfo, Trained, export_onnx, export_packed, export_torch, find_trained
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.study.spec import load_search
+from rebnn_search.study.load import load_search
 from rebnn_search.training import CheckpointDirectory, Recipe, Trainer, dump_recipe, load_recipe
 
 SPACE = """

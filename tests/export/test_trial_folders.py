@@ -14,7 +14,8 @@ from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.export import find_trained
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.ledger import Ledger
-from rebnn_search.study.spec import Search, load_search
+from rebnn_search.study.load import load_search
+from rebnn_search.study.search import Search
 from rebnn_search.terminal import Silent
 from rebnn_search.training import Recipe, Trainer
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from rebnn_search.config import UserError, parse, validate
-from rebnn_search.study.spec import load_search
+from rebnn_search.study.load import load_search
 from rebnn_search.train import main as train
 from rebnn_search.training import Recipe, Trainer
 from rebnn_search.training.data import Digits, ImageFolder

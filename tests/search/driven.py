@@ -8,7 +8,9 @@ from typing import Any
 
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.ledger import Ledger
-from rebnn_search.study.spec import Params, Search, load_search
+from rebnn_search.study.load import load_search
+from rebnn_search.study.search import Search
+from rebnn_search.study.spec import Params
 from rebnn_search.training.report_log import TrackedReport
 
 REPORTS = 4

@@ -9,8 +9,9 @@ import yaml
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.load import load_search
 from rebnn_search.study.resume import resume_search
-from rebnn_search.study.spec import Search, load_search, restore_search
+from rebnn_search.study.search import Search, restore_search
 
 RECIPE = "{data: {name: digits}, network: {name: mlp}, optimizer: {name: adam, lr: 1e-2}, epochs: 10}"
 ENDLESS = {"optimizer.lr": {"log_uniform": [1e-4, 1e-1]}}

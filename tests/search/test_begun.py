@@ -9,7 +9,8 @@ from rebnn_search.storage.begun import clear_leftover, has_begun, is_leftover, r
 from rebnn_search.storage.find import find_folder
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.ledger import Ledger
-from rebnn_search.study.spec import Search, load_search
+from rebnn_search.study.load import load_search
+from rebnn_search.study.search import Search
 
 SPACE = Path(__file__).parents[2] / "search_spaces" / "gamma.yaml"
 

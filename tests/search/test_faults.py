@@ -16,7 +16,7 @@ import pytest
 from support.forked import Forked, forked
 
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.study.spec import restore_search
+from rebnn_search.study.search import restore_search
 from rebnn_search.training import dump_recipe
 from rebnn_search.training.report_log import read_reports
 

@@ -10,7 +10,7 @@ from rebnn_search.config import UserError, parse, validate
 from rebnn_search.execution.ray.workers import Rank
 from rebnn_search.execution.task import TrialTask
 from rebnn_search.storage.locate import checkpoints_of
-from rebnn_search.study.spec import load_search
+from rebnn_search.study.load import load_search
 from rebnn_search.training import Recipe, Trainer
 
 RECIPE = """\

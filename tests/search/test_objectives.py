@@ -17,11 +17,13 @@ from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.front import front_of, knee_of
 from rebnn_search.study.front_window import FrontWindow
 from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.load import load_search
 from rebnn_search.study.objectives import Goal
 from rebnn_search.study.ranking import Standing, pareto_front, rank
 from rebnn_search.study.result import leaderboard
 from rebnn_search.study.samplers import SAMPLERS
-from rebnn_search.study.spec import Objective, load_search, restore_search
+from rebnn_search.study.search import restore_search
+from rebnn_search.study.spec import Objective
 
 SPACE = """
 recipe: tiny.yaml

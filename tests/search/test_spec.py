@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from rebnn_search.config import UserError
-from rebnn_search.study.spec import Search, load_search, restore_search
+from rebnn_search.study.load import load_search
+from rebnn_search.study.search import Search, restore_search
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "trials" / "digits.yaml"

@@ -10,7 +10,7 @@ from rebnn_search.config import UserError
 from rebnn_search.execution.session import Session, open_search
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.ledger import Ledger
-from rebnn_search.study.spec import Search
+from rebnn_search.study.search import Search
 from rebnn_search.testing.pause_rule import away, drive, simulated_search
 
 

@@ -1,0 +1,166 @@
+"""Reading and checking a search file, with the recipe that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rebnn_search.config import Document, UserError, apply_override, explain, load, nearest, validate, with_value
+from rebnn_search.config.document import named
+from rebnn_search.config.model import shown
+from rebnn_search.config.reading import Place
+from rebnn_search.study.automatic import CHOOSE, take_auto
+from rebnn_search.study.objectives import MeasuredObjective
+from rebnn_search.study.search import Search, recipe_value
+from rebnn_search.study.spec import Params, SearchSpec
+from rebnn_search.training import Recipe, load_recipe_document
+from rebnn_search.training.recipe import NEW
+
+
+def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
+    """Read and check a search file and the recipe it names.
+
+    An override whose first key is one of the search file's own (``trials=10``, ``pruner.name=none``) changes the search;
+    every other (``epochs=2``, ``data.name=cifar10``) changes the recipe.
+
+    Raises:
+        UserError: For anything that would make a trial impossible: see `rebnn_search.config.validate`, and the checks of
+            conditions, ranges, fixed configurations and of every choice against the recipe.
+    """
+    own = [field.alias or name for name, field in SearchSpec.model_fields.items()]
+    overrides = list(overrides)
+    mine = [o for o in overrides if _first_key(o) in own]
+    for override in overrides:
+        _check_first_key(override, [*own, *Recipe.model_fields])
+    document = load(path)
+    for override in mine:
+        _override(document, override)
+    automatic = take_auto(document)
+    spec = validate(SearchSpec, document)
+    recipe_path = Path(path).parent / spec.recipe
+    if not recipe_path.is_file():
+        raise UserError(f"{document.where(('recipe',))}: recipe = {spec.recipe!r}: no such file ({recipe_path})")
+    recipe_document = load_recipe_document(recipe_path)
+    for key, value in spec.overrides.items():
+        try:
+            recipe_document.data = with_value(recipe_document.data, tuple(key.split(".")), value)
+        except KeyError as error:
+            raise UserError(f"{document.where(('set', key))}: set.{key}: {error.args[0]}") from None
+        recipe_document.overridden[tuple(key.split("."))] = f"{document.where(('set', key))}: set"
+    for override in overrides:
+        if override not in mine:
+            apply_override(recipe_document, override)
+    base = validate(Recipe, recipe_document, {NEW: True})
+    if base.train_on != "train" or "train_on" in spec.space:
+        raise UserError(
+            f"{document.source}: train_on: a search judges its trials by the validation split, so none may train on it; "
+            "python -m rebnn_search.refit trains the best of a search on both"
+        )
+    search = _settled(Search(spec, recipe_document.data, []), automatic)
+    _check_measured(spec, document)
+    check_against_recipe(search, document)
+    search.fixed = [_complete(search, base, index, document) for index in range(len(spec.fixed))]
+    return search
+
+
+def _settled(search: Search, automatic: Iterable[str]) -> Search:
+    """The search with what its file leaves to it chosen."""
+    for key in automatic:
+        choice = CHOOSE[key](search)
+        data = search.spec.given() | {key: choice.part}
+        chosen = search.chosen | {key: choice.reason}
+        search = Search(SearchSpec.model_validate(data), search.base, search.fixed, chosen)
+    return search
+
+
+def _check_measured(spec: SearchSpec, document: Document) -> None:
+    for component in spec.measured():
+        objective = component.build()
+        assert isinstance(objective, MeasuredObjective)
+        try:
+            objective.check()
+        except ValueError as error:
+            index = next((index for index, other in enumerate(spec.objectives) if other.name == component.name), None)
+            place: Place = ("constraints", component.name) if index is None else ("objectives", index)
+            raise UserError(f"{document.where(place)}: {component.name}: {error}") from None
+
+
+def _first_key(override: str) -> str:
+    return override.split("=")[0].split(".")[0].strip()
+
+
+def _check_first_key(override: str, keys: list[str]) -> None:
+    # An unknown one could be meant for either file: the recipe alone would not know of the search's.
+    key = _first_key(override)
+    if "=" in override and key and key not in keys:
+        allowed = f"allowed in search file and recipe: {', '.join(keys)}"
+        raise UserError(f"{named(override)}: {shown(key)[1:-1]}: unknown key; {nearest(key, keys)}{allowed}")
+
+
+def _override(document: Document, override: str) -> None:
+    # Names of parameters hold dots themselves: the longest known name wins.
+    key, _, _ = override.partition("=")
+    space = document.data.get("space")
+    if key.startswith("space.") and isinstance(space, dict):
+        name = next((n for n in sorted(space, key=len, reverse=True) if key[6:] == n or key[6:].startswith(f"{n}.")), None)
+        if name is not None:
+            inner = Document(document.source, {"value": space[name]})
+            apply_override(inner, "value" + override[len("space.") + len(name) :])
+            space[name] = inner.data["value"]
+            document.overridden["space", name] = named(override)
+            return
+    apply_override(document, override)
+
+
+def check_against_recipe(search: Search, document: Document) -> None:
+    """Check that every choice and every end of a range makes a valid recipe.
+
+    Raises:
+        UserError: Naming the parameter's place in the document, its value and what is wrong with it.
+    """
+    for name, parameter in search.space.parameters.items():
+        for value in parameter.examples():
+            params = search.space.example_with(name, value)
+            _check_recipe(search, params, document, ("space", name, parameter.kind), f"{name} = {value!r}")
+
+
+def _check_recipe(search: Search, params: Params, document: Document, place: Place, what: str) -> None:
+    try:
+        search.recipe(params, new=True)
+    except KeyError as error:
+        raise UserError(f"{document.where(place)}: {what} does not fit the recipe: {error.args[0]}") from None
+    except ValidationError as error:
+        given = ", ".join(f"{key}={value}" for key, value in params.items())
+        problem = explain(error, Document("recipe", {})).removeprefix("recipe: ")
+        raise UserError(f"{document.where(place)}: {what} makes no valid recipe (with {given}):\n  {problem}") from None
+
+
+def _complete(search: Search, base: Recipe, index: int, document: Document) -> Params:
+    """Fill a fixed configuration up with the recipe's values and check it."""
+    given = search.spec.fixed[index]
+    place: Place = ("fixed", index)
+    for name, value in given.items():
+        if name not in search.space.parameters:
+            raise UserError(
+                f"{document.where((*place, name))}: {name}: is no parameter of this space: {', '.join(search.space)}"
+            )
+        if not search.space.parameters[name].contains(value):
+            allowed = search.space.parameters[name].allowed()
+            raise UserError(f"{document.where((*place, name))}: {name} = {value!r}: the space has {allowed}")
+    params: Params = {}
+    for name, parameter in search.space.parameters.items():
+        if not search.space.is_active(name, params):
+            if name in given:
+                raise UserError(f"{document.where((*place, name))}: {name}: its condition {parameter.when} does not hold here")
+            continue
+        value = given[name] if name in given else recipe_value(base, name)
+        if not parameter.contains(value):
+            raise UserError(
+                f"{document.where(place)}: fixed configuration {index + 1} leaves out {name}, and the recipe's value "
+                f"{value!r} is not {parameter.allowed()}"
+            )
+        params[name] = parameter.canonical(value)
+    _check_recipe(search, params, document, place, f"fixed configuration {index + 1}")
+    return params
