@@ -12,6 +12,8 @@ from rebnn_search.base.errors import UserError, exit_on_user_error
 
 VERBS = {
     "run": "search the hyperparameters of a recipe; resume or enlarge a search",
+    "spaces": "the search files that come with the program",
+    "new": "copy one of them, with its recipe, to edit",
     "refit": "train the best recipe of a search once more, over several seeds",
     "auto": "from data to a trained model in a given time",
     "train": "train one recipe",
