@@ -12,19 +12,15 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
 
 from rebnn_search.base.files import write_atomically
 from rebnn_search.base.metrics import FLIP_RATIO, TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5
-from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.find import named_search
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attributes import PARAMS, REASON, RUNS
-from rebnn_search.study.record import check_ledger
+from rebnn_search.study.record import read_study
 from rebnn_search.study.space import Parameter, Space, Value
 from rebnn_search.study.spec import Search, restore_search
 from rebnn_search.training.report_log import TrackedReport, read_reports
@@ -182,21 +178,8 @@ def cell(parameter: Parameter, value: Value) -> Value:
 
 def _record(folder: SearchFolder, ledger: str | None) -> tuple[list[FrozenTrial], list[float]]:
     """The trials that ended, by number, and when each run of the search began, in seconds since 1970."""
-    here = None if ledger is None else hide_secrets(ledger)
-    if folder.ledger != here:
-        there = f"is in {folder.ledger}: pass --ledger" if folder.ledger else "is its journal: leave --ledger out"
-        raise UserError(f"{folder.name}: the ledger of this search {there}")
-    if ledger is None and not folder.journal.exists():
-        raise UserError(f"{folder.journal}: there is no such file; restore it from a copy")
-    if ledger is not None:
-        check_ledger(ledger, write=False)
-    try:
-        storage: BaseStorage = JournalStorage(JournalFileBackend(str(folder.journal))) if ledger is None else RDBStorage(ledger)
-        study = optuna.load_study(study_name=folder.name, storage=storage)
-        trials, attrs = study.get_trials(deepcopy=False), study.user_attrs
-    except Exception as error:  # SQLAlchemy, the database's driver and Optuna each raise their own
-        reason = hide_secrets(" ".join([type(error).__name__, *str(error).splitlines()[:1]]))
-        raise UserError(f"{folder.journal if ledger is None else f'--ledger {here}'}: cannot be read: {reason}") from None
+    study = read_study(folder, ledger)
+    trials, attrs = study.get_trials(deepcopy=False), study.user_attrs
     runs = [datetime.fromisoformat(run["started"]).timestamp() for run in attrs.get(RUNS, [])]
     return [trial for trial in trials if trial.state.is_finished() and PARAMS in trial.user_attrs], runs
 

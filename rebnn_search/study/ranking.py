@@ -5,11 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
-
-from rebnn_search.study.spec import Objective
+from typing import Protocol
 
 STATES = ("COMPLETE", "PRUNED", "RUNNING", "FAIL")
 """The order of states: a trial not trained to its end never stands above one that was."""
+
+
+class Judge(Protocol):
+    """What trials are judged by: `rebnn_search.study.spec.Objective`, or a `Direction` alone."""
+
+    def sort_key(self, value: float | None) -> float:
+        """A number that is the smaller, the better the value; no value is worse than any."""
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Whether less of a value is better: the one place that turns its sign."""
+
+    minimize: bool
+
+    def sort_key(self, value: float | None) -> float:
+        """See `Judge.sort_key`."""
+        if value is None:
+            return float("inf")
+        return value if self.minimize else -value
 
 
 @dataclass(frozen=True)
@@ -29,7 +48,7 @@ class Standing:
     value: float | None
 
 
-def rank(standings: Iterable[Standing], objective: Objective, seeds: int = 1) -> list[list[int]]:
+def rank(standings: Iterable[Standing], objective: Judge, seeds: int = 1) -> list[list[int]]:
     """Return the trials' numbers by configuration, the best configuration first.
 
     Configurations trained to their end by all their seeds come first, then those that lost some seeds to the pruner or a failure,
@@ -55,6 +74,6 @@ def rank(standings: Iterable[Standing], objective: Objective, seeds: int = 1) ->
     return [[standing.number for standing in group] for group in sorted(configurations.values(), key=key)]
 
 
-def _trial_key(standing: Standing, objective: Objective) -> tuple[int, float, int]:
+def _trial_key(standing: Standing, objective: Judge) -> tuple[int, float, int]:
     place = STATES.index(standing.state) if standing.state in STATES else len(STATES)
     return place, objective.sort_key(standing.value), standing.number

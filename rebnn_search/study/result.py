@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Protocol
 
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.base.metrics import EPOCHS, FLIP_RATIO, VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.study.attributes import PARAMS, REASON
-from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.ranking import Standing, rank
 from rebnn_search.study.spec import Params, Search, recipe_value
 from rebnn_search.training import Recipe
@@ -116,7 +116,18 @@ def effective_value(recipe: Recipe, name: str) -> object:
     return recipe_value(recipe, name)
 
 
-def leaderboard(search: Search, ledger: Ledger, run_ids: Mapping[int, str]) -> list[TrialRow]:
+class TrialRecord(Protocol):
+    """Where the trials of a search are read: `rebnn_search.study.ledger.Ledger`, or its record as it lies there."""
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """Every trial, by number."""
+
+    def summary(self, number: int) -> dict[str, float]:
+        """The headline metrics of a trial's last report; empty before the first."""
+
+
+def leaderboard(search: Search, ledger: TrialRecord, run_ids: Mapping[int, str]) -> list[TrialRow]:
     """The rows of every trial that was asked for, in the order of `rebnn_search.study.ranking.rank`."""
     objective = search.spec.objective
     asked = {t.number: t for t in ledger.trials if t.state != TrialState.WAITING and PARAMS in t.user_attrs}
@@ -128,7 +139,7 @@ def leaderboard(search: Search, ledger: Ledger, run_ids: Mapping[int, str]) -> l
     return [_row(search, ledger, asked[number], run_ids.get(number)) for group in ranked for number in group]
 
 
-def _row(search: Search, ledger: Ledger, trial: FrozenTrial, run_id: str | None) -> TrialRow:
+def _row(search: Search, ledger: TrialRecord, trial: FrozenTrial, run_id: str | None) -> TrialRow:
     summary = ledger.summary(trial.number)
     params = trial.user_attrs[PARAMS]
     recipe = search.recipe(params)

@@ -30,6 +30,7 @@ from rebnn_search.config.model import shown
 from rebnn_search.config.reading import Place
 from rebnn_search.study.names import run_name
 from rebnn_search.study.pruners import PRUNERS, Pruner
+from rebnn_search.study.ranking import Direction
 from rebnn_search.study.samplers import CONTEXT, SAMPLERS, has_trait
 from rebnn_search.study.space import Parameter, Space, Value, build_space
 from rebnn_search.training import Recipe, load_recipe_document
@@ -75,9 +76,7 @@ class Objective(Strict):
 
     def sort_key(self, value: float | None) -> float:
         """A number that is the smaller, the better the value; no value is worse than any."""
-        if value is None:
-            return float("inf")
-        return value if self.minimize else -value
+        return Direction(self.minimize).sort_key(value)
 
 
 def _direction_of(metric: object) -> Literal["minimize", "maximize"]:
