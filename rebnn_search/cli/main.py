@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -25,6 +26,7 @@ VERBS = {
     "curves": "a search's trials as a table, a row for each report",
     "export": "a trained network as a model file",
     "predict": "classify images or rows with a model file",
+    "completion": "completion of verbs, flags and names for bash, zsh or fish",
 }
 """What there is to do, with a line for each: the module `rebnn_search.cli.VERB` does it."""
 
@@ -60,6 +62,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command(words[1:], f"rebnn-search {verb}")
 
 
+COMPLETING = "_ARGCOMPLETE"
+"""Environment variable that a shell sets which asks what may come next: see `rebnn_search.cli.completion`."""
+
+
 def entry() -> NoReturn:
     """The console script."""
+    if COMPLETING in os.environ:
+        from rebnn_search.cli.completion import answer
+
+        answer(VERBS, os.environ.get("COMP_LINE", ""))
     exit_on_user_error(main)
