@@ -26,6 +26,7 @@ VERBS = {
     "curves": "a search's trials as a table, a row for each report",
     "export": "a trained network as a model file",
     "predict": "classify images or rows with a model file",
+    "doctor": "what is installed, what the machine has, what a search would use",
     "completion": "completion of verbs, flags and names for bash, zsh or fish",
 }
 """What there is to do, with a line for each: the module `rebnn_search.cli.VERB` does it."""
