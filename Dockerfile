@@ -10,6 +10,9 @@ COPY rebnn_search/__init__.py rebnn_search/__init__.py
 RUN python -m venv /venv \
  && /venv/bin/pip install --no-cache-dir --constraint constraints.txt ".[cluster]"
 # The dependencies above are a layer of their own: a change of the code below rebuilds only this.
+COPY setup.py ./
+COPY search_spaces search_spaces
+COPY trials trials
 COPY rebnn_search rebnn_search
 RUN /venv/bin/pip install --no-cache-dir --no-deps --force-reinstall .
 

@@ -17,7 +17,8 @@ from rebnn_search.execution.session import open_search
 from rebnn_search.report import report_search
 from rebnn_search.study.curves import curves_table, write_curves
 from rebnn_search.study.result import Best, Result, TrialRow
-from rebnn_search.terminal import PlainProgress, Silent
+from rebnn_search.terminal import NotebookProgress, PlainProgress, Silent, in_notebook
+from rebnn_search.terminal.html import result_html
 from rebnn_search.terminal.state import SearchState
 from rebnn_search.training import Recipe, load_recipe
 from rebnn_search.training.custom_parts import allow
@@ -106,6 +107,9 @@ class SearchResult:
         """The report's figures that this search has the runs for, as `matplotlib.figure.Figure` by name."""
         return dict(self._figures)
 
+    def _repr_html_(self) -> str:
+        return result_html(self.result, self.report)
+
 
 def curves(name: str, out: str | Path | None = None, *, storage: str = "results", ledger: str | None = None) -> pd.DataFrame:
     """The reports of a search's finished trials as a table, as ``rebnn-search curves`` writes it. The search may still run.
@@ -149,7 +153,7 @@ def search(
     """Run a search, as ``python -m rebnn_search.run`` does.
 
     Args:
-        space: The search file.
+        space: The search file, or the name of one that comes with the program, as ``gamma``.
         network: A function or class that makes the network, in place of the recipe's (`custom_parts.own_network`).
         data: A function that returns the samples, in place of the recipe's dataset (`rebnn_search.training.custom_parts.OwnData`).
         overrides: ``KEY=VALUE``, as ``--set``.
@@ -162,7 +166,8 @@ def search(
         resume: Go on with the named, or else the newest unfinished, search of the file; start it if there is none.
         time_budget: End after so long (``90s``, ``30m``, ``2h``) with the trials there are.
         report: Draw the report at the end, as the command does.
-        progress: Print a line for each trial.
+        progress: Print a line for each trial; in a notebook, one picture that is drawn again and again, as a widget where ipywidgets
+            is installed.
         observer: Notified of every event, in place of that.
 
     Raises:
@@ -177,8 +182,11 @@ def search(
         address=address, or_start=resume,
     )  # fmt: skip
     budget = None if time_budget is None else Budget(parse_duration(time_budget, "time_budget"), begun)
-    if observer is None:
-        observer = PlainProgress(Console(highlight=False), SearchState.of(session.search, budget)) if progress else Silent()
-    result = session.run(observer, budget=budget)
+    state = SearchState.of(session.search, budget)
+    display: Silent = Silent()
+    if progress and observer is None:
+        display = NotebookProgress(state) if in_notebook() else PlainProgress(Console(highlight=False), state)
+    with display:
+        result = session.run(observer or display, budget=budget)
     page = report_search(session.tracking_uri, session.folder) if report and not result.interrupted else None
     return SearchResult(result, session.tracking_uri, page)

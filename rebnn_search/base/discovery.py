@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -24,6 +25,17 @@ def import_modules(package: str) -> None:
 def part_names(folder: Path) -> list[str]:
     """The names of the parts that lie in a folder, one a module ``_NAME.py``, without importing any: for a command's help."""
     return sorted(info.name[1:] for info in pkgutil.iter_modules([str(folder)]) if info.name.startswith("_"))
+
+
+def registered_names(registry: str, place: Path) -> list[str]:
+    """The names that the modules of a folder enter in a registry, read from their text, without importing any.
+
+    Args:
+        registry: The registry's variable, as ``GAMMA``.
+        place: The folder.
+    """
+    decorator = re.compile(rf'^@{registry}\.register\("([^"]+)"\)', re.MULTILINE)
+    return sorted(name for file in place.glob("*.py") for name in decorator.findall(file.read_text(encoding="utf-8")))
 
 
 def load_plugins() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -12,6 +13,11 @@ from rebnn_search.base.errors import UserError, exit_on_user_error
 
 VERBS = {
     "run": "search the hyperparameters of a recipe; resume or enlarge a search",
+    "spaces": "the search files that come with the program",
+    "new": "copy one of them, with its recipe, to edit",
+    "ls": "the searches there are",
+    "show": "one search: leaderboard, files, how to go on with it",
+    "rm": "remove searches",
     "refit": "train the best recipe of a search once more, over several seeds",
     "auto": "from data to a trained model in a given time",
     "train": "train one recipe",
@@ -20,6 +26,8 @@ VERBS = {
     "curves": "a search's trials as a table, a row for each report",
     "export": "a trained network as a model file",
     "predict": "classify images or rows with a model file",
+    "doctor": "what is installed, what the machine has, what a search would use",
+    "completion": "completion of verbs, flags and names for bash, zsh or fish",
 }
 """What there is to do, with a line for each: the module `rebnn_search.cli.VERB` does it."""
 
@@ -55,6 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command(words[1:], f"rebnn-search {verb}")
 
 
+COMPLETING = "_ARGCOMPLETE"
+"""Environment variable that a shell sets which asks what may come next: see `rebnn_search.cli.completion`."""
+
+
 def entry() -> NoReturn:
     """The console script."""
+    if COMPLETING in os.environ:
+        from rebnn_search.cli.completion import answer
+
+        answer(VERBS, os.environ.get("COMP_LINE", ""))
     exit_on_user_error(main)

@@ -18,6 +18,7 @@ from rebnn_search.base.duration import parse_duration
 from rebnn_search.base.errors import UserError
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.base.signals import stop_on_signals
+from rebnn_search.cli.spaces import print_spaces
 from rebnn_search.tracking import check_uri, default_uri
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 def parser(prog: str = "python -m rebnn_search.run") -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(prog=prog, description="Search the hyperparameters of a ReBNN recipe. Ends with a leaderboard.")
-    p.add_argument("space", metavar="SPACE.yaml", help="the search file")
+    p.add_argument(
+        "space", metavar="SPACE.yaml", nargs="?",
+        help="the search file, or the name of one that comes with the program, as gamma; left out, these are listed",
+    )  # fmt: skip
     p.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], dest="overrides",
         help="change a value of the search file (trials=10) or of its recipe (epochs=2); may be repeated",
@@ -69,9 +73,16 @@ def parser(prog: str = "python -m rebnn_search.run") -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Run the command. Returns 0, 1 if no trial keeps to the constraints, 130 if the search was interrupted."""
+    """Run the command.
+
+    Returns:
+        0; 1 if no trial keeps to the constraints, 130 if the search was interrupted, 2 if no search file is named.
+    """
     begun = time.monotonic()
     args = (parser(prog) if prog else parser()).parse_args(argv)
+    if args.space is None:
+        print_spaces(sys.stderr)
+        return 2
     seconds = None if args.time_budget is None else parse_duration(args.time_budget, "--time-budget")
     if args.trials is not None and args.trials < 1:
         raise UserError(f"--trials {args.trials}: a search needs at least one trial")

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from rebnn_search.base.command import python_command
 from rebnn_search.base.errors import UserError
+from rebnn_search.base.packaged import RECIPES, find_file
 from rebnn_search.base.signals import signals_given_back, stop_on_signals
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def parser(prog: str = "python -m rebnn_search.train") -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(prog=prog, description="Train one recipe.")
-    p.add_argument("recipe", metavar="RECIPE.yaml", help="the recipe file")
+    p.add_argument("recipe", metavar="RECIPE.yaml", help="the recipe file, or the name of one that comes with the program")
     p.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="overrides",
                    help="change a value of the recipe (optimizer.lr=1e-3); may be repeated")  # fmt: skip
     p.add_argument("--allow", metavar="MODULE:NAME", action="append", default=[],
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 
     for part in args.allow:
         allow(part)
-    recipe = load_recipe(args.recipe, args.overrides, new=not args.resume)
+    recipe = load_recipe(find_file(args.recipe, RECIPES), args.overrides, new=not args.resume)
     if args.out is not None and not args.out.strip():
         raise UserError("--out: names nothing: expected a directory")
     folder = None if args.out is None else TrainingFolder(Path(args.out))

@@ -18,6 +18,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from rebnn_search.base.log_redirect import redirect_output
+from rebnn_search.base.packaged import SPACES, find_file
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
@@ -125,7 +126,7 @@ class Session:
             ledger = Ledger(folder, search, ledger_url)
             search_id = ledger.search_id
             folder.write_search(self.source, search.dump(), ledger_url and hide_secrets(ledger_url), search_id)
-            ledger.note(RUNS, [*(ledger.noted(RUNS) or []), _this_run(search, self.address)])
+            ledger.note(RUNS, [*(ledger.noted(RUNS) or []), _this_run(search, self.address, tracking_uri)])
 
             def connect() -> Runs:
                 runs = Runs(tracking_uri, experiment, search_id)
@@ -186,7 +187,7 @@ def open_search(
     """Read a search file and find the folder of its search: everything that can go wrong before anything is made.
 
     Args:
-        space: The search file.
+        space: The search file, or the name of one that comes with the program.
         overrides: ``KEY=VALUE`` of the search file or its recipe.
         trials: How many trials in all.
         name: The search's; by default the file's and the next free number, or to resume the newest unfinished one.
@@ -202,8 +203,9 @@ def open_search(
         UserError: For a mistake in file or arguments, or if there is nothing to resume, or something else than what was begun.
     """
     uri = check_uri(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
-    search = load_search(space, [*overrides, *([f"trials={trials}"] if trials is not None else [])])
-    source = Path(space).name
+    file = find_file(space, SPACES)
+    search = load_search(file, [*overrides, *([f"trials={trials}"] if trials is not None else [])])
+    source = file.name
     found = find_folder(storage, source, name, resume=resume, or_start=or_start)
     if found.resumed:
         search = resume_search(found.folder, search, trials)
@@ -212,11 +214,12 @@ def open_search(
     return Session(search, found.folder, source, uri, ledger, address, executor, found.resumed, found.unfinished)
 
 
-def _this_run(search: Search, address: str) -> dict[str, Any]:
+def _this_run(search: Search, address: str, tracking_uri: str) -> dict[str, Any]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
         "address": address,
+        "tracking_uri": hide_secrets(tracking_uri),
         "trials": search.spec.trials,
         "max_failures": search.spec.max_failures,
         "resources": search.spec.resources.model_dump(),

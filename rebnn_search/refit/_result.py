@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 
 from rebnn_search.study.estimate import Estimate, estimate
+from rebnn_search.terminal.html import table_html
 
 
 @dataclass(frozen=True)
@@ -67,3 +69,17 @@ class RefitResult:
             "test_top5": top5 and top5.mean, "test_top5_interval": top5 and top5.half_width,
             "median_seed": median and median.seed,
         }  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        top1, top5 = self.test("top1"), self.test("top5")
+        lines = [f"<b>{escape(self.name)}</b>, trial #{self.trial}, {self.epochs} epochs on training and validation split"]
+        if top1 is not None and top5 is not None:
+            lines.append(
+                f"test Top-1 {top1.text('.2f')} %, Top-5 {top5.text('.2f')} % (n = {top1.n}; ± is the mean's 95 % interval)"
+            )
+        rows = [
+            [str(score.seed), *(("", "", score.diverged or "") if score.test is None or score.train_loss is None else
+             (f"{score.train_loss:.4f}", f"{score.test['top1']:.2f}", f"{score.test['top5']:.2f}"))]
+            for score in self.seeds
+        ]  # fmt: skip
+        return f"<div>{'<br>'.join(lines)}{table_html(['seed', 'train loss', 'Top-1', 'Top-5'], rows)}</div>"

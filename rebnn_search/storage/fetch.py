@@ -58,7 +58,7 @@ def fetch_index(uri: str) -> Path:
         UserError: If the store cannot be read.
     """
     local = working_copy(uri)
-    with _explained(uri):
+    with explained(uri):
         store = ObjectStore(uri)
         for name in store.names():
             if NAME.fullmatch(name) and (search := store.read(f"{name}/{SEARCH_FILE}")) is not None:
@@ -93,7 +93,7 @@ def fetch_search(folder: SearchFolder) -> None:
             in it.
     """
     assert folder.remote is not None
-    with _explained(folder.remote):
+    with explained(folder.remote):
         difference = compare(folder)
         if difference.journal and difference.behind and difference.ahead:
             _set_aside(folder)
@@ -247,7 +247,12 @@ def _store(folder: SearchFolder) -> ObjectStore:
 
 
 @contextmanager
-def _explained(uri: str) -> Iterator[None]:
+def explained(uri: str) -> Iterator[None]:
+    """Turn what goes wrong with a store that is read into a message.
+
+    Raises:
+        UserError: Names the store.
+    """
     try:
         yield
     except OSError as error:

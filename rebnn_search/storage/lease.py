@@ -143,6 +143,17 @@ class Lease:
             return
 
 
+def living_owner(content: bytes) -> str | None:
+    """Who holds a lease of this content, in words; None where that is dead, or silent for too long.
+
+    Args:
+        content: The lease's object.
+    """
+    owner = _owner(content)
+    age = time.time() - _number(owner.get("alive"))
+    return None if age >= STALE_SECONDS or _is_dead_here(owner) else _describe(owner)
+
+
 def _owner(content: bytes) -> dict[str, object]:
     try:
         owner = json.loads(content)

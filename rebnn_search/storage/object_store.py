@@ -97,6 +97,13 @@ class ObjectStore:
         except FileNotFoundError:
             return
 
+    def delete_all(self) -> None:
+        """Remove every object, and the place itself where that is a folder; nothing happens where there is none."""
+        try:
+            self._fs.delete_dir(self._base)
+        except FileNotFoundError:
+            return
+
     def names(self, folder: str = "", *, recursive: bool = False) -> list[str]:
         """The names of the objects in a folder, sorted, each relative to the folder; folders themselves only if not recursive."""
         from pyarrow import fs

@@ -5,15 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
-
-from optuna.trial import FrozenTrial, TrialState
+from typing import TYPE_CHECKING, Protocol
 
 from rebnn_search.study.front import front_of
-from rebnn_search.study.search import Search
-from rebnn_search.study.spec import Objective
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from rebnn_search.study.search import Search
 
 STATES = ("COMPLETE", "PRUNED", "RUNNING", "FAIL")
 """The order of states: a trial not trained to its end never stands above one that was."""
+
+
+class Judge(Protocol):
+    """What trials are judged by: `rebnn_search.study.spec.Objective`, or an `Ordering` alone."""
+
+    def sort_key(self, value: float | None) -> float:
+        """A number that is the smaller, the better the value; no value is worse than any."""
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """Which way is better, ``minimize`` or ``maximize``: the one place that turns a value's sign."""
+
+    direction: str
+
+    def sort_key(self, value: float | None) -> float:
+        """See `Judge.sort_key`."""
+        if value is None:
+            return float("inf")
+        return value if self.direction == "minimize" else -value
 
 
 @dataclass(frozen=True)
@@ -54,12 +76,12 @@ def standing(search: Search, number: int, state: str, values: Mapping[str, float
 def standing_of(search: Search, trial: FrozenTrial, summary: Mapping[str, float]) -> Standing:
     """What a trial of the record is ranked by, given its summary."""
     told: dict[str, float] = {}
-    if trial.state == TrialState.COMPLETE and trial.values is not None:
+    if trial.state.name == STATES[0] and trial.values is not None:
         told = dict(zip((goal.name for goal in search.goals), trial.values, strict=True))
     return standing(search, trial.number, trial.state.name, {**summary, **told})
 
 
-def rank(standings: Iterable[Standing], objective: Objective, seeds: int = 1) -> list[list[int]]:
+def rank(standings: Iterable[Standing], objective: Judge, seeds: int = 1) -> list[list[int]]:
     """Return the trials' numbers by configuration, the best configuration first.
 
     Configurations trained to their end by all their seeds come first, then those that lost some seeds to the pruner or a failure,
@@ -89,7 +111,7 @@ def rank(standings: Iterable[Standing], objective: Objective, seeds: int = 1) ->
     return [[one.number for one in group] for _, group in sorted(configurations.items(), key=key)]
 
 
-def pareto_front(standings: Iterable[Standing], objective: Objective, seeds: int = 1) -> set[int]:
+def pareto_front(standings: Iterable[Standing], objective: Judge, seeds: int = 1) -> set[int]:
     """The numbers of the trials whose configurations are on the Pareto front: arguments as of `rank`.
 
     Only configurations count that were trained to their end and broke no constraint, by the means of their objectives over their
@@ -99,7 +121,7 @@ def pareto_front(standings: Iterable[Standing], objective: Objective, seeds: int
     return {one.number for configuration in _front(configurations, seeds) for one in _complete(configurations[configuration])}
 
 
-def _by_configuration(standings: Iterable[Standing], objective: Objective) -> dict[int, list[Standing]]:
+def _by_configuration(standings: Iterable[Standing], objective: Judge) -> dict[int, list[Standing]]:
     configurations: dict[int, list[Standing]] = {}
     for one in sorted(standings, key=lambda one: _trial_key(one, objective)):
         configurations.setdefault(one.configuration, []).append(one)
@@ -119,6 +141,6 @@ def _complete(group: Iterable[Standing]) -> list[Standing]:
     return [one for one in group if one.state == STATES[0]]
 
 
-def _trial_key(standing: Standing, objective: Objective) -> tuple[int, float, int]:
+def _trial_key(standing: Standing, objective: Judge) -> tuple[int, float, int]:
     place = STATES.index(standing.state) if standing.state in STATES else len(STATES)
     return place, objective.sort_key(standing.value), standing.number

@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
@@ -60,9 +61,8 @@ def open_record(folder: SearchFolder, url: str | None) -> BaseStorage:
     """
     begun = folder.search_file.exists()
     here = None if url is None else hide_secrets(url)
-    if begun and folder.ledger != here:
-        there = f"is in {folder.ledger}: pass --ledger" if folder.ledger else "is its journal: leave --ledger out"
-        raise UserError(f"{folder.name}: the ledger of this search {there}")
+    if begun:
+        _check_place(folder, here)
     try:
         with optuna_muted():
             storage = _journal(folder, begun) if url is None else RDBStorage(url, skip_compatibility_check=False)
@@ -82,6 +82,37 @@ def open_record(folder: SearchFolder, url: str | None) -> BaseStorage:
             raise UserError(f"--ledger {here}: already holds a study named {folder.name}: choose another --name")
         storage.delete_study(study)  # of a search that was stopped before its first trial
     return storage
+
+
+def _check_place(folder: SearchFolder, ledger: str | None) -> None:
+    if folder.ledger != ledger:
+        there = f"is in {folder.ledger}: pass --ledger" if folder.ledger else "is its journal: leave --ledger out"
+        raise UserError(f"{folder.name}: the ledger of this search {there}")
+
+
+def read_study(folder: SearchFolder, url: str | None = None) -> optuna.Study:
+    """Open the study of a search, which may be running, to be read alone: nothing is written and nothing mended.
+
+    Args:
+        folder: Where the search lives.
+        url: Database that holds the study; None for the journal in the folder.
+
+    Raises:
+        UserError: If the record is elsewhere, gone, or cannot be read.
+    """
+    here = None if url is None else hide_secrets(url)
+    _check_place(folder, here)
+    if url is None and not folder.journal.exists():
+        raise UserError(f"{folder.journal}: there is no such file; restore it from a copy")
+    if url is not None:
+        check_ledger(url, write=False)
+    try:
+        with optuna_muted():
+            storage: BaseStorage = JournalStorage(JournalFileBackend(str(folder.journal))) if url is None else RDBStorage(url)
+            return optuna.load_study(study_name=folder.name, storage=storage)
+    except Exception as error:  # SQLAlchemy, the database's driver and Optuna each raise their own
+        reason = hide_secrets(" ".join([type(error).__name__, *str(error).splitlines()[:1]]))
+        raise UserError(f"{folder.journal if url is None else f'--ledger {here}'}: cannot be read: {reason}") from None
 
 
 def _journal(folder: SearchFolder, begun: bool) -> JournalStorage:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Protocol
 
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.base.metrics import EPOCHS, FLIP_RATIO, VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.study.attributes import PARAMS, REASON
-from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.objectives import Goal
-from rebnn_search.study.ranking import pareto_front, rank
+from rebnn_search.study.ranking import pareto_front, rank, standing_of
 from rebnn_search.study.search import Search, recipe_value
 from rebnn_search.study.spec import Params
 from rebnn_search.training import Recipe
@@ -160,11 +160,22 @@ def effective_value(recipe: Recipe, name: str) -> object:
     return recipe_value(recipe, name)
 
 
-def leaderboard(search: Search, ledger: Ledger, run_ids: Mapping[int, str]) -> list[TrialRow]:
+class TrialRecord(Protocol):
+    """Where the trials of a search are read: `rebnn_search.study.ledger.Ledger`, or its record as it lies there."""
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """Every trial, by number."""
+
+    def summary(self, number: int) -> dict[str, float]:
+        """The headline metrics of a trial's last report; empty before the first."""
+
+
+def leaderboard(search: Search, ledger: TrialRecord, run_ids: Mapping[int, str]) -> list[TrialRow]:
     """The rows of every trial that was asked for, in the order of `rebnn_search.study.ranking.rank`."""
     objective, seeds = search.spec.objective, search.spec.seeds
     asked = {t.number: t for t in ledger.trials if t.state != TrialState.WAITING and PARAMS in t.user_attrs}
-    standings = [ledger.standing_of(trial) for trial in asked.values()]
+    standings = [standing_of(search, trial, ledger.summary(trial.number)) for trial in asked.values()]
     front = pareto_front(standings, objective, seeds)
     return [
         _row(search, ledger, asked[number], run_ids.get(number), number in front)
@@ -173,7 +184,7 @@ def leaderboard(search: Search, ledger: Ledger, run_ids: Mapping[int, str]) -> l
     ]
 
 
-def _row(search: Search, ledger: Ledger, trial: FrozenTrial, run_id: str | None, front: bool) -> TrialRow:
+def _row(search: Search, ledger: TrialRecord, trial: FrozenTrial, run_id: str | None, front: bool) -> TrialRow:
     summary = ledger.summary(trial.number)
     params = trial.user_attrs[PARAMS]
     recipe = search.recipe(params)

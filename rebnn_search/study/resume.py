@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pydantic import ValidationError
-
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.study.search import Search, restore_search
+from rebnn_search.study.search import Search
+from rebnn_search.study.stored import stored_search
 
 FREE = frozenset({"trials", "resources", "max_failures"})
 """Keys of a search that change how much is run and where, never what a trial's result is."""
@@ -26,14 +25,7 @@ def resume_search(folder: SearchFolder, given: Search, trials: int | None) -> Se
         UserError: If something changed that makes the trials done so far and those to come different things; it lists each
             change.
     """
-    _, data = folder.read_search()
-    try:
-        stored = restore_search(data)
-    except (ValidationError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{folder.search_file}: is damaged ({reason}); restore it from a copy, or begin a new search under another --name"
-        ) from None
+    stored = stored_search(folder)
     # What the file leaves to the search was chosen when it began, perhaps by another version; so was what it begins with.
     taken = {key: getattr(stored.spec, key) for key in given.chosen}
     warm = [] if given.spec.warm_start is None else stored.fixed[len(given.fixed) :]

@@ -11,17 +11,9 @@ from rebnn_search.base.metrics import VAL_LOSS
 from rebnn_search.config import Choose, Component, Strict, fail, nearest
 from rebnn_search.study.automatic import AUTO
 from rebnn_search.study.constraints import Limit, parse_limit
-from rebnn_search.study.objectives import (
-    OBJECTIVES,
-    BaseObjective,
-    Direction,
-    Goal,
-    MeasuredObjective,
-    goal_of,
-    reported_names,
-    sort_key,
-)
+from rebnn_search.study.objectives import OBJECTIVES, BaseObjective, Direction, Goal, MeasuredObjective, goal_of, reported_names
 from rebnn_search.study.pruners import PRUNERS, Pruner
+from rebnn_search.study.ranking import Ordering
 from rebnn_search.study.samplers import CONTEXT, SAMPLERS, has_trait
 from rebnn_search.study.space import Parameter, Value, build_space
 
@@ -73,7 +65,7 @@ class Objective(Strict):
 
     def sort_key(self, value: float | None) -> float:
         """A number that is the smaller, the better the value; no value is worse than any."""
-        return sort_key(value, self.direction)
+        return Ordering(self.direction).sort_key(value)
 
 
 def _direction_of(metric: object) -> Direction:

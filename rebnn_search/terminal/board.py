@@ -19,16 +19,7 @@ RIGHT = {"rank", "trial", "γ value", "lr", "val loss", "Top-1", "Top-5", "flip 
 
 def print_result(console: Console, result: Result, ui_command: str, resume_command: str, report: str | None = None) -> None:
     """Print the leaderboard and below it what was chosen, where it is and how to go on."""
-    if console.is_terminal:
-        table, left_out = _table(result, console.width)
-        console.print(table)
-        if left_out:
-            console.print(Text(f"left out for want of width: {', '.join(left_out)}", style="dim"))
-    else:
-        # A pipe has no width of its own: the table takes what it needs.
-        Console(file=console.file, width=PIPE_WIDTH, no_color=True).print(_table(result, PIPE_WIDTH)[0])
-    for text in objectives_told(result):
-        line(console, text)
+    print_leaderboard(console, result)
     console.print()
     failed: dict[str, list[str]] = {}
     for row in result.rows:
@@ -57,6 +48,20 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
         line(console, f"  and open: {result.view}")
     if not result.interrupted:
         line(console, f"continue or enlarge the search: {resume_command}")
+
+
+def print_leaderboard(console: Console, result: Result) -> None:
+    """Print the leaderboard alone."""
+    if console.is_terminal:
+        table, left_out = _table(result, console.width)
+        console.print(table)
+        if left_out:
+            console.print(Text(f"left out for want of width: {', '.join(left_out)}", style="dim"))
+    else:
+        # A pipe has no width of its own: the table takes what it needs.
+        Console(file=console.file, width=PIPE_WIDTH, no_color=True).print(_table(result, PIPE_WIDTH)[0])
+    for text in objectives_told(result):
+        line(console, text)
 
 
 def _table(result: Result, width: int) -> tuple[Table, list[str]]:

@@ -12,8 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from sqlalchemy.exc import DBAPIError
-
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.tracking.runs import Point, Runs
@@ -149,6 +147,8 @@ class Tracker:
 
 def _words(error: BaseException) -> str:
     """What an error says: where a database's lies below it, what that says, without SQLAlchemy's remarks before it."""
+    from sqlalchemy.exc import DBAPIError  # half a second, which `--help` need not wait for
+
     below: BaseException | None = error
     while below is not None:
         if isinstance(below, DBAPIError):

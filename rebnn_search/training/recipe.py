@@ -14,6 +14,7 @@ from pydantic import Field, ValidationInfo, model_validator
 from torch import nn
 
 from rebnn_search.base.files import write_atomically
+from rebnn_search.base.packaged import anchor
 from rebnn_search.config import Choose, Component, Document, Strict, UserError, fail, get_value, load, validate, with_value
 from rebnn_search.config.reading import Place
 from rebnn_search.method.gamma import GAMMA, GammaStrategy
@@ -258,7 +259,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = (), *, new: bool = 
 def load_recipe_document(path: str | Path, overrides: Iterable[str] = ()) -> Document:
     """Read a recipe file as a document whose relative paths, of data and teacher, have become absolute."""
     document = load(path, overrides)
-    folder = Path(path).absolute().parent
+    folder = anchor(Path(path))
     for place in PATH_HOLDERS:
         holder = get_value(document.data, place)
         if isinstance(holder, Mapping):

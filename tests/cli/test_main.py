@@ -8,8 +8,8 @@ import pytest
 from rebnn_search.base.errors import UserError
 from rebnn_search.cli.main import VERBS, main
 
-HEAVY = ["torch", "torchvision", "ray", "optuna", "mlflow", "sklearn", "pandas", "scipy", "numpy", "matplotlib"]
-NEW = {"curves", "ui"}
+HEAVY = ["torch", "torchvision", "ray", "optuna", "mlflow", "sklearn", "pandas", "scipy", "numpy", "matplotlib", "sqlalchemy"]
+NEW = {"curves", "ui", "spaces", "new", "ls", "show", "rm", "doctor", "completion"}
 """Verbs that were there by no other name."""
 HELP = """
 import sys

@@ -47,7 +47,7 @@ def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
         ("objectives: [val/loss, bites]", "objectives.1.name = 'bites': no such objective; did you mean 'bytes'? valid are "),
         ("objectives: [bytes, val/loss]", "objectives.0 = 'bytes': comes first, and trials report and are pruned"),
         ("objectives: [val/loss, bytes, bytes]", "objectives.2 = 'bytes': is there already"),
-        ("objectives: [val/loss, {name: latency, format: oonx}]", "unknown model format 'oonx': valid are onnx, packed, torch; "),
+        ("objectives: [val/loss, {name: latency, format: oonx}]", "unknown model format 'oonx': valid are onnx, "),
         ("objectives: [val/loss, {name: latency, batches: 2}]", "batches = 2: unknown key; did you mean 'batch'?"),
         ("objectives: val/loss", "objectives = 'val/loss': input should be a valid list"),
         ("objectives: [val/loss, bytes]\nobjective: {metric: val/loss}", "objectives: there is objective as well: write either"),

@@ -11,7 +11,6 @@ from rebnn_search.study.objectives.base import (
     ReportedObjective,
     goal_of,
     reported_names,
-    sort_key,
 )
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "ReportedObjective",
     "goal_of",
     "reported_names",
-    "sort_key",
 ]
 
 import_modules(__name__)

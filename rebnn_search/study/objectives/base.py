@@ -22,6 +22,7 @@ from torch import nn
 from rebnn_search.base.registry import Registry
 from rebnn_search.config import Component
 from rebnn_search.export import ModelInfo
+from rebnn_search.study.ranking import Ordering
 
 Direction = Literal["minimize", "maximize"]
 
@@ -108,13 +109,6 @@ def reported_names() -> list[str]:
     return sorted(name for name, cls in OBJECTIVES.items() if issubclass(cls, ReportedObjective))
 
 
-def sort_key(value: float | None, direction: Direction) -> float:
-    """A number that is the smaller, the better the value; no value is worse than any."""
-    if value is None:
-        return math.inf
-    return value if direction == "minimize" else -value
-
-
 @dataclass(frozen=True)
 class Goal:
     """An objective as a search has it.
@@ -142,7 +136,7 @@ class Goal:
 
     def sort_key(self, value: float | None) -> float:
         """A number that is the smaller, the better the value; no value is worse than any."""
-        return sort_key(value, self.direction)
+        return Ordering(self.direction).sort_key(value)
 
     def text(self, value: float | None) -> str:
         """A value in words; nothing where there is none."""
