@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ from rebnn_search.config import Component, Notice, UserError
 from rebnn_search.training.data._streaming import StreamingData, find_damaged
 from rebnn_search.training.data.augmentations import AUGMENTATIONS, Augmentation, AugmentationOption
 from rebnn_search.training.data.base import DATASETS, Data, Dataset, Split
-from rebnn_search.training.data.images import DamagedImageError, advice, decode, left_out
+from rebnn_search.training.data.decoded_cache import decode_once, fingerprint
+from rebnn_search.training.data.images import DamagedImageError, advice, left_out
 from rebnn_search.training.data.listing import Listing, class_names, list_images, pick
 from rebnn_search.training.data.normalisation import channel_statistics
 from rebnn_search.training.data.resident import ResidentData, Samples
@@ -37,7 +37,7 @@ IMAGENET: Component[Augmentation] = Component("name", "imagenet", {}, AUGMENTATI
 CROPPED: tuple[Split, ...] = ("train", "validation")
 """Splits whose whole pictures are kept for crops: the last training is on both."""
 _damaged: dict[str, list[Path]] = {}
-"""Damaged files of listings that this process has decoded already, by `_fingerprint`: each trial opens the data again."""
+"""Damaged files of listings that this process has decoded already, by `fingerprint`: each trial opens the data again."""
 _reported: set[tuple[Path, tuple[Path, ...]]] = set()
 
 
@@ -60,8 +60,9 @@ class ImageFolder(Dataset):
         validation: Share for validation where there is no folder for it.
         test: Share for the test where there is no folder for it.
         split_seed: Of the stratified splits.
-        resident: Keep the decoded images in memory, on the training device: ``auto`` up to 2 GiB. Otherwise they are read and
-            decoded again in every epoch, by ``workers`` processes.
+        resident: Keep the decoded images in memory, on the training device: ``auto`` up to 2 GiB; they are decoded once for all
+            trainings (`rebnn_search.training.data.decoded_cache`). Otherwise they are read and decoded again in every epoch, by
+            ``workers`` processes.
         workers: Processes that read; 0 reads in the trainer's own.
         augment: Augmentation of training batches.
         crop_pct: Share of the shorter side that is kept; ``auto`` is 7/8 (256 to 224) where the augmentation crops at random, as in
@@ -132,7 +133,7 @@ class ImageFolder(Dataset):
         damaged: list[Path] = []
         for name, listing in listings.items():
             try:
-                found = decode(
+                found = decode_once(
                     listing.files, self.image_size, self.grayscale, crop_pct, whole=whole if name in CROPPED else None,
                     damaged=damaged if self.skip_damaged else None,
                 )  # fmt: skip
@@ -147,7 +148,7 @@ class ImageFolder(Dataset):
     def _sound(self, listings: dict[Split, Listing], classes: Sequence[str]) -> dict[Split, Listing]:
         """The listings without what cannot be decoded."""
         files = [file for listing in listings.values() for file in listing.files]
-        state = _fingerprint(files)
+        state = fingerprint(files)
         if state not in _damaged:
             _damaged[state] = find_damaged(files, self.workers)
         damaged = _damaged[state]
@@ -245,16 +246,3 @@ class ImageNet(ImageFolder):
         whole = list_images(self.root / "train", classes)
         left, off = stratified(whole.labels, self.validation, self.split_seed, classes, "validation", str(self.root))
         return classes, {"train": pick(whole, left), "validation": pick(whole, off), "test": test}
-
-
-def _fingerprint(files: Sequence[Path]) -> str:
-    """What changes when a file does: names, sizes and times."""
-    digest = hashlib.sha256()
-    for file in files:
-        try:
-            found = file.stat()
-        except OSError:
-            digest.update(f"{file}\0gone\0".encode(errors="surrogateescape"))
-        else:
-            digest.update(f"{file}\0{found.st_size}\0{found.st_mtime_ns}\0".encode(errors="surrogateescape"))
-    return digest.hexdigest()
