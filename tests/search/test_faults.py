@@ -31,6 +31,7 @@ def read_until(process: Forked | subprocess.Popen[str], mark: str) -> str:
     raise AssertionError(f"ended without {mark!r}:\n{seen}")
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_a_dead_head_is_told_and_nothing_is_lost(workplace) -> None:  # type: ignore[no-untyped-def]
     process = workplace.start("--name", "mine")
     read_until(process, "[2/6]")

@@ -193,6 +193,7 @@ def test_what_was_recorded_elsewhere_between_fetch_and_start_is_not_overwritten(
     assert both.store.read(ONE) == reports(5).encode()
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_a_killed_search_with_a_database_ledger_goes_on_with_reports_that_were_never_sent(
     workplace: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
