@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rebnn_search.study.load import load_search
-from rebnn_search.study.spec import Search
+from rebnn_search.study.search import Search
 
 RECIPE = (
     "{data: {name: digits}, network: {name: mlp, width: 8}, optimizer: {name: adam, lr: 1e-2}, epochs: 1, reports_per_epoch: 3}"
