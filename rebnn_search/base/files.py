@@ -18,7 +18,7 @@ def write_atomically(path: Path, *parts: str | bytes | memoryview) -> None:
     Raises:
         OSError: If it cannot be written; what was there before is then there still.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         with temporary.open("wb") as file:
@@ -29,7 +29,23 @@ def write_atomically(path: Path, *parts: str | bytes | memoryview) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory, and those above it, if they are not there; also after a power cut they are then.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    missing = []
+    for place in (path, *path.parents):
+        if place.is_dir():
+            break
+        missing.append(place)
+    path.mkdir(parents=True, exist_ok=True)
+    for place in reversed(missing):
+        sync_directory(place.parent)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -68,9 +84,18 @@ def read_whole(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _sync_directory(path: Path) -> None:
-    # The new name is on the disk once its directory is.
-    descriptor = os.open(path, os.O_RDONLY)
+def sync_directory(path: Path) -> None:
+    """Put on the disk what names a directory has: a new file's is not there because the file is.
+
+    Nothing happens to a directory that this user may not read: there is no way to do it.
+
+    Raises:
+        OSError: If the disk does not take it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        return
     try:
         os.fsync(descriptor)
     finally:

@@ -7,6 +7,7 @@ import errno
 import os
 from collections import Counter, deque
 from contextlib import suppress
+from pathlib import Path
 
 from optuna.trial import TrialState
 
@@ -120,6 +121,10 @@ class Controller:
         self._observer.started(number, name, self._ledger.reports(number).last_step)
         recipe, resources = self._search.recipe_data(params, number), self._search.spec.resources
         if self._folder is not None:
+            with suppress(
+                FileNotFoundError
+            ):  # the next worker may die without a word, and is not to be told by an earlier one's
+                self._trace_file(number).replace(self._trace_file(number).with_name("error-before.txt"))
             write_trial_recipe(self._search, self._folder, number, params)
         return TrialTask(
             number=number,
@@ -207,11 +212,15 @@ class Controller:
         self._tracking.gave_up(number, trace)
         self._end(number, TrialState.FAIL, reason)
 
+    def _trace_file(self, number: int) -> Path:
+        assert self._folder is not None
+        return self._folder.trial(number) / "error.txt"
+
     def _trace(self, number: int, message: str) -> str:
         """The traceback that the trial left in its folder, or else what Ray knows; kept in the folder."""
         if self._folder is None:
             return message
-        file = self._folder.trial(number) / "error.txt"
+        file = self._trace_file(number)
         if file.exists():
             return file.read_text(encoding="utf-8") or message
         with suppress(OSError):
@@ -241,7 +250,7 @@ class Controller:
     def give_up_paused(self) -> None:
         """Prune the trials that wait and that nobody will take up again. For the end of a search that was not cut short."""
         for number in self._paused:
-            self._live[number] = self._ledger.take_up(number)
+            self._live[number] = self._ledger.params(number)  # not taken up: killed before its end, it would be trained on
             self._end(
                 number, TrialState.PRUNED, f"paused at report {self._ledger.reports(number).last_step}, and not taken up again"
             )

@@ -144,6 +144,8 @@ def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Track
     history = ledger.noted(RUNS)
 
     def send(runs: Runs) -> None:
+        if not runs.parent_id:  # it was stopped before its first trial
+            return
         for row in result.rows:
             if row.state == "RUNNING" and row.number in runs.children:
                 runs.end(runs.children[row.number], "INTERRUPTED", {}, {})

@@ -17,6 +17,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
+from rebnn_search.base.files import make_directory, sync_directory
 from rebnn_search.base.log_redirect import redirect_output
 from rebnn_search.base.packaged import SPACES, find_file
 from rebnn_search.base.secrets import hide_secrets
@@ -32,6 +33,7 @@ from rebnn_search.execution.trial_runs import TrialRuns
 from rebnn_search.storage.begun import clear_leftover, removed_unless_begun
 from rebnn_search.storage.find import find_folder
 from rebnn_search.storage.folder import DriverLock, SearchFolder, explain_disk_errors
+from rebnn_search.storage.leftovers import clear_partial_files
 from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.attributes import RUNS
 from rebnn_search.study.ledger import Ledger
@@ -111,7 +113,11 @@ class Session:
             clear_leftover(folder)
         with removed_unless_begun(folder), ExitStack() as stack:
             try:
-                folder.path.mkdir(parents=True, exist_ok=True)
+                make_directory(folder.path)
+                # What a driver made that was killed may be there and not on the disk yet.
+                for place in (folder.path.parent.parent, folder.path.parent, folder.path, folder.trials):
+                    if place.is_dir():
+                        sync_directory(place)
             except OSError as error:
                 raise UserError(f"--storage {folder.path.parent}: no search can be kept there: {error.strerror}") from None
             sync = nullcontext() if folder.remote is None else RemoteSync(folder, FLUSH_SECONDS)
@@ -123,28 +129,43 @@ class Session:
                 sync,
             ):
                 stack.enter_context(part)
+            clear_partial_files(folder)
             ledger = Ledger(folder, search, ledger_url)
             search_id = ledger.search_id
             folder.write_search(self.source, search.dump(), ledger_url and hide_secrets(ledger_url), search_id)
             ledger.note(RUNS, [*(ledger.noted(RUNS) or []), _this_run(search, self.address, tracking_uri)])
 
-            def connect() -> Runs:
-                runs = Runs(tracking_uri, experiment, search_id)
+            begun = ledger.asked > 0
+            system = SystemMetrics(tracking_uri)
+
+            def open_parent(runs: Runs) -> None:
                 runs.ensure_parent(folder.name, parent_params(search))
                 view_of(search, runs)
+
+            def connect() -> Runs:
+                runs = Runs(tracking_uri, experiment, search_id)
+                if begun:
+                    open_parent(runs)
+                else:  # no run of a search that may end, or be killed, before it has a trial: nobody would come back to it
+                    runs.check_writable()
                 return runs
+
+            def first(runs: Runs) -> None:
+                open_parent(runs)
+                system.start(runs)
 
             tracker = Tracker(connect)
             with executor:
                 runs = tracker.connected(tracking_uri)
                 mend_reports(search, folder, ledger, runs)
-                controller = Controller(search, folder, ledger, TrialRuns(search, tracker), observer, search.trials, budget)
+                trial_runs = TrialRuns(search, tracker, None if begun else first)
+                controller = Controller(search, folder, ledger, trial_runs, observer, search.trials, budget)
                 reconcile(search, folder, ledger, tracker)
                 on_start(controller.stop)
                 if not controller.exhausted:
                     folder.result_file.unlink(missing_ok=True)
-                    system = SystemMetrics(tracking_uri)
-                    tracker.do(system.start)
+                    if begun:
+                        tracker.do(system.start)
                     try:
                         executor.run(controller)
                     finally:
@@ -157,6 +178,8 @@ class Session:
             out_of_time = budget is not None and unfinished and not interrupted
             too_short = out_of_time and not ledger.completed
             interrupted = interrupted or too_short
+            if ledger.asked and not runs.parent_id:
+                tracker.reached(FLUSH_SECONDS)
             result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
             publish(search, folder, ledger, tracker, tracking_uri, result)
             tracked = tracker.close(FLUSH_SECONDS)

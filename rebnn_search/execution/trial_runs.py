@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -26,13 +26,17 @@ class TrialRuns:
     Args:
         search: The resolved search.
         tracker: Its tracking.
+        first: What to do there before the first trial is started.
     """
 
-    def __init__(self, search: Search, tracker: Tracker) -> None:
-        self._search, self._tracker = search, tracker
+    def __init__(self, search: Search, tracker: Tracker, first: Callable[[Runs], object] | None = None) -> None:
+        self._search, self._tracker, self._first = search, tracker, first
 
     def started(self, number: int, name: str, params: Params) -> None:
         """Make or find the trial's run."""
+        if self._first is not None:
+            self._tracker.do(self._first)
+            self._first = None
         self._tracker.start(number, name, params, start_tags(self._search, number))
 
     def reported(self, number: int, report: TrackedReport) -> None:

@@ -184,6 +184,10 @@ def explain_disk_errors(folder: SearchFolder) -> Iterator[None]:
     """
     try:
         yield
+    except RuntimeError as error:  # Optuna's, which failed in tidying up after the disk did
+        if isinstance(error.__context__, OSError) and error.__context__.errno == errno.ENOSPC:
+            raise UserError(f"{folder.name}: {DISK_FULL}") from error
+        raise
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise UserError(f"{folder.name}: {DISK_FULL}") from error
@@ -235,7 +239,7 @@ def _is_of(name: str, source: str) -> bool:
     return re.fullmatch(rf"{re.escape(Path(source).stem)}-\d+", name) is not None
 
 
-LEFT = re.compile(r"driver\.(lock|json|log)|study\.journal(\.lock.*)?|\.search\.yaml\.\d+|\.driver\.json\.\d+")
+LEFT = re.compile(r"driver\.(lock|json|log)|study\.journal(\.lock.*)?|\.(search\.yaml|driver\.json)\.\d+(\.partial)?")
 """What a search leaves that was killed before it wrote ``search.yaml``: nothing was trained by then."""
 
 

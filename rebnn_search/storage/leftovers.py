@@ -1,19 +1,27 @@
-"""Trials' folders that the record knows nothing of: what was trained under a number that will be asked for anew.
+"""What a search's folder holds that nothing will ask for: files half written, and trials that the record knows nothing of.
 
-The record is written before a trial starts, so there is one only where the record lost its end: a damaged journal, or an object store
-that was sent the reports and not yet the line that begins their trial. The number may get another configuration now.
+The record is written before a trial starts, so there is such a trial only where the record lost its end: a damaged journal, or an
+object store that was sent the reports and not yet the line that begins their trial. The number may get another configuration now.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container
 
+from rebnn_search.base.files import PARTIAL
 from rebnn_search.base.layout import TRIALS
 from rebnn_search.base.notices import notice
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.object_store import ObjectStore
+
+
+def clear_partial_files(folder: SearchFolder) -> None:
+    """Remove what a driver was killed while writing; the caller holds the folder's lock. Checkpoints see to their own."""
+    for place in (folder.path, *folder.trials.glob("*")):
+        for file in place.glob(f".*{PARTIAL}"):
+            file.unlink(missing_ok=True)
 
 
 def leftover_trials(folder: SearchFolder, known: Container[int]) -> list[int]:

@@ -19,7 +19,7 @@ CONFIGURATION_TAG = "configuration"
 SEED_TAG = "seed"
 """Tag with a trial's seed, likewise."""
 OPENED_TAG = "rebnn_search.opened"
-"""Tag with the time, in milliseconds since 1970, of the search's last run, on the parent."""
+"""Tag with the time, in milliseconds since 1970, of the search's last run on the parent, of a search's first on the experiment."""
 NOTE_TAG = "mlflow.note.content"
 """Tag that the UI shows as a run's description, in Markdown."""
 PARENT_TAG = "mlflow.parentRunId"
@@ -56,6 +56,8 @@ class Runs:
         self.experiment_id = self._experiment(experiment, artifact_location(uri))
         self.parent_id: str = ""
         self.children: dict[int, str] = {}
+        self._unheard: set[int | None] = set()
+        """Trials for which a run was asked for without an answer: it may have been made. None stands for the parent."""
         self._find()
 
     def _experiment(self, name: str, location: str | None) -> str:
@@ -94,25 +96,46 @@ class Runs:
 
     def ensure_parent(self, name: str, params: Mapping[str, object]) -> str:
         """Return the parent run, made if it is not there; it is RUNNING again from now."""
+        if not self.parent_id and None in self._unheard:
+            self._find()
         if not self.parent_id:
+            self._unheard.add(None)
             tags = {SEARCH_TAG: self.search_id, STATE_TAG: "RUNNING"}
             self.parent_id = self.client.create_run(self.experiment_id, tags=tags, run_name=name).info.run_id
+        self._unheard.discard(None)
         self._params(self.parent_id, params)
         self._reopen(self.parent_id)
         # A write whatever stood there: a database that can only be read is found here, before anything is trained.
         self.client.set_tag(self.parent_id, OPENED_TAG, str(_now()))
         return self.parent_id
 
+    def check_writable(self) -> None:
+        """Write something though there is no run yet, for the same reason.
+
+        Raises:
+            Exception: MLflow's, if it cannot be written.
+        """
+        self.client.set_experiment_tag(self.experiment_id, OPENED_TAG, str(_now()))
+
     def ensure_child(self, number: int, name: str, params: Mapping[str, object], tags: Mapping[str, str] | None = None) -> str:
         """Return the run of a trial, made if it is not there; it is RUNNING again from now."""
         if number not in self.children:
-            own = {**(tags or {}), **self.own_tags(number)}
-            run = self.client.create_run(self.experiment_id, start_time=_now(), tags=own, run_name=name)
-            self.children[number] = run.info.run_id
+            self._make_child(number, name, tags or {})
         else:
             self._reopen(self.children[number])
         self._params(self.children[number], params)
         return self.children[number]
+
+    def _make_child(self, number: int, name: str, tags: Mapping[str, str]) -> None:
+        if number in self._unheard:
+            self._find()
+        if number not in self.children:
+            self._unheard.add(number)
+            run = self.client.create_run(
+                self.experiment_id, start_time=_now(), tags={**tags, **self.own_tags(number)}, run_name=name
+            )
+            self.children[number] = run.info.run_id
+        self._unheard.discard(number)
 
     def own_tags(self, number: int) -> dict[str, str]:
         """The tags by which the run of a trial is found again, and its first state."""
@@ -165,14 +188,20 @@ class Runs:
             del self.children[number]
 
     def end(self, run_id: str, state: str, tags: Mapping[str, str], summary: Mapping[str, float]) -> None:
-        """Give a run its end: state and other tags, summary metrics, MLflow's status. Saying it twice changes nothing."""
+        """Give a run its end: state and other tags, summary metrics, MLflow's status. Saying it twice changes nothing.
+
+        A metric that was something else at an earlier end, of a search that was then enlarged, gets a further step: of two values at
+        one step MLflow shows the larger.
+        """
         from mlflow.entities import Metric, RunTag
 
         run = self.client.get_run(run_id)
-        fresh = {key: value for key, value in summary.items() if run.data.metrics.get(key) != value}
+        before = run.data.metrics
+        fresh = {key: value for key, value in summary.items() if before.get(key) != value}
+        steps = {key: self.last_step(run_id, key) + 1 if key in before else 0 for key in fresh}
         self.client.log_batch(
             run_id,
-            metrics=[Metric(key, value, run.info.start_time, 0) for key, value in fresh.items()],
+            metrics=[Metric(key, value, run.info.start_time, steps[key]) for key, value in fresh.items()],
             tags=[RunTag(key, value) for key, value in {**tags, STATE_TAG: state}.items()],
         )
         self.client.set_terminated(run_id, STATUS[state])

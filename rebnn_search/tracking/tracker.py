@@ -134,6 +134,12 @@ class Tracker:
         """Do anything else in its turn. The job must be fit to be done twice."""
         self._queue.put(job)
 
+    def reached(self, timeout: float) -> bool:
+        """Wait until all that was given so far is done. False if that took longer than ``timeout`` seconds."""
+        done = threading.Event()
+        self._queue.put(lambda runs: done.set())
+        return done.wait(timeout)
+
     def close(self, timeout: float) -> bool:
         """Do what is left and stop. False if it could not all be done in ``timeout`` seconds."""
         self._queue.put(None)

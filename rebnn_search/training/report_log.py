@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from rebnn_search.base.files import make_directory, sync_directory
 from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1
 from rebnn_search.training.report import Report
 
@@ -123,7 +124,7 @@ class ReportLog:
     """
 
     def __init__(self, path: Path | None, needed: Sequence[str] = ()) -> None:
-        self._path = path
+        self._path, self._named = path, False
         parsed = _Parsed([], 0) if path is None else _parse(path, needed)
         self.reports, self.damage = parsed.reports, parsed.damage
         if path is not None and path.exists() and parsed.size < path.stat().st_size:
@@ -145,10 +146,13 @@ class ReportLog:
         if report.step <= self.last_step:
             return False
         if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(self._path.parent)
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(report)) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
+            if not self._named:
+                sync_directory(self._path.parent)  # of whichever process made the file
+                self._named = True
         self.reports.append(report)
         return True

@@ -1,0 +1,168 @@
+"""What the simulation found, each by itself."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.exceptions import MlflowException
+from support.simulation.faults import Calm
+from support.simulation.workloads import WORKLOADS
+from support.simulation.world import World
+
+from rebnn_search.base.errors import UserError
+from rebnn_search.base.files import make_directory, write_atomically
+from rebnn_search.execution.controller import Controller
+from rebnn_search.execution.events import Silent, Untracked
+from rebnn_search.storage.folder import DISK_FULL, SearchFolder, explain_disk_errors, new_search
+from rebnn_search.storage.leftovers import clear_partial_files
+from rebnn_search.study.ledger import Ledger
+from rebnn_search.testing.pause_rule import drive, simulated_search
+from rebnn_search.tracking import Runs
+from rebnn_search.training.report_log import ReportLog, TrackedReport
+
+REPORT = TrackedReport(1, 0.5, 1000, False, {"val/loss": 1.0, "val/top1": 50.0})
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The directories whose names were put on the disk."""
+    found: list[Path] = []
+    fsync = os.fsync
+
+    def noted(number: int) -> None:
+        found.append(Path(f"/proc/self/fd/{number}").resolve())
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="a descriptor's file is asked of /proc")
+def test_names_of_new_directories_and_of_the_first_report_are_on_the_disk(synced: list[Path], tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a" / "b" / "file", "content")
+    assert {tmp_path, tmp_path / "a", tmp_path / "a" / "b"} <= set(synced)
+    synced.clear()
+    make_directory(tmp_path / "a" / "b")
+    assert not synced
+    for _ in range(2):  # the second stands for the driver after one that was killed: it cannot know
+        synced.clear()
+        log = ReportLog(tmp_path / "trials" / "reports.jsonl")
+        log.append(REPORT if not log.reports else TrackedReport(2, 1.0, 2000, False, REPORT.metrics))
+        assert tmp_path / "trials" in synced
+
+
+def test_a_name_is_free_whose_first_driver_died_while_it_wrote(tmp_path: Path) -> None:
+    for left in (".driver.json.7.partial", ".search.yaml.7.partial"):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / "mine" / left).write_text("half", encoding="utf-8")
+        assert new_search(tmp_path, "space.yaml", "mine").name == "mine"
+
+
+def test_half_written_files_are_removed(tmp_path: Path) -> None:
+    folder = SearchFolder(tmp_path)
+    checkpoint = folder.checkpoints(0) / ".00000001.pt.7.partial"
+    lefts = [tmp_path / ".result.json.7.partial", folder.trial(0) / ".recipe.yaml.7.partial"]
+    for file in (checkpoint, *lefts, folder.report_file(0)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    clear_partial_files(folder)
+    assert not any(file.exists() for file in lefts)
+    assert folder.report_file(0).exists() and checkpoint.exists()  # its worker may be at it
+
+
+@pytest.fixture
+def runs(tracking_database: Path, tmp_path: Path) -> Runs:
+    (tmp_path / "mlflow.db").write_bytes(tracking_database.read_bytes())
+    return Runs(f"sqlite:///{tmp_path / 'mlflow.db'}", "space", "0" * 32)
+
+
+def test_a_run_whose_making_was_not_answered_is_not_made_again(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = runs.client.create_run
+
+    def unheard(*args: Any, **options: Any) -> None:
+        create(*args, **options)
+        monkeypatch.undo()
+        raise MlflowException("no answer")
+
+    for ensure in (lambda: runs.ensure_parent("s", {}), lambda: runs.ensure_child(0, "#0", {})):
+        monkeypatch.setattr(runs.client, "create_run", unheard)
+        with pytest.raises(MlflowException):
+            ensure()
+        ensure()
+    assert len(runs.client.search_runs([runs.experiment_id])) == 2
+
+
+def test_an_enlarged_search_shows_its_new_best(runs: Runs) -> None:
+    parent = runs.ensure_parent("s", {})
+    for value in (2.0, 1.0, 1.5):
+        for _ in range(2):
+            runs.end(parent, "FINISHED", {}, {"best/val_loss": value})
+        assert runs.client.get_run(parent).data.metrics["best/val_loss"] == value
+    assert [point.step for point in runs.client.get_metric_history(parent, "best/val_loss")] == [0, 1, 2]
+
+
+def test_a_disk_that_is_full_while_the_record_is_unlocked_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=DISK_FULL.split(";")[0]), explain_disk_errors(SearchFolder(tmp_path)):
+        try:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            raise RuntimeError("Error: did not possess lock") from None
+    with pytest.raises(RuntimeError), explain_disk_errors(SearchFolder(tmp_path)):
+        raise RuntimeError("another")
+
+
+def test_killed_while_it_gives_up_those_that_wait_a_search_gives_them_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class KilledError(Exception):
+        pass
+
+    def killed(*args: object) -> None:
+        raise KilledError
+
+    with simulated_search("trials=12", "pruner={name: promotion, startup_trials: 8, every: 10, second_looks: 3}") as (
+        search,
+        path,
+    ):
+        whole = drive(search, path / "whole")
+        with monkeypatch.context() as patch, pytest.raises(KilledError):
+            patch.setattr(Controller, "give_up_paused", lambda self: (patch.setattr(Ledger, "prune", killed), given_up(self)))
+            drive(search, path / "s")
+        assert drive(search, path / "s") == whole
+
+
+given_up = Controller.give_up_paused
+
+
+def test_a_worker_that_dies_without_a_word_is_not_told_by_an_earlier_one_s(tmp_path: Path) -> None:
+    with simulated_search("max_failures=9") as (search, path):
+        folder = SearchFolder(path / "s")
+        folder.path.mkdir()
+        ledger = Ledger(folder, search)
+        folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
+        controller = Controller(search, folder, ledger, Untracked(), Silent(), search.trials)
+        task = controller.next_task()
+        full = f"OSError: {os.strerror(errno.ENOSPC)}"
+        write_atomically(folder.trial(task.number) / "error.txt", full)
+        controller.error(task, "a worker died")
+        assert controller.abort_reason == DISK_FULL
+        # There is room again, and the next driver goes on.
+        again = Controller(search, folder, Ledger(folder, search), Untracked(), Silent(), search.trials)
+        task = again.next_task()
+        again.error(task, "a worker died")
+        assert again.abort_reason is None and not again.stopping
+        assert (folder.trial(task.number) / "error-before.txt").read_text(encoding="utf-8") == full
+
+
+def test_a_search_that_ends_before_its_first_trial_leaves_no_run_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path / "w", WORKLOADS[0], Calm())
+
+    def ask(self: Ledger) -> None:
+        raise UserError("the machine lacks what a trial asks for")
+
+    monkeypatch.setattr(Ledger, "ask", ask)
+    with world._installed():
+        world.begin()
+    assert "lacks" in world.problems[0] and not world.server.runs
