@@ -15,11 +15,13 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from rebnn_search.base.layout import SEARCH_FILE
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.fetch import JOURNAL, compare, travelling_files, whole_lines
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.lease import Lease, LeaseLost
+from rebnn_search.storage.leftovers import leftover_trials, set_aside
 from rebnn_search.storage.object_store import ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ class RemoteSync:
         self._sent: dict[Path, tuple[int, int]] = {}
         self._journal_sent = 0
         self._segments = 0
+        self._new = False
         self._lost: str | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._work, name="remote-sync", daemon=True)
@@ -80,6 +83,9 @@ class RemoteSync:
                 file=sys.stderr,
                 flush=True,
             )
+        self._new = self._store.read(SEARCH_FILE) is None
+        if self._new and not self._folder.search_file.exists():
+            self._clear()
         difference = compare(self._folder)
         if difference.behind:
             raise UserError(
@@ -89,6 +95,14 @@ class RemoteSync:
         self._journal_sent = len(difference.journal)
         self._segments = SEGMENTS  # join what an earlier run left
         self.send()
+
+    def _clear(self) -> None:
+        """Remove what a driver left, here and there, that died before its search was one: nobody can go on from that."""
+        self._folder.journal.unlink(missing_ok=True)
+        for name in self._store.names(JOURNAL):
+            self._store.delete(f"{JOURNAL}/{name}")
+        for number in leftover_trials(self._folder, ()):
+            set_aside(self._folder, number)
 
     def _work(self) -> None:
         while not self._done.wait(POLL_SECONDS):
@@ -122,27 +136,36 @@ class RemoteSync:
             LeaseLost: If another driver has written where this one would.
             OSError: If the store cannot be written.
         """
-        journal = self._folder.journal
+        journal, search = self._folder.journal, self._folder.search_file
+        begun = search.exists()  # then its record is, too
         upto = journal.stat().st_size if journal.exists() else 0
         for file in travelling_files(self._folder.path):
-            try:
-                state = file.stat()
-                mark = (state.st_mtime_ns, state.st_size)
-                if self._sent.get(file) == mark:
-                    continue
-                content = file.read_bytes()
-            except FileNotFoundError:  # removed meanwhile
+            if file == search and self._new:
                 continue
-            if file.suffix == ".jsonl":
-                content = content[: content.rfind(b"\n") + 1]
-            self._store.write(file.relative_to(self._folder.path).as_posix(), content)
-            self._sent[file] = mark
+            self._send_file(file)
         if upto > self._journal_sent:
             self._send_journal(upto)
+        if self._new and begun:  # last: it makes what is there a search
+            self._send_file(search)
+            self._new = False
         result = self._folder.result_file
         if result in self._sent and not result.exists():
             self._store.delete(result.name)
             del self._sent[result]
+
+    def _send_file(self, file: Path) -> None:
+        try:
+            state = file.stat()
+            mark = (state.st_mtime_ns, state.st_size)
+            if self._sent.get(file) == mark:
+                return
+            content = file.read_bytes()
+        except FileNotFoundError:  # removed meanwhile
+            return
+        if file.suffix == ".jsonl":
+            content = content[: content.rfind(b"\n") + 1]
+        self._store.write(file.relative_to(self._folder.path).as_posix(), content)
+        self._sent[file] = mark
 
     def _send_journal(self, upto: int) -> None:
         joined = self._segments >= SEGMENTS

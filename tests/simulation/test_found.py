@@ -17,9 +17,10 @@ from rebnn_search.base.errors import UserError
 from rebnn_search.base.files import make_directory, write_atomically
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.events import Silent, Untracked
-from rebnn_search.storage.folder import DISK_FULL, SearchFolder, explain_disk_errors, new_search
+from rebnn_search.storage.folder import DISK_FULL, SearchFolder, new_search
 from rebnn_search.storage.leftovers import clear_partial_files
 from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.record import JournalLock
 from rebnn_search.testing.pause_rule import drive, simulated_search
 from rebnn_search.tracking import Runs
 from rebnn_search.training.report_log import ReportLog, TrackedReport
@@ -105,14 +106,23 @@ def test_an_enlarged_search_shows_its_new_best(runs: Runs) -> None:
     assert [point.step for point in runs.client.get_metric_history(parent, "best/val_loss")] == [0, 1, 2]
 
 
-def test_a_disk_that_is_full_while_the_record_is_unlocked_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=DISK_FULL.split(";")[0]), explain_disk_errors(SearchFolder(tmp_path)):
-        try:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError:
-            raise RuntimeError("Error: did not possess lock") from None
-    with pytest.raises(RuntimeError), explain_disk_errors(SearchFolder(tmp_path)):
-        raise RuntimeError("another")
+def test_a_full_disk_and_ctrl_c_are_not_hidden_by_the_record_s_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = JournalLock(str(tmp_path / "study.journal"))
+
+    def fails(error: BaseException) -> Any:
+        def call(*args: object) -> None:
+            raise error
+
+        return call
+
+    lock.acquire()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        patch.setattr(os, "rename", fails(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+        lock.release()
+    lock.release()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "symlink", fails(KeyboardInterrupt()))
+        lock.acquire()
 
 
 def test_killed_while_it_gives_up_those_that_wait_a_search_gives_them_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,8 +70,6 @@ WORKLOADS = [
     Workload("seeds", _rest(4, "random", "none", "seeds: 2")),
     Workload("two-at-once", _rest(5, "random", MEDIAN), slots=2),
     Workload("promotion-at-once", _rest(6, "random", PROMOTION), slots=3),
-]
-STORED = [
     Workload("stored", _rest(3, "random", MEDIAN), remote=True),
     Workload("stored-at-once", _rest(4, "random", MEDIAN), slots=2, remote=True),
 ]
