@@ -12,16 +12,17 @@ import signal
 import sys
 import threading
 import time
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 
 from rebnn_search.base.layout import SEARCH_FILE
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
-from rebnn_search.storage.fetch import JOURNAL, compare, travelling_files, whole_lines
+from rebnn_search.storage.begun import has_begun, holds_trial
+from rebnn_search.storage.fetch import JOURNAL, compare, read_journal, travelling_files, whole_lines
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.lease import Lease, LeaseLost
-from rebnn_search.storage.leftovers import leftover_trials, set_aside
 from rebnn_search.storage.object_store import ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -97,12 +98,12 @@ class RemoteSync:
         self.send()
 
     def _clear(self) -> None:
-        """Remove what a driver left, here and there, that died before its search was one: nobody can go on from that."""
+        """Remove the records that drivers left, here and there, who died before their search was one: the next begins anew."""
+        if has_begun(self._folder) or holds_trial(read_journal(self._store).splitlines(keepends=True)):
+            return
         self._folder.journal.unlink(missing_ok=True)
         for name in self._store.names(JOURNAL):
             self._store.delete(f"{JOURNAL}/{name}")
-        for number in leftover_trials(self._folder, ()):
-            set_aside(self._folder, number)
 
     def _work(self) -> None:
         while not self._done.wait(POLL_SECONDS):
@@ -136,22 +137,29 @@ class RemoteSync:
             LeaseLost: If another driver has written where this one would.
             OSError: If the store cannot be written.
         """
-        journal, search = self._folder.journal, self._folder.search_file
-        begun = search.exists()  # then its record is, too
+        if self._new and self._folder.search_file.exists():
+            self._send_first()
+        journal = self._folder.journal
         upto = journal.stat().st_size if journal.exists() else 0
         for file in travelling_files(self._folder.path):
-            if file == search and self._new:
-                continue
             self._send_file(file)
         if upto > self._journal_sent:
             self._send_journal(upto)
-        if self._new and begun:  # last: it makes what is there a search
-            self._send_file(search)
-            self._new = False
         result = self._folder.result_file
         if result in self._sent and not result.exists():
             self._store.delete(result.name)
             del self._sent[result]
+
+    def _send_first(self) -> None:
+        """Send the record's beginning and then what makes it a search; of a driver that dies before, nothing there is missed."""
+        journal = self._folder.journal
+        if journal.exists():
+            head = list(takewhile(lambda line: not holds_trial([line]), journal.read_bytes().splitlines(keepends=True)))
+            upto = sum(map(len, head))
+            if upto > self._journal_sent:
+                self._send_journal(upto)
+        self._send_file(self._folder.search_file)
+        self._new = False
 
     def _send_file(self, file: Path) -> None:
         try:
