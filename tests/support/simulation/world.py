@@ -52,7 +52,7 @@ from support.simulation.faults import RIVAL, Calm, Random
 from support.simulation.kernel import Crash, Kernel, Process, Task
 from support.simulation.store import SCHEME, Bucket, Objects, Store
 from support.simulation.tracking import Client, TrackingServer
-from support.simulation.workers import DIVERGED, REPORTS, Workers, loss
+from support.simulation.workers import REPORTS, Workers, diverges, loss
 from support.simulation.workloads import Workload
 
 NAME = "s"
@@ -337,7 +337,7 @@ class World:
             found.append(f"{name} has the values {dict(values)} in place of {expected}")
         if state == "COMPLETE" and (len(values) != REPORTS or value != values[REPORTS]):
             found.append(f"{name} is complete with {len(values)} reports")
-        if state == "FAIL" and loss(given, len(values) + 1) < DIVERGED:
+        if state == "FAIL" and not diverges(given, len(values) + 1):
             found.append(f"{name} failed for no reason")
         if state not in ("COMPLETE", "PRUNED", "FAIL"):
             found.append(f"{name} is {state}")
