@@ -45,7 +45,10 @@ def _bring_up(search: Search, runs: Runs, trial: FrozenTrial, path: Path) -> Non
     run_id = runs.ensure_child(number, search.name_of(number, params), params, start_tags(search, number))
     last = runs.last_step(run_id, search.spec.objective.metric)
     # The last step known is sent again: a crash may have cut its batch in two.
-    reports = [report for report in read_reports(path) if report.step >= last]
+    kept = read_reports(path)
+    if last > (kept[-1].step if kept else 0):  # they went with the machine that made them
+        runs.keep_from(run_id, kept[-1].step if kept else 0)
+    reports = [report for report in kept if report.step >= last]
     runs.log(run_id, [point(report) for report in reports])
     if trial.state.is_finished():
         log_latent_weights(runs, number, read_reports(path))

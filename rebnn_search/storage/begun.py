@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from rebnn_search.base.journal import CREATE_TRIAL
@@ -21,11 +21,19 @@ def has_begun(folder: SearchFolder) -> bool:
     if folder.result_file.exists() or any((folder.path / name).exists() for name in (TRIALS, TUNE)):
         return True
     try:
-        with folder.journal.open(encoding="utf-8") as lines:
-            return any(json.loads(line).get("op_code") == CREATE_TRIAL for line in lines)
+        with folder.journal.open("rb") as lines:
+            return holds_trial(lines)
     except FileNotFoundError:
         return False
-    except (OSError, ValueError, AttributeError):
+    except OSError:
+        return True
+
+
+def holds_trial(journal: Iterable[bytes]) -> bool:
+    """Whether the whole lines of a journal hold a trial, or anything that cannot be told from one."""
+    try:
+        return any(json.loads(line).get("op_code") == CREATE_TRIAL for line in journal if line.endswith(b"\n"))
+    except (ValueError, AttributeError):
         return True
 
 

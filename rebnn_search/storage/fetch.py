@@ -207,11 +207,14 @@ def read_journal(store: ObjectStore) -> bytes:
         journal, hole = b"", None
         for name in store.names(JOURNAL):
             offset = int(name)
-            content = store.read(f"{JOURNAL}/{name}")
+            content = store.read(f"{JOURNAL}/{name}") or b""
             if offset > len(journal):
                 hole = offset
                 break
-            journal += (content or b"")[len(journal) - offset :]  # a joined segment overlaps those it was joined of
+            known = journal[offset:]
+            if content.startswith(known):  # a joined segment overlaps those it was joined of
+                journal += content[len(known) :]
+            # Else it is part of what is known, or of a driver that had been taken for dead and woke between lease and segment.
         if hole is None:
             return journal
     raise UserError(f"{hide_secrets(store.uri)}: {JOURNAL}: the journal has a hole before byte {hole}; restore it from a copy")

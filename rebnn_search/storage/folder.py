@@ -184,10 +184,6 @@ def explain_disk_errors(folder: SearchFolder) -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:  # Optuna's, which failed in tidying up after the disk did
-        if isinstance(error.__context__, OSError) and error.__context__.errno == errno.ENOSPC:
-            raise UserError(f"{folder.name}: {DISK_FULL}") from error
-        raise
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise UserError(f"{folder.name}: {DISK_FULL}") from error

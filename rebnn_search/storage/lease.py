@@ -130,6 +130,8 @@ class Lease:
             held = self.objects.get(LEASE)
             if held is not None and _owner(held[0]).get("token") != self._token:
                 raise LeaseLost(_describe(_owner(held[0])))
+            if held is None and abs(time.time() - self._beat) > STALE_SECONDS:
+                raise LeaseLost("another process")  # it had the right to take it, and has given it back
             expected = None if held is None else held[1]  # removed by hand, or our own write whose answer was lost
         raise OSError(f"{LEASE} changes all the time")
 

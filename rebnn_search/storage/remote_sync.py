@@ -12,12 +12,15 @@ import signal
 import sys
 import threading
 import time
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 
+from rebnn_search.base.layout import SEARCH_FILE
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
-from rebnn_search.storage.fetch import JOURNAL, compare, travelling_files, whole_lines
+from rebnn_search.storage.begun import has_begun, holds_trial
+from rebnn_search.storage.fetch import JOURNAL, compare, read_journal, travelling_files, whole_lines
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.lease import Lease, LeaseLost
 from rebnn_search.storage.object_store import ObjectStore
@@ -52,6 +55,7 @@ class RemoteSync:
         self._sent: dict[Path, tuple[int, int]] = {}
         self._journal_sent = 0
         self._segments = 0
+        self._new = False
         self._lost: str | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._work, name="remote-sync", daemon=True)
@@ -80,6 +84,9 @@ class RemoteSync:
                 file=sys.stderr,
                 flush=True,
             )
+        self._new = self._store.read(SEARCH_FILE) is None
+        if self._new and not self._folder.search_file.exists():
+            self._clear()
         difference = compare(self._folder)
         if difference.behind:
             raise UserError(
@@ -89,6 +96,14 @@ class RemoteSync:
         self._journal_sent = len(difference.journal)
         self._segments = SEGMENTS  # join what an earlier run left
         self.send()
+
+    def _clear(self) -> None:
+        """Remove the records that drivers left, here and there, who died before their search was one: the next begins anew."""
+        if has_begun(self._folder) or holds_trial(read_journal(self._store).splitlines(keepends=True)):
+            return
+        self._folder.journal.unlink(missing_ok=True)
+        for name in self._store.names(JOURNAL):
+            self._store.delete(f"{JOURNAL}/{name}")
 
     def _work(self) -> None:
         while not self._done.wait(POLL_SECONDS):
@@ -122,27 +137,43 @@ class RemoteSync:
             LeaseLost: If another driver has written where this one would.
             OSError: If the store cannot be written.
         """
+        if self._new and self._folder.search_file.exists():
+            self._send_first()
         journal = self._folder.journal
         upto = journal.stat().st_size if journal.exists() else 0
         for file in travelling_files(self._folder.path):
-            try:
-                state = file.stat()
-                mark = (state.st_mtime_ns, state.st_size)
-                if self._sent.get(file) == mark:
-                    continue
-                content = file.read_bytes()
-            except FileNotFoundError:  # removed meanwhile
-                continue
-            if file.suffix == ".jsonl":
-                content = content[: content.rfind(b"\n") + 1]
-            self._store.write(file.relative_to(self._folder.path).as_posix(), content)
-            self._sent[file] = mark
+            self._send_file(file)
         if upto > self._journal_sent:
             self._send_journal(upto)
         result = self._folder.result_file
         if result in self._sent and not result.exists():
             self._store.delete(result.name)
             del self._sent[result]
+
+    def _send_first(self) -> None:
+        """Send the record's beginning and then what makes it a search; of a driver that dies before, nothing there is missed."""
+        journal = self._folder.journal
+        if journal.exists():
+            head = list(takewhile(lambda line: not holds_trial([line]), journal.read_bytes().splitlines(keepends=True)))
+            upto = sum(map(len, head))
+            if upto > self._journal_sent:
+                self._send_journal(upto)
+        self._send_file(self._folder.search_file)
+        self._new = False
+
+    def _send_file(self, file: Path) -> None:
+        try:
+            state = file.stat()
+            mark = (state.st_mtime_ns, state.st_size)
+            if self._sent.get(file) == mark:
+                return
+            content = file.read_bytes()
+        except FileNotFoundError:  # removed meanwhile
+            return
+        if file.suffix == ".jsonl":
+            content = content[: content.rfind(b"\n") + 1]
+        self._store.write(file.relative_to(self._folder.path).as_posix(), content)
+        self._sent[file] = mark
 
     def _send_journal(self, upto: int) -> None:
         joined = self._segments >= SEGMENTS

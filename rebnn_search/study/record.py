@@ -9,7 +9,7 @@ from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from rebnn_search.base.journal import CREATE_TRIAL
 from rebnn_search.base.secrets import hide_secrets
@@ -126,7 +126,36 @@ def _journal(folder: SearchFolder, begun: bool) -> JournalStorage:
         if any(entry.get("op_code") == CREATE_TRIAL for entry in entries if isinstance(entry, dict)):
             raise UserError(f"{folder.path}: holds the record of a search, but not its search.yaml; restore that from a copy")
         journal.unlink()
-    return JournalStorage(JournalFileBackend(str(journal)))
+    return JournalStorage(JournalFileBackend(str(journal), JournalLock(str(journal))))
+
+
+class JournalLock(JournalFileSymlinkLock):
+    """Optuna's lock of a journal, whose "did not possess lock" does not hide what went wrong: a full disk, or Ctrl-C."""
+
+    def acquire(self) -> bool:
+        """Lock, and wait for whoever has it."""
+        try:
+            return super().acquire()
+        except (OSError, RuntimeError) as error:
+            raise _first(error) from None
+
+    def release(self) -> None:
+        """Unlock.
+
+        Raises:
+            OSError: If the disk does not take it.
+        """
+        try:
+            super().release()
+        except (OSError, RuntimeError) as error:
+            raise _first(error) from None
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong first, of what went wrong in dealing with it."""
+    while error.__context__ is not None and isinstance(error, (OSError, RuntimeError)):
+        error = error.__context__
+    return error
 
 
 def where(folder: SearchFolder, url: str | None) -> str:

@@ -56,6 +56,7 @@ class Runs:
         self.experiment_id = self._experiment(experiment, artifact_location(uri))
         self.parent_id: str = ""
         self.children: dict[int, str] = {}
+        self._there: dict[str, set[tuple[str, int]]] = {}
         self._unheard: set[int | None] = set()
         """Trials for which a run was asked for without an answer: it may have been made. None stands for the parent."""
         self._find()
@@ -158,9 +159,24 @@ class Runs:
         """Log points in as few calls as MLflow's limits allow."""
         from mlflow.entities import Metric
 
-        metrics = [Metric(key, value, p.timestamp, p.step) for p in points for key, value in p.metrics.items()]
+        there = self._there.get(run_id, ())
+        metrics = [
+            Metric(key, value, p.timestamp, p.step)
+            for p in points
+            for key, value in p.metrics.items()
+            if (key, p.step) not in there
+        ]
         for start in range(0, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+
+    def keep_from(self, run_id: str, step: int) -> None:
+        """Take no point again that a run has after a step: who logged it lost it, makes it anew, and at another time."""
+        self._there[run_id] = {
+            (key, point.step)
+            for key in self.client.get_run(run_id).data.metrics
+            for point in self.client.get_metric_history(run_id, key)
+            if point.step > step
+        }
 
     def last_step(self, run_id: str, metric: str) -> int:
         """The last step of a metric, 0 where nothing is logged."""

@@ -17,11 +17,16 @@ from rebnn_search.base.errors import UserError
 from rebnn_search.base.files import make_directory, write_atomically
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.events import Silent, Untracked
-from rebnn_search.storage.folder import DISK_FULL, SearchFolder, explain_disk_errors, new_search
+from rebnn_search.storage.fetch import JOURNAL, read_journal
+from rebnn_search.storage.folder import DISK_FULL, SearchFolder, new_search
+from rebnn_search.storage.lease import LEASE, STALE_SECONDS, Lease, LeaseLost
 from rebnn_search.storage.leftovers import clear_partial_files
+from rebnn_search.storage.object_store import ObjectStore
+from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.record import JournalLock
 from rebnn_search.testing.pause_rule import drive, simulated_search
-from rebnn_search.tracking import Runs
+from rebnn_search.tracking import Point, Runs
 from rebnn_search.training.report_log import ReportLog, TrackedReport
 
 REPORT = TrackedReport(1, 0.5, 1000, False, {"val/loss": 1.0, "val/top1": 50.0})
@@ -105,14 +110,23 @@ def test_an_enlarged_search_shows_its_new_best(runs: Runs) -> None:
     assert [point.step for point in runs.client.get_metric_history(parent, "best/val_loss")] == [0, 1, 2]
 
 
-def test_a_disk_that_is_full_while_the_record_is_unlocked_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=DISK_FULL.split(";")[0]), explain_disk_errors(SearchFolder(tmp_path)):
-        try:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError:
-            raise RuntimeError("Error: did not possess lock") from None
-    with pytest.raises(RuntimeError), explain_disk_errors(SearchFolder(tmp_path)):
-        raise RuntimeError("another")
+def test_a_full_disk_and_ctrl_c_are_not_hidden_by_the_record_s_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = JournalLock(str(tmp_path / "study.journal"))
+
+    def fails(error: BaseException) -> Any:
+        def call(*args: object) -> None:
+            raise error
+
+        return call
+
+    lock.acquire()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        patch.setattr(os, "rename", fails(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+        lock.release()
+    lock.release()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "symlink", fails(KeyboardInterrupt()))
+        lock.acquire()
 
 
 def test_killed_while_it_gives_up_those_that_wait_a_search_gives_them_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,3 +180,80 @@ def test_a_search_that_ends_before_its_first_trial_leaves_no_run_open(tmp_path: 
     with world._installed():
         world.begin()
     assert "lacks" in world.problems[0] and not world.server.runs
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> tuple[SearchFolder, ObjectStore]:
+    """A search's working copy, and its place in a store."""
+    uri = (tmp_path / "store" / "s").as_uri()
+    folder = SearchFolder(tmp_path / "copy" / "s", uri)
+    folder.path.mkdir(parents=True)
+    return folder, ObjectStore(uri)
+
+
+def test_a_driver_that_slept_while_another_came_and_went_does_not_go_on(remote: tuple[SearchFolder, ObjectStore]) -> None:
+    lease = Lease(remote[1], "s")
+    lease.take()
+    remote[1].delete(LEASE)
+    lease.renew()  # by hand: nobody can have taken it yet
+    remote[1].delete(LEASE)
+    lease._beat -= STALE_SECONDS + 1
+    with pytest.raises(LeaseLost):
+        lease.renew()
+    assert remote[1].read(LEASE) is None
+
+
+def test_a_segment_of_a_driver_that_was_taken_for_dead_is_passed_over(remote: tuple[SearchFolder, ObjectStore]) -> None:
+    for offset, content in ((0, b"1\n2\n3\n"), (2, b"2\nmine\n"), (4, b"3\n4\n")):
+        remote[1].write(f"{JOURNAL}/{offset:015d}", content)
+    assert read_journal(remote[1]) == b"1\n2\n3\n4\n"
+
+
+LINE, TRIAL = b'{"op_code":2}\n', b'{"op_code":4}\n'
+
+
+def test_what_was_sent_of_a_search_that_never_was_one_is_in_nobody_s_way(remote: tuple[SearchFolder, ObjectStore]) -> None:
+    folder, store = remote
+    store.write(f"{JOURNAL}/{0:015d}", LINE)
+    folder.journal.write_bytes(LINE + b'{"torn')
+    with RemoteSync(folder, 1):
+        assert not folder.journal.exists() and store.names(JOURNAL) == []
+    store.write(f"{JOURNAL}/{0:015d}", LINE + TRIAL)
+    with pytest.raises(UserError, match="another driver recorded more"), RemoteSync(folder, 1):
+        pass
+    assert store.read(f"{JOURNAL}/{0:015d}") == LINE + TRIAL
+
+
+def test_a_search_is_one_in_the_store_once_its_record_is_there(
+    remote: tuple[SearchFolder, ObjectStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, store = remote
+    folder.journal.write_bytes(LINE + TRIAL)
+    folder.search_file.write_text("search", encoding="utf-8")
+    folder.report_file(0).parent.mkdir(parents=True)
+    folder.report_file(0).write_text("{}\n", encoding="utf-8")
+    written: list[str] = []
+    write = ObjectStore.write
+
+    def noted(self: ObjectStore, name: str, content: bytes) -> None:
+        written.append(name)
+        write(self, name, content)
+
+    monkeypatch.setattr(ObjectStore, "write", noted)
+    with RemoteSync(folder, 1):
+        pass
+    places = [written.index(name) for name in (f"{JOURNAL}/{0:015d}", "search.yaml", "trials/0000/reports.jsonl")]
+    assert places == sorted(places)
+    assert read_journal(store) == LINE + TRIAL
+
+
+def test_points_that_went_with_a_machine_are_not_logged_twice(runs: Runs) -> None:
+    runs.ensure_parent("s", {})
+    run = runs.ensure_child(0, "#0", {})
+    runs.log(run, [Point(step, 1000 * step, {"val/loss": 1.0 / step}) for step in (1, 2)])
+    runs.log(run, [Point(3, 3000, {"val/top1": 50.0})])  # cut off between two metrics
+    runs.keep_from(run, 1)
+    runs.log(run, [Point(step, 9000 + step, {"val/loss": 1.0 / step, "val/top1": 50.0}) for step in (2, 3, 4)])
+    history = runs.client.get_metric_history(run, "val/loss")
+    assert sorted((point.step, point.timestamp) for point in history) == [(1, 1000), (2, 2000), (3, 9003), (4, 9004)]
+    assert sorted(point.step for point in runs.client.get_metric_history(run, "val/top1")) == [2, 3, 4]

@@ -9,10 +9,9 @@ from support.simulation.mutations import MUTATIONS
 from support.simulation.workloads import WORKLOADS
 from support.simulation.world import Violation, simulate, undisturbed
 
-SCHEDULES = 300
+SCHEDULES = 60
 
 
-@pytest.mark.slow(minutes=1)
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_it_is_caught(name: str, tmp_path: Path) -> None:
     for workload in WORKLOADS:

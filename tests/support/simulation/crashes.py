@@ -87,7 +87,11 @@ def operations(path: Path, workload: Workload, deaths: list[Death], eager: bool)
 
 
 def deaths_at(operation: Operation, *, every_byte: bool = True) -> Iterator[Death]:
-    """The deaths at one operation: the process's, at each byte of a journal's line; the machine's, with all that may be left."""
+    """The deaths at one operation: the process's, and at each byte of a journal's line; the machine's.
+
+    Of what a power cut may leave: none of the changes of names that were not synced, all, all but the last one, two or three, all
+    without one of the last three; of the writes none or all.
+    """
     step, size = operation.number, operation.size
     yield Death(step, Fault("kill"))
     if size > 1:
@@ -95,9 +99,10 @@ def deaths_at(operation: Operation, *, every_byte: bool = True) -> Iterator[Deat
         for byte in range(1, size) if whole else sorted({1, size // 2, size - 1}):
             yield Death(step, Fault("kill", byte / size))
     if operation.names or operation.writes or size > 1:
-        for count in range(operation.names + 1):
+        last = range(max(0, operation.names - 3), operation.names)
+        for count in sorted({0, operation.names, *last}):
             yield Death(step, Fault("power"), Kept(count))
-        for count in range(operation.names - 1):
+        for count in last:
             yield Death(step, Fault("power"), Kept(without=count))
         torn = Fault("power", 0.5 if size > 1 else 0.0)
         yield Death(step, torn, Kept(written=True))
@@ -127,15 +132,24 @@ def every_crash(path: Path, workload: Workload, *, eager: bool, each: int = 1, e
 
 
 def every_pair(path: Path, workload: Workload, *, eager: bool, each: int = 1) -> Tally:
-    """Crash a search at each operation, and the driver that goes on at each of its own."""
+    """Crash a search at each operation, and the driver that goes on at each of its own; where the first left what another had, once.
+
+    Processes are killed before the operation, and machines lose all that was not synced.
+    """
     tally, once = Tally(), Tally()
     for operation in operations(path / "whole", workload, [], eager)[::each]:
-        for death in deaths_at(operation, every_byte=False):
+        for death in _whole(operation):
             if crash(path / "w", workload, [death], eager, once):
                 for second in operations(path / "next", workload, [death], eager)[::each]:
-                    for more in deaths_at(second, every_byte=False):
+                    for more in _whole(second):
                         crash(path / "w", workload, [death, more], eager, tally)
     tally.tried += once.tried
     tally.states |= once.states
     tally.violations += once.violations
     return tally
+
+
+def _whole(operation: Operation) -> Iterator[Death]:
+    yield Death(operation.number, Fault("kill"))
+    if operation.names or operation.writes:
+        yield Death(operation.number, Fault("power"))

@@ -223,10 +223,10 @@ class _File(io.FileIO):
         some = data if fault is None else data[: round(fault.kept * len(data))]
         if fault is not None and len(some) == len(data):
             some = data[:-1]
-        super().write(some)
         if some:
+            super().write(some)
             self._node.apply(offset, some)
-        if fault is not None:
+        if fault is not None and not (fault.kind == "full" and some):  # then the next call fails, for the rest
             self._calls.fail(fault)
         return len(some)
 

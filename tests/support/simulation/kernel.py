@@ -85,7 +85,8 @@ class Task:
 
     def __init__(self, process: Process | None, name: str) -> None:
         self.process, self.name = process, name
-        self.baton = threading.Semaphore(0)
+        self.baton = threading.Lock()
+        self.baton.acquire()
         self.until: Callable[[], bool] | None = None
         self.deadline: float | None = None
         self.done = False

@@ -58,14 +58,16 @@ class TrackingServer:
         self.runs: dict[str, Run] = {}
         self.calls = 0
 
-    def violations(self, states: dict[int, str], *, raced: bool = False) -> list[str]:
+    def violations(self, states: dict[int, str], *, raced: bool = False, only: str | None = None) -> list[str]:
         """What is wrong with the runs of a search whose trials ended in these states.
 
         Args:
             states: Of the trials, by number.
             raced: Whether two drivers were at work: what a machine had to say that slept in between may come a second time.
+            only: The search's identity, where another may have been lost with its machine before it was stored.
         """
         active = [run for run in self.runs.values() if run.lifecycle == "active"]
+        active = [run for run in active if only in (None, run.tags.get("rebnn_search.search"))]
         found = []
         numbers = Counter(run.tags.get("rebnn_search.trial", "parent") for run in active)
         found += [f"{count} runs of {number}" for number, count in numbers.items() if count > 1]

@@ -23,14 +23,19 @@ REPORTS = 3
 """Of every trial."""
 SECONDS = 2.0
 """Between two reports."""
-DIVERGED = 4.4
-"""A loss from which on a trial fails."""
+DIVERGED = 3.15
+"""A trial whose second loss would be as much fails then."""
 
 
 def loss(params: Mapping[str, Any], step: int) -> float:
     """The loss at a report: a function of configuration and step alone."""
     noise = int.from_bytes(hashlib.sha256(json.dumps(sorted(params.items())).encode()).digest()[:4], "little") / 2**32
     return abs(math.log10(params["optimizer.lr"]) + 2.5) + 2 * noise + 1.0 / step
+
+
+def diverges(params: Mapping[str, Any], step: int) -> bool:
+    """Whether a trial fails in place of a report."""
+    return step >= 2 and loss(params, 2) >= DIVERGED
 
 
 def metrics(params: Mapping[str, Any], step: int) -> dict[str, float]:
@@ -121,7 +126,7 @@ class Workers:
         self._held.append(_Held(task, step, self._kernel.now + SECONDS * (again + 1)))
 
     def _update(self, task: TrialTask, step: int) -> TrialUpdate:
-        if loss(task.params, step) >= DIVERGED:
+        if diverges(task.params, step):
             return TrialUpdate(failed="diverged: the loss is no number")
         return TrialUpdate(Report(step, step / REPORTS, step, metrics(task.params, step)), step == REPORTS)
 

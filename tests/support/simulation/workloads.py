@@ -58,9 +58,9 @@ def _rest(trials: int, sampler: str, pruner: str, more: str = "") -> str:
     return f"sampler: {sampler}; pruner: {pruner}; trials: {trials}; max_failures: 1000; {more}"
 
 
-THREE = Workload("three", _rest(3, "random", MEDIAN, "resources: {workers_per_trial: 2}; sampler_seed: 7"))
+THREE = Workload("three", _rest(3, "random", MEDIAN, "resources: {workers_per_trial: 2}"))
 """Three trials of two workers each: one is pruned, one worker dies and is started again."""
-THREE_AT_ONCE = Workload("three-at-once", _rest(3, "random", MEDIAN, "sampler_seed: 7"), slots=2)
+THREE_AT_ONCE = Workload("three-at-once", _rest(3, "random", MEDIAN), slots=2)
 SHORTEST = Workload("shortest", _rest(1, "random", "none"))
 WORKLOADS = [
     Workload("random", _rest(4, "random", MEDIAN)),
@@ -70,8 +70,6 @@ WORKLOADS = [
     Workload("seeds", _rest(4, "random", "none", "seeds: 2")),
     Workload("two-at-once", _rest(5, "random", MEDIAN), slots=2),
     Workload("promotion-at-once", _rest(6, "random", PROMOTION), slots=3),
-]
-STORED = [
     Workload("stored", _rest(3, "random", MEDIAN), remote=True),
     Workload("stored-at-once", _rest(4, "random", MEDIAN), slots=2, remote=True),
 ]

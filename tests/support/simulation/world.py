@@ -52,7 +52,7 @@ from support.simulation.faults import RIVAL, Calm, Random
 from support.simulation.kernel import Crash, Kernel, Process, Task
 from support.simulation.store import SCHEME, Bucket, Objects, Store
 from support.simulation.tracking import Client, TrackingServer
-from support.simulation.workers import DIVERGED, REPORTS, Workers, loss
+from support.simulation.workers import REPORTS, Workers, diverges, loss
 from support.simulation.workloads import Workload
 
 NAME = "s"
@@ -243,8 +243,13 @@ class World:
         base = f"{URI.removeprefix(SCHEME)}/{NAME}/"
         stored = {name.removeprefix(base): content for name, (content, _) in self.bucket.objects.items()}
         made = _joined(stored)[0].count(b'"op_code":4,')
-        counts = {n: stored.get(f"trials/{n:04d}/reports.jsonl", b"").count(b"\n") for n in range(made)}
-        self.acknowledged = {key: report for key, report in self.acknowledged.items() if key[1] <= counts.get(key[0], 0)}
+        kept = {
+            (n, report["step"], report["timestamp"])
+            for n in range(made)
+            for report in map(json.loads, stored.get(f"trials/{n:04d}/reports.jsonl", b"").splitlines())
+        }
+        said = self.acknowledged.items()
+        self.acknowledged = {(n, step): report for (n, step), report in said if (n, step, report.timestamp) in kept}
         self.names = {number: name for number, name in self.names.items() if number < made}
         self.ended = {}
 
@@ -314,7 +319,8 @@ class World:
         for number, state in self.ended.items():
             if number >= len(record) or record[number][1] != state:
                 found.append(f"trial {number} had ended {state}")
-        found += self.server.violations({row[0]: row[1] for row in record}, raced=self.raced)
+        states, only = {row[0]: row[1] for row in record}, folder.search_id if len(self.disks) > 1 else None
+        found += self.server.violations(states, raced=self.raced, only=only)
         found += self._orphans()
         result = json.loads(folder.result_file.read_text(encoding="utf-8"))
         if [row["state"] for row in result["trials"]] != [row[1] for row in record]:
@@ -331,7 +337,7 @@ class World:
             found.append(f"{name} has the values {dict(values)} in place of {expected}")
         if state == "COMPLETE" and (len(values) != REPORTS or value != values[REPORTS]):
             found.append(f"{name} is complete with {len(values)} reports")
-        if state == "FAIL" and loss(given, len(values) + 1) < DIVERGED:
+        if state == "FAIL" and not diverges(given, len(values) + 1):
             found.append(f"{name} failed for no reason")
         if state not in ("COMPLETE", "PRUNED", "FAIL"):
             found.append(f"{name} is {state}")
@@ -341,11 +347,15 @@ class World:
         for (of, step), told in self.acknowledged.items():
             if of == number and told not in reports:
                 found.append(f"report {step} of {name} was acknowledged, and is not in its file")
-        runs = [run for run in self.server.runs.values() if run.lifecycle == "active"]
-        for run in runs:
+        search_id = self.folder.search_id
+        for run in self.server.runs.values():
+            if run.lifecycle != "active" or run.tags.get("rebnn_search.search") != search_id:
+                continue
             if run.tags.get("rebnn_search.trial") == str(number):
-                tracked = {(step, time, v) for key, time, step, v in run.points if key == "val/loss" and step}
-                wanted = {(report.step, report.timestamp, report.metrics["val/loss"]) for report in reports}
+                # What went with a machine is made again, and tracking keeps the time of the first.
+                exact = len(self.disks) == 1
+                tracked = {(step, time * exact, v) for key, time, step, v in run.points if key == "val/loss" and step}
+                wanted = {(report.step, report.timestamp * exact, report.metrics["val/loss"]) for report in reports}
                 if tracked != wanted and not self.raced:
                     found.append(f"{name}: tracking has {sorted(tracked)}, the file {sorted(wanted)}")
                 if run.params != {key: str(v) for key, v in params.items()}:
