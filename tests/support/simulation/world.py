@@ -455,7 +455,7 @@ class World:
             (optuna_file, {"time": time}),
             (session_module, {
                 "redirect_output": log_file, "SystemMetrics": _NoMetrics, "check_answers": lambda uri: None,
-                "check_uri": lambda uri: uri, "_this_run": lambda search, address, uri: {"run": kernel.process.pid},
+                "check_uri": lambda uri: uri, "_this_run": lambda *args: {"run": kernel.process.pid},
                 "load_search": lambda *args: workload.search(),
             }),
             (os, {"getpid": pid, "kill": alive}),
