@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,19 @@ def test_names_of_new_directories_and_of_the_first_report_are_on_the_disk(synced
         log = ReportLog(tmp_path / "trials" / "reports.jsonl")
         log.append(REPORT if not log.reports else TrackedReport(2, 1.0, 2000, False, REPORT.metrics))
         assert tmp_path / "trials" in synced
+
+
+def test_a_file_system_that_syncs_no_directories_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync = os.fsync
+
+    def no_directories(number: int) -> None:
+        if stat.S_ISDIR(os.fstat(number).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", no_directories)
+    write_atomically(tmp_path / "a" / "file", "content")
+    assert (tmp_path / "a" / "file").read_text(encoding="utf-8") == "content"
 
 
 def test_a_name_is_free_whose_first_driver_died_while_it_wrote(tmp_path: Path) -> None:
