@@ -91,7 +91,7 @@ def read_whole(path: Path) -> bytes:
 def sync_directory(path: Path) -> None:
     """Put on the disk what names a directory has: a new file's is not there because the file is.
 
-    Nothing happens to a directory that this user may not read, or on a file system that knows no such thing: there is no way to do it.
+    Nothing happens where there is no way to do it: to a directory that this user may not read, or on a file system that cannot.
 
     Raises:
         OSError: If the disk does not take it.
