@@ -12,6 +12,10 @@ PARTIAL = ".partial"
 """How the name of a file that is still being written ends; what bears it was left by a crash."""
 
 
+UNKNOWN = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)
+"""What syncing a directory fails with where the file system does not do it."""
+
+
 def write_atomically(path: Path, *parts: str | bytes | memoryview) -> None:
     """Replace a file's content by the parts, one after another; the folder is made if it is not there.
 
@@ -87,7 +91,7 @@ def read_whole(path: Path) -> bytes:
 def sync_directory(path: Path) -> None:
     """Put on the disk what names a directory has: a new file's is not there because the file is.
 
-    Nothing happens to a directory that this user may not read: there is no way to do it.
+    Nothing happens where there is no way to do it: to a directory that this user may not read, or on a file system that cannot.
 
     Raises:
         OSError: If the disk does not take it.
@@ -98,5 +102,8 @@ def sync_directory(path: Path) -> None:
         return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNKNOWN:
+            raise
     finally:
         os.close(descriptor)

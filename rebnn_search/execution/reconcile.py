@@ -26,6 +26,7 @@ def reconcile(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tra
     asked = {trial.number for trial in ledger.trials if PARAMS in trial.user_attrs}
 
     def put_away(runs: Runs) -> None:
+        runs.forget_doubles()
         for number in [number for number in runs.children if number not in asked]:
             runs.forget(number)
 
@@ -46,8 +47,10 @@ def _bring_up(search: Search, runs: Runs, trial: FrozenTrial, path: Path) -> Non
     last = runs.last_step(run_id, search.spec.objective.metric)
     # The last step known is sent again: a crash may have cut its batch in two.
     kept = read_reports(path)
-    if last > (kept[-1].step if kept else 0):  # they went with the machine that made them
-        runs.keep_from(run_id, kept[-1].step if kept else 0)
+    if last > max(trial.last_step or 0, kept[-1].step if kept else 0):
+        # What is tracked went with the machine that recorded it, and is made again, at other times or not at all.
+        runs.forget(number)
+        run_id, last = runs.ensure_child(number, search.name_of(number, params), params, start_tags(search, number)), 0
     reports = [report for report in kept if report.step >= last]
     runs.log(run_id, [point(report) for report in reports])
     if trial.state.is_finished():

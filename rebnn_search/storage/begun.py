@@ -32,8 +32,8 @@ def has_begun(folder: SearchFolder) -> bool:
 def holds_trial(journal: Iterable[bytes]) -> bool:
     """Whether the whole lines of a journal hold a trial, or anything that cannot be told from one."""
     try:
-        return any(json.loads(line).get("op_code") == CREATE_TRIAL for line in journal if line.endswith(b"\n"))
-    except (ValueError, AttributeError):
+        return any(json.loads(line)["op_code"] == CREATE_TRIAL for line in journal if line.endswith(b"\n"))
+    except (ValueError, KeyError, TypeError):
         return True
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rebnn_search.tracking.client import artifact_location, make_client
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 SEARCH_TAG = "rebnn_search.search"
 """Tag with the search's identity, on the parent and every child."""
@@ -56,7 +60,8 @@ class Runs:
         self.experiment_id = self._experiment(experiment, artifact_location(uri))
         self.parent_id: str = ""
         self.children: dict[int, str] = {}
-        self._there: dict[str, set[tuple[str, int]]] = {}
+        self.doubles: list[str] = []
+        """Runs that another run of the same trial, or of the search, is kept for."""
         self._unheard: set[int | None] = set()
         """Trials for which a run was asked for without an answer: it may have been made. None stands for the parent."""
         self._find()
@@ -80,6 +85,7 @@ class Runs:
         return str(found.experiment_id)
 
     def _find(self) -> None:
+        found: dict[int | None, list[Run]] = {}
         token = None
         while True:
             page = self.client.search_runs(
@@ -87,13 +93,19 @@ class Runs:
             )
             for run in page:
                 number = run.data.tags.get(TRIAL_TAG)
-                if number is None:
-                    self.parent_id = run.info.run_id
-                else:
-                    self.children[int(number)] = run.info.run_id
+                found.setdefault(None if number is None else int(number), []).append(run)
             token = page.token
             if not token:
-                return
+                break
+        self.doubles = []
+        for key, runs in found.items():
+            # Two of one where a driver slept while it made one, and another made it meanwhile, or MLflow's client tried twice.
+            kept = min(runs, key=_order)
+            self.doubles += [run.info.run_id for run in runs if run is not kept]
+            if key is None:
+                self.parent_id = kept.info.run_id
+            else:
+                self.children[key] = kept.info.run_id
 
     def ensure_parent(self, name: str, params: Mapping[str, object]) -> str:
         """Return the parent run, made if it is not there; it is RUNNING again from now."""
@@ -159,24 +171,9 @@ class Runs:
         """Log points in as few calls as MLflow's limits allow."""
         from mlflow.entities import Metric
 
-        there = self._there.get(run_id, ())
-        metrics = [
-            Metric(key, value, p.timestamp, p.step)
-            for p in points
-            for key, value in p.metrics.items()
-            if (key, p.step) not in there
-        ]
+        metrics = [Metric(key, value, p.timestamp, p.step) for p in points for key, value in p.metrics.items()]
         for start in range(0, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
-
-    def keep_from(self, run_id: str, step: int) -> None:
-        """Take no point again that a run has after a step: who logged it lost it, makes it anew, and at another time."""
-        self._there[run_id] = {
-            (key, point.step)
-            for key in self.client.get_run(run_id).data.metrics
-            for point in self.client.get_metric_history(run_id, key)
-            if point.step > step
-        }
 
     def last_step(self, run_id: str, metric: str) -> int:
         """The last step of a metric, 0 where nothing is logged."""
@@ -199,9 +196,19 @@ class Runs:
     def forget(self, number: int) -> None:
         """Put the run of a trial in MLflow's bin, as if it had never had one."""
         if number in self.children:
-            self.client.set_tag(self.children[number], STATE_TAG, "LOST")
-            self.client.delete_run(self.children[number])
+            self._put_away(self.children[number])
             del self.children[number]
+
+    def forget_doubles(self) -> None:
+        """Put `doubles` there."""
+        while self.doubles:
+            self._put_away(self.doubles[-1])
+            self.doubles.pop()
+
+    def _put_away(self, run_id: str) -> None:
+        if self.client.get_run(run_id).info.lifecycle_stage == "active":  # else it was, and the answer was lost
+            self.client.set_tag(run_id, STATE_TAG, "LOST")
+            self.client.delete_run(run_id)
 
     def end(self, run_id: str, state: str, tags: Mapping[str, str], summary: Mapping[str, float]) -> None:
         """Give a run its end: state and other tags, summary metrics, MLflow's status. Saying it twice changes nothing.
@@ -228,6 +235,13 @@ class Runs:
             return False
         run = self.client.get_run(self.children[number])
         return bool(run.info.status == STATUS[state] and run.data.tags.get(STATE_TAG) == state)
+
+
+def _order(run: Run) -> tuple[bool, bool, int, int]:
+    """Of several runs of one trial the first is kept: one that was worked with, that was ended, that has more in it, the oldest."""
+    data, info = run.data, run.info
+    used = OPENED_TAG in data.tags or bool(data.params)
+    return not used, info.status == "RUNNING", -len(data.metrics), info.start_time
 
 
 def _now() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rebnn_search.base.errors import UserError
 from rebnn_search.base.files import make_directory, write_atomically
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.events import Silent, Untracked
+from rebnn_search.execution.reconcile import reconcile
 from rebnn_search.storage.fetch import JOURNAL, read_journal
 from rebnn_search.storage.folder import DISK_FULL, SearchFolder, new_search
 from rebnn_search.storage.lease import LEASE, STALE_SECONDS, Lease, LeaseLost
@@ -26,7 +28,8 @@ from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.record import JournalLock
 from rebnn_search.testing.pause_rule import drive, simulated_search
-from rebnn_search.tracking import Point, Runs
+from rebnn_search.tracking import Point, Runs, Tracker
+from rebnn_search.tracking.runs import SEARCH_TAG
 from rebnn_search.training.report_log import ReportLog, TrackedReport
 
 REPORT = TrackedReport(1, 0.5, 1000, False, {"val/loss": 1.0, "val/top1": 50.0})
@@ -58,6 +61,19 @@ def test_names_of_new_directories_and_of_the_first_report_are_on_the_disk(synced
         log = ReportLog(tmp_path / "trials" / "reports.jsonl")
         log.append(REPORT if not log.reports else TrackedReport(2, 1.0, 2000, False, REPORT.metrics))
         assert tmp_path / "trials" in synced
+
+
+def test_a_file_system_that_syncs_no_directories_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync = os.fsync
+
+    def no_directories(number: int) -> None:
+        if stat.S_ISDIR(os.fstat(number).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", no_directories)
+    write_atomically(tmp_path / "a" / "file", "content")
+    assert (tmp_path / "a" / "file").read_text(encoding="utf-8") == "content"
 
 
 def test_a_name_is_free_whose_first_driver_died_while_it_wrote(tmp_path: Path) -> None:
@@ -247,13 +263,32 @@ def test_a_search_is_one_in_the_store_once_its_record_is_there(
     assert read_journal(store) == LINE + TRIAL
 
 
-def test_points_that_went_with_a_machine_are_not_logged_twice(runs: Runs) -> None:
-    runs.ensure_parent("s", {})
-    run = runs.ensure_child(0, "#0", {})
-    runs.log(run, [Point(step, 1000 * step, {"val/loss": 1.0 / step}) for step in (1, 2)])
-    runs.log(run, [Point(3, 3000, {"val/top1": 50.0})])  # cut off between two metrics
-    runs.keep_from(run, 1)
-    runs.log(run, [Point(step, 9000 + step, {"val/loss": 1.0 / step, "val/top1": 50.0}) for step in (2, 3, 4)])
-    history = runs.client.get_metric_history(run, "val/loss")
-    assert sorted((point.step, point.timestamp) for point in history) == [(1, 1000), (2, 2000), (3, 9003), (4, 9004)]
-    assert sorted(point.step for point in runs.client.get_metric_history(run, "val/top1")) == [2, 3, 4]
+def test_a_run_that_knows_more_than_the_record_is_made_anew(runs: Runs, tmp_path: Path) -> None:
+    with simulated_search("trials=2", "pruner=none") as (search, path):
+        drive(search, path / "s", stop_after=3)
+        folder = SearchFolder(path / "s")
+        runs.ensure_parent("s", {})
+        first = runs.ensure_child(0, "#0", {})
+        runs.log(
+            first, [Point(step, 1000 * step, {"val/loss": 1.0}) for step in (1, 2, 3, 4)]
+        )  # the fourth went with its machine
+        tracker = Tracker(lambda: runs)
+        reconcile(search, folder, Ledger(folder, search), tracker)
+        assert tracker.close(60)
+        told = [(report.step, report.timestamp) for report in ReportLog(folder.report_file(0)).reports]
+    again = runs.children[0]
+    history = runs.client.get_metric_history(again, "val/loss")
+    assert again != first and sorted((point.step, point.timestamp) for point in history) == told
+    assert runs.client.get_run(first).info.lifecycle_stage == "deleted"
+
+
+def test_of_two_runs_of_a_trial_the_one_that_was_worked_with_is_kept(runs: Runs, tmp_path: Path) -> None:
+    parent = runs.ensure_parent("s", {"sampler": "random"})
+    kept = runs.ensure_child(0, "#0", {"optimizer.lr": 0.1})
+    stray = [runs.client.create_run(runs.experiment_id, tags=runs.own_tags(0)).info.run_id for _ in range(2)]
+    stray.append(runs.client.create_run(runs.experiment_id, tags={SEARCH_TAG: runs.search_id}).info.run_id)
+    again = Runs(f"sqlite:///{tmp_path / 'mlflow.db'}", "space", runs.search_id)
+    assert (again.parent_id, again.children, sorted(again.doubles)) == (parent, {0: kept}, sorted(stray))
+    runs.client.delete_run(stray[0])  # by a call that was not answered
+    again.forget_doubles()
+    assert len(runs.client.search_runs([runs.experiment_id])) == 2

@@ -181,7 +181,7 @@ class Client:
         return run.view()
 
     def _get_run(self, run_id: str) -> Any:
-        return self._run(run_id).view()
+        return self._server.runs[run_id].view()  # deleted ones too
 
     def _update_run(self, run_id: str, status: str | None = None, name: str | None = None) -> None:
         self._run(run_id).status = status or self._run(run_id).status

@@ -352,10 +352,8 @@ class World:
             if run.lifecycle != "active" or run.tags.get("rebnn_search.search") != search_id:
                 continue
             if run.tags.get("rebnn_search.trial") == str(number):
-                # What went with a machine is made again, and tracking keeps the time of the first.
-                exact = len(self.disks) == 1
-                tracked = {(step, time * exact, v) for key, time, step, v in run.points if key == "val/loss" and step}
-                wanted = {(report.step, report.timestamp * exact, report.metrics["val/loss"]) for report in reports}
+                tracked = {(step, time, v) for key, time, step, v in run.points if key == "val/loss" and step}
+                wanted = {(report.step, report.timestamp, report.metrics["val/loss"]) for report in reports}
                 if tracked != wanted and not self.raced:
                     found.append(f"{name}: tracking has {sorted(tracked)}, the file {sorted(wanted)}")
                 if run.params != {key: str(v) for key, v in params.items()}:
@@ -455,7 +453,7 @@ class World:
             (optuna_file, {"time": time}),
             (session_module, {
                 "redirect_output": log_file, "SystemMetrics": _NoMetrics, "check_answers": lambda uri: None,
-                "check_uri": lambda uri: uri, "_this_run": lambda search, address, uri: {"run": kernel.process.pid},
+                "check_uri": lambda uri: uri, "_this_run": lambda *args: {"run": kernel.process.pid},
                 "load_search": lambda *args: workload.search(),
             }),
             (os, {"getpid": pid, "kill": alive}),
