@@ -107,7 +107,8 @@ def _row(search: TrackedSearch, trial: TrackedTrial) -> list[tuple[str, object]]
                        (EPOCHS, ".4g")):  # fmt: skip
         found = metrics.get(final(name))
         cells.append(("", "") if found is None else (format(found, form), found))
-    state = "INFEASIBLE" if trial.state == "COMPLETE" and search.infeasible(trial) is not None else trial.state
+    ended = trial.state in ("COMPLETE", "PRUNED")
+    state = "INFEASIBLE" if ended and search.infeasible(trial) is not None else trial.state
     return [*cells, (state, state)]
 
 

@@ -22,7 +22,7 @@ from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.leftovers import leftover_trials, set_aside
 from rebnn_search.study.asking import Asking
-from rebnn_search.study.attributes import PARAMS, PAUSED, REASON, SEARCH_ID, SUMMARY, TAKEN_UP
+from rebnn_search.study.attributes import INFEASIBLE, PARAMS, PAUSED, REASON, SEARCH_ID, SUMMARY, TAKEN_UP
 from rebnn_search.study.draft import DraftStorage
 from rebnn_search.study.history import HistoryStorage
 from rebnn_search.study.optuna_log import optuna_muted
@@ -178,7 +178,7 @@ class Ledger:
     def why_pruned(self, number: int) -> str:
         """Why a trial is to end after its latest report."""
         broken = self.infeasible(number)
-        return prune_reason(self._search, self.reports(number).last_step) if broken is None else f"infeasible: {broken}"
+        return prune_reason(self._search, self.reports(number).last_step) if broken is None else f"{INFEASIBLE}: {broken}"
 
     def infeasible(self, number: int) -> str | None:
         """Which constraints a trial under way is beyond for good, in words; None if there is none, or it is not known yet."""

@@ -46,8 +46,8 @@ class TrialRow:
 
     @property
     def standing(self) -> str:
-        """Its state, or that it broke a constraint though it was trained to its end."""
-        return "INFEASIBLE" if self.infeasible is not None and self.state == "COMPLETE" else self.state
+        """Its state, or that it broke a constraint: ended for it, or trained to its end all the same."""
+        return "INFEASIBLE" if self.infeasible is not None and self.state in ("COMPLETE", "PRUNED") else self.state
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from rebnn_search.base.metrics import EPOCHS, VAL_LOSS, VAL_TOP1
 from rebnn_search.execution.events import Silent
+from rebnn_search.study.attributes import INFEASIBLE
 from rebnn_search.terminal.state import SearchState, duration
 from rebnn_search.training.report_log import TrackedReport
 
@@ -50,7 +51,9 @@ class PlainProgress(Silent):
         known.finished(number, state, summary)
         loss, top1 = summary.get(VAL_LOSS), summary.get(VAL_TOP1)
         scores = "" if loss is None or top1 is None else f"  val loss {loss:.4f}  Top-1 {top1:.2f} %"
-        why = f"  ({reason})" if reason and state == "FAIL" else ""
+        why = f"  ({reason})" if reason and (state == "FAIL" or reason.startswith(INFEASIBLE)) else ""
+        if state == "COMPLETE" and not known.feasible(summary):
+            why = f"  ({INFEASIBLE})"
         best = f"  best #{known.best[0]} {known.best[1]:.4f}" if known.best else ""
         left = f"  {duration(known.seconds_left)} left" if known.seconds_left else ""
         epochs = f"  {summary[EPOCHS]:.3g} epochs" if summary else ""

@@ -43,7 +43,7 @@ class SearchState:
         budget: Budget | None = None,
         feasible: Callable[[Mapping[str, float]], bool] = lambda summary: True,
     ) -> None:
-        self._objective, self._feasible = objective, feasible
+        self._objective, self.feasible = objective, feasible
         self.metric: str = objective.metric
         self.epochs = epochs
         self._budget = budget
@@ -93,7 +93,7 @@ class SearchState:
         if state == "PRUNED":
             self.epochs_saved += self.epochs - summary.get(EPOCHS, 0.0)
         value = summary.get(self.metric)
-        if state != "COMPLETE" or value is None or not self._feasible(summary):
+        if state != "COMPLETE" or value is None or not self.feasible(summary):
             return
         if self.best is None or self._better(value, self.best[1]):
             self.best = (number, value, self.name(number))

@@ -12,12 +12,13 @@ from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 from rebnn_search.study.objectives import Goal
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure as Drawing
 
 ON, OFF = "#D55E00", "#8c8c8c"
 MOST_NAMED = 20
 """Points of the front that have their trial's number beside them."""
-WIDE = 20.0
+WIDE = 8.0
 """So many times the least value is the largest of an axis that is logarithmic."""
 
 DOMINATED, INFEASIBLE, ON_FRONT = "dominated", "infeasible", "on the front"
@@ -64,21 +65,22 @@ def front(search: TrackedSearch) -> Drawing | None:
         if len(goals) == 2:
             axis.step(xs, ys, where="post" if second.minimize else "pre", color=ON, linewidth=1.0, alpha=0.6)
         axis.scatter(xs, ys, s=30, color=ON, zorder=3, label=ON_FRONT)
-        for point in on[:MOST_NAMED]:
+        # Where no point can be: on the side that is better. Neighbours' names stand at two distances.
+        across, up = (-1 if goal.minimize else 1 for goal in (second, first))
+        for index, point in enumerate(on[:MOST_NAMED]):
             axis.annotate(
-                f"#{point.number}",
-                (point.x, point.y),
-                xytext=(4, 4),
-                textcoords="offset points",
-                fontsize=STYLE["legend.fontsize"],
-            )
+                f"#{point.number}", (point.x, point.y), xytext=(3 * across, up * (3 + 9 * (index % 2))), textcoords="offset points",
+                ha="right" if across < 0 else "left", va="top" if up < 0 else "bottom", fontsize=STYLE["legend.fontsize"],
+            )  # fmt: skip
     if _wide([point.x for point in points]):
         axis.set_xscale("log")
+        _label(axis.xaxis)
     if _wide([point.y for point in points]):
         axis.set_yscale("log")
+        _label(axis.yaxis)
     axis.set_xlabel(f"{second.heading}, {_better(second.minimize)} is better")
     axis.set_ylabel(f"{first.heading}, {_better(first.minimize)} is better")
-    axis.margins(0.08)
+    axis.margins(0.12)
     figure.legend(loc="outside right upper")
     return figure
 
@@ -100,6 +102,15 @@ def _points(search: TrackedSearch, first: Goal, second: Goal) -> list[_Point]:
 
 def _wide(values: list[float]) -> bool:
     return min(values) > 0 and max(values) > WIDE * min(values)
+
+
+def _label(axis: Axis) -> None:
+    """Label a logarithmic axis at 1, 2 and 5, as plain numbers: powers of ten would overlap."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _better(minimize: bool) -> str:
