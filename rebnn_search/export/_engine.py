@@ -45,8 +45,7 @@ class _Request:
     def __init__(self, compiled: Any) -> None:
         request = compiled.create_infer_request()
         self.infer: Callable[[], Any] = request.infer
-        self.images = torch.from_numpy(request.get_input_tensor().data)
-        self.logits = torch.from_numpy(request.get_output_tensor().data)
+        self.images, self.logits = request.get_input_tensor().data, request.get_output_tensor().data
 
 
 class OpenVINO:
@@ -73,25 +72,31 @@ class OpenVINO:
         self._request(1)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """The logits (n, classes)."""
-        found = [self._infer(part) for part in _parts(images)]
-        return found[0] if len(found) == 1 else torch.cat(found)
+        """The logits (n, classes).
+
+        Raises:
+            UserError: If they cannot be computed: there is not the memory.
+        """
+        try:
+            return self._infer(images) if len(images) in SIZES else torch.cat([self._infer(part) for part in _parts(images)])
+        except (NoEngineError, RuntimeError) as error:
+            raise UserError(f"OpenVINO cannot compute {len(images)} images ({type(error).__name__})") from None
 
     def _infer(self, images: Tensor) -> Tensor:
         request = self._request(len(images))
-        request.images[:] = images
+        request.images[...] = images.numpy()
         request.infer()
-        return request.logits.clone()
+        return torch.from_numpy(request.logits.copy())
 
     def _request(self, size: int) -> _Request:
         """The request of this thread for so many images."""
-        requests: dict[int, _Request] = self._local.__dict__.setdefault("requests", {})
-        if size not in requests:
+        requests: dict[str, _Request] = self._local.__dict__
+        if (found := requests.get(f"{size}")) is None:
             with self._lock:
                 if size not in self._compiled:
                     self._compiled[size] = self._made(size)
-            requests[size] = _Request(self._compiled[size])
-        return requests[size]
+            found = requests[f"{size}"] = _Request(self._compiled[size])
+        return found
 
     def _made(self, size: int) -> Any:
         shape = (size, self._info.channels, self._info.image_size, self._info.image_size)
@@ -105,6 +110,7 @@ class OpenVINO:
             "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 where the processor has it
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "ENABLE_CPU_PINNING": False,  # else all processes that compute at once share the first cores
         }
         try:
             compiled = self._core.compile_model(lowered.model, "CPU", settings)
@@ -145,10 +151,8 @@ def checked(network: nn.Module, info: ModelInfo) -> OpenVINO:
     try:
         with torch.no_grad():
             expected, found = network(probes), engine(probes)
-    except NoEngineError:
-        raise
-    except Exception as error:  # as above
-        raise NoEngineError(f"OpenVINO cannot compute this network ({type(error).__name__})") from None
+    except UserError as error:
+        raise NoEngineError(str(error)) from None
     # Rounding may turn the sign of what is nearly zero, and with it an image's logits, but not those of all.
     if found.shape != expected.shape or not _close(found, expected).any():
         raise NoEngineError("OpenVINO computes other logits than torch here")

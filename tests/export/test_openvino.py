@@ -23,8 +23,13 @@ from rebnn_search.method.networks import NETWORKS
 from rebnn_search.training import Trainer
 
 ov = pytest.importorskip("openvino", reason="OpenVINO computes")
-if torch.backends.cpu.get_cpu_capability() == "NO AVX":
-    pytest.skip("this processor has no kernel", allow_module_level=True)
+try:
+    engines.OpenVINO(
+        nn.Sequential(nn.Conv2d(1, 8, 1), RSign(8), BinaryConv2d(8, 8, 1, weights="sign"), nn.Flatten()).eval(),
+        ModelInfo(recipe={}, classes=["a"] * 8, channels=1, image_size=1, mean=[0.0], std=[1.0]),
+    )
+except engines.NoEngineError as missing:
+    pytest.skip(str(missing), allow_module_level=True)
 
 Make = Callable[[str, str], tuple[nn.Module, ModelInfo]]
 Draw = Callable[[ModelInfo, int], torch.Tensor]
