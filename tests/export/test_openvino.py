@@ -1,6 +1,8 @@
 """OpenVINO computes what the trained network does: its binary layers to the bit, all else within rounding; or torch computes it."""
 
 import copy
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -285,11 +287,15 @@ def test_the_faster_computes(file: Path, made: Make, images: Draw, monkeypatch: 
         return compute
 
     info = made("mlp", "rebnn")[1]
-    slow: Any = taking(lambda count: 1.0)
-    assert engines.faster(slow, info, taking(lambda count: 0.9))
-    assert not engines.faster(slow, info, taking(lambda count: 1.1))
-    assert not engines.faster(slow, info, taking(lambda count: 0.5 if count == 1 else 1.1))
-    assert not engines.faster(slow, info, taking(lambda count: 0.5 if count > 1 else 1.1))
+    torch_like: Any = taking(lambda count: 1e-3)
+    for seconds, answer in (
+        (lambda count: 0.9e-3, True), (lambda count: 1.1e-3, False), (lambda count: 0.5e-3 if count == 1 else 1.1e-3, False),
+        (lambda count: 0.5e-3 if count > 1 else 1.1e-3, False),
+    ):  # fmt: skip
+        assert engines.faster(torch_like, info, taking(seconds)) == answer
+    # A batch that would take seconds is not tried.
+    large: Any = taking(lambda count: 0.1 if count == 1 else 1e9)
+    assert engines.faster(large, info, taking(lambda count: 0.05)) and now < 1e6
     for answer, engine in ((True, "openvino"), (False, "torch")):
         monkeypatch.setattr(engines, "faster", lambda *rest, answer=answer: answer)
         assert load_model(file).engine == engine
@@ -311,3 +317,12 @@ def test_a_copied_network_is_not_changed(made: Make) -> None:
     folded = plain(network, info)
     lower(folded, (1, 1, 8, 8))
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_importing_it_reports_to_nobody(tmp_path: Path) -> None:
+    (tmp_path / "openvino_telemetry.py").write_text("raise SystemExit('reported')")
+    lines = ("import sys", "from rebnn_search.export._lowering import openvino", "openvino().Core()")
+    code = "; ".join([*lines, "print('openvino_telemetry' in sys.modules)"])
+    paths = os.pathsep.join([str(tmp_path), *(path for path in sys.path if path)])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths})
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
