@@ -25,6 +25,8 @@ KERNELS = ("jit_avx2", "jit_avx512")
 SIZES = (32, 1)
 """Images that are computed at once: a graph of binary convolutions is of one batch size."""
 PROBES = 4
+LARGEST = 2**21
+"""Numbers in an image that is computed on loading: what size they have is the file's to say."""
 CLOSE = 1e-3
 """Of the largest logit: rounding is far below, what a wrong kernel computes far above."""
 TURNS, SECONDS = 5, 0.5
@@ -106,6 +108,8 @@ class OpenVINO:
             lowered = lower(self._network, shape)
         except CannotLowerError as error:
             raise NoEngineError(f"OpenVINO cannot compute this network: {error}") from None
+        except Exception as error:  # a user's network may do anything, and OpenVINO's errors have no common base
+            raise NoEngineError(f"OpenVINO cannot compute this network ({type(error).__name__})") from None
         if not lowered.binary:
             raise NoEngineError(f"no layer can be computed on bits: {next(iter(lowered.real.values()), 'none is binary')}")
         settings = {
@@ -117,7 +121,7 @@ class OpenVINO:
         try:
             compiled = self._core.compile_model(lowered.model, "CPU", settings)
             kernels = list(binary_kernels(compiled))
-        except Exception as error:  # its errors have no common base
+        except Exception as error:  # as above
             raise NoEngineError(f"OpenVINO cannot compute this network ({type(error).__name__})") from None
         if len(kernels) != len(lowered.binary) or not all(kernel.startswith(KERNELS) for kernel in kernels):
             raise NoEngineError("OpenVINO has no kernel for bits on this processor")
@@ -148,6 +152,8 @@ def checked(network: nn.Module, info: ModelInfo) -> OpenVINO:
     Raises:
         NoEngineError: If it cannot, or does not.
     """
+    if info.channels * info.image_size**2 > LARGEST:
+        raise NoEngineError(f"images of {info.image_size} pixels a side are too large to be tried on loading")
     engine = OpenVINO(network, info)
     probes = _probes(info, PROBES)
     try:
