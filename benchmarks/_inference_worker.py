@@ -1,80 +1,79 @@
-"""One contender of inference.py: says when it is ready, then computes logits for as many seconds as each line it reads says."""
+"""The contenders of inference.py, each for a process of its own."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from rebnn_search.export import ModelInfo, load_model
 from rebnn_search.export._engine import OpenVINO
 from rebnn_search.export._lowering import lower, openvino
 
-Ready = tuple[Callable[[], Any], dict[str, Any]]
-"""What computes once, and what there is to say of it."""
+Compute = Callable[[torch.Tensor], Any]
+"""From normalised images to logits."""
 
 
-def by_torch(folder: Path, batch: int, threads: int) -> Ready:
+def by_torch(folder: Path, threads: int) -> Compute:
     """The network as every other format computes it."""
-    model = load_model(folder / "packed")
-    network = model.network
-    assert network is not None
-    images = drawn(model.info, batch)
-
-    def compute() -> Any:
-        with torch.inference_mode():
-            return network(images)
-
-    return compute, {}
+    return torch.inference_mode()(opened(folder / "packed")[0])
 
 
-def by_onnxruntime(folder: Path, batch: int, threads: int) -> Ready:
+def by_onnxruntime(folder: Path, threads: int) -> Compute:
     """The ONNX file."""
     runtime = importlib.import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     session = runtime.InferenceSession((folder / "onnx").read_bytes(), options, providers=["CPUExecutionProvider"])
-    images = drawn(load_model(folder / "packed").info, batch).numpy()
-    return lambda: session.run(None, {"images": images}), {}
+    return lambda images: session.run(None, {"images": images.numpy()})
 
 
-def on_bits(folder: Path, batch: int, threads: int) -> Ready:
+def on_bits(folder: Path, threads: int) -> Compute:
     """The OpenVINO file."""
-    model = load_model(folder / "packed")
-    assert model.network is not None
-    engine, images = OpenVINO(model.network, model.info), drawn(model.info, batch)
-    return lambda: engine(images), {}
+    return OpenVINO(*opened(folder / "packed"))
 
 
-def by_openvino(folder: Path, batch: int, threads: int, file: str = "packed", int8: bool = False) -> Ready:
+class ByOpenVINO:
     """OpenVINO without bits: signs and weights as ±1 in float32, or what it takes for int8."""
-    model = load_model(folder / file)
-    assert model.network is not None
-    images = drawn(model.info, batch)
-    graph = lower(model.network, images.shape, bits=False).model
-    if int8:
-        quantize(graph)
-    compiled = openvino().Core().compile_model(
-        graph, "CPU",
-        {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads},
-    )  # fmt: skip
-    request, given = compiled.create_infer_request(), images.numpy()
-    kinds = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
-    kernels = {
-        info["primitiveType"].astype(str)
-        for info in kinds
-        if info["layerType"].astype(str) in ("Convolution", "FullyConnected")
-    }
-    return lambda: request.infer([given], share_inputs=True), {"kernels": sorted(kernels)}
+
+    def __init__(self, network: nn.Module, threads: int, int8: bool = False) -> None:
+        self._network, self._threads, self._int8 = network, threads, int8
+        self._requests: dict[int, Any] = {}
+        self.kernels: set[str] = set()
+
+    def __call__(self, images: torch.Tensor) -> Any:
+        """The logits."""
+        if len(images) not in self._requests:
+            self._requests[len(images)] = self._made(images.shape)
+        request = self._requests[len(images)]
+        request.get_input_tensor().data[...] = images.numpy()
+        request.infer()
+        return request.get_output_tensor().data.copy()
+
+    def _made(self, shape: torch.Size) -> Any:
+        graph = lower(self._network, shape, bits=False).model
+        if self._int8:
+            quantize(graph)
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": self._threads,
+            "ENABLE_CPU_PINNING": False,
+        }  # fmt: skip
+        compiled = openvino().Core().compile_model(graph, "CPU", settings)
+        said = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+        self.kernels |= {
+            info["primitiveType"].astype(str)
+            for info in said
+            if info["layerType"].astype(str) in ("Convolution", "FullyConnected")
+        }
+        return compiled.create_infer_request()
 
 
 def quantize(graph: Any) -> None:
@@ -93,38 +92,41 @@ def quantize(graph: Any) -> None:
     graph.validate_nodes_and_infer_types()
 
 
+def opened(file: Path) -> tuple[nn.Module, ModelInfo]:
+    """The network of a model file."""
+    model = load_model(file, engine="torch")
+    assert model.network is not None
+    return model.network, model.info
+
+
 def drawn(info: ModelInfo, batch: int) -> torch.Tensor:
     """Normalised images."""
     return torch.randn(batch, info.channels, info.image_size, info.image_size, generator=torch.Generator().manual_seed(0))
 
 
-CONTENDERS: dict[str, Callable[[Path, int, int], Ready]] = {
+CONTENDERS: dict[str, Callable[[Path, int], Compute]] = {
     "torch": by_torch, "onnxruntime": by_onnxruntime, "openvino bits": on_bits,
-    "openvino int8": lambda folder, batch, threads: by_openvino(folder, batch, threads, int8=True),
-    "openvino float32": by_openvino, "openvino real": lambda folder, batch, threads: by_openvino(folder, batch, threads, "real"),
+    "openvino int8": lambda folder, threads: ByOpenVINO(opened(folder / "packed")[0], threads, int8=True),
+    "openvino float32": lambda folder, threads: ByOpenVINO(opened(folder / "packed")[0], threads),
+    "openvino real": lambda folder, threads: ByOpenVINO(opened(folder / "real")[0], threads),
 }  # fmt: skip
 
 
-def main() -> None:
-    """Run the contender."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("contender", choices=CONTENDERS)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--batch", type=int)
-    parser.add_argument("--threads", type=int)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    compute, about = CONTENDERS[args.contender](args.folder, args.batch, args.threads)
-    print(json.dumps(about), flush=True)
-    for line in sys.stdin:
-        times: list[float] = []
-        end = time.perf_counter() + float(line)
+def work(line: Connection, contender: str, threads: int) -> None:
+    """Compute batches of so many images, for so many seconds, of the network in a folder, as often as asked."""
+    torch.set_num_threads(threads)
+    networks: dict[Path, Compute] = {}
+    while True:
+        try:
+            folder, batch, seconds = line.recv()
+        except EOFError:
+            return
+        if folder not in networks:
+            networks[folder] = CONTENDERS[contender](folder, threads)
+        compute, images, times = networks[folder], drawn(opened(folder / "packed")[1], batch), list[float]()
+        end = time.perf_counter() + seconds
         while not times or time.perf_counter() < end:
             begin = time.perf_counter()
-            compute()
+            compute(images)
             times.append(time.perf_counter() - begin)
-        print(json.dumps({"ms": 1000 * statistics.median(times)}), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+        line.send((1000 * statistics.median(times), sorted(getattr(compute, "kernels", ()))))

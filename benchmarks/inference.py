@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 from importlib.metadata import version
@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _inference_worker import CONTENDERS, work
 from torch import nn
 
 from rebnn_search.export import FORMATS, ModelInfo
 from rebnn_search.method import NETWORKS
 
-WORKER = Path(__file__).with_name("_inference_worker.py")
-CONTENDERS = ("torch", "onnxruntime", "openvino bits", "openvino int8", "openvino float32", "openvino real")
+SPAWN = multiprocessing.get_context("spawn")
 NETWORKS_HERE: dict[str, tuple[str, dict[str, Any], int, int, int]] = {
     "resnet18": ("resnet18", {"stem": "cifar"}, 3, 32, 10), "resnet20": ("resnet20", {}, 3, 32, 10),
     "digits_resnet": ("digits_resnet", {}, 1, 8, 10), "mlp": ("mlp", {}, 64, 1, 10),
@@ -58,51 +58,59 @@ def made(name: str, weights: str) -> tuple[nn.Module, ModelInfo]:
 
 
 class Worker:
-    """One contender in a process of its own."""
+    """One contender in a process of its own, for all networks."""
 
-    def __init__(self, contender: str, folder: Path, batch: int, threads: int) -> None:
+    def __init__(self, contender: str, threads: int) -> None:
         self.contender = contender
-        words = [sys.executable, str(WORKER), contender, str(folder), "--batch", str(batch), "--threads", str(threads)]
-        limits = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-        self._process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **limits}
-        )
-        self.about = self._answer()
+        self._line, other = SPAWN.Pipe()
+        self._process = SPAWN.Process(target=work, args=(other, contender, threads), daemon=True)
+        self._process.start()
+        other.close()
 
-    def turn(self, seconds: float) -> float:
-        """Let it compute for so many seconds, at least once; return the milliseconds of one call, the median."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{seconds}\n")
-        self._process.stdin.flush()
-        return float(self._answer()["ms"])
+    def turn(self, folder: Path, batch: int, seconds: float) -> tuple[float, list[str]]:
+        """Let it compute batches of a network for so many seconds, at least once.
+
+        Returns:
+            The milliseconds of one, the median, and OpenVINO's kernels for real layers.
+        """
+        self._line.send((folder, batch, seconds))
+        milliseconds, kernels = self._answer()
+        return float(milliseconds), list(kernels)
 
     def end(self) -> None:
         """Let its process end."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        self._line.close()
+        self._process.join()
 
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"error: the contender {self.contender!r} ended with code {self._process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+    def _answer(self) -> Any:
+        try:
+            return self._line.recv()
+        except EOFError:
+            raise SystemExit(f"error: the contender {self.contender!r} ended with code {self._process.exitcode}") from None
 
 
-def measured(folder: Path, batch: int, threads: int, args: argparse.Namespace) -> dict[str, Any]:
-    """Milliseconds of each contender in each round, and what each says of itself."""
-    workers = [Worker(name, folder, batch, threads) for name in args.only or CONTENDERS]
+def written(name: str, folder: Path) -> dict[str, int]:
+    """Write a network in every format, and with real weights; return the files' sizes."""
+    folder.mkdir()
+    network, info = made(name, "rebnn")
+    sizes = {}
+    for form in ("packed", "openvino", "torch", "onnx"):
+        FORMATS[form]().write(network, info, folder / form)
+        sizes[form] = (folder / form).stat().st_size
+    FORMATS["torch"]().write(*made(name, "real"), folder / "real")
+    return sizes
+
+
+def measured(workers: list[Worker], folder: Path, batch: int, args: argparse.Namespace) -> dict[str, Any]:
+    """The milliseconds of each contender in each round, and the kernels of each."""
     times: dict[str, list[float]] = {worker.contender: [] for worker in workers}
+    kernels: dict[str, list[str]] = {}
     for index in range(args.rounds + 1):
         for worker in workers if index % 2 else reversed(workers):
-            milliseconds = worker.turn(args.seconds)
+            milliseconds, kernels[worker.contender] = worker.turn(folder, batch, args.seconds)
             if index:  # the first turn warms up
                 times[worker.contender].append(milliseconds)
-    for worker in workers:
-        worker.end()
-    return {"batch": batch, "threads": threads, "ms": times, "about": {worker.contender: worker.about for worker in workers}}
+    return {"batch": batch, "ms": times, "kernels": kernels}
 
 
 def main() -> int:
@@ -117,18 +125,17 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     found: dict[str, Any] = {"load": os.getloadavg(), "networks": {}}
-    for name in args.network:
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place)
-            network, info = made(name, "rebnn")
-            sizes = {}
-            for form_name in ("packed", "openvino", "torch", "onnx"):
-                form = FORMATS[form_name]()
-                form.write(network, info, folder / form_name)
-                sizes[form_name] = (folder / form_name).stat().st_size
-            FORMATS["torch"]().write(*made(name, "real"), folder / "real")
-            rows = [measured(folder, batch, threads, args) for batch in args.batch for threads in args.threads]
-        found["networks"][name] = {"bytes": sizes, "rows": rows}
+    with tempfile.TemporaryDirectory() as place:
+        for name in args.network:
+            found["networks"][name] = {"bytes": written(name, Path(place) / name), "rows": []}
+        for threads in args.threads:
+            workers = [Worker(contender, threads) for contender in args.only or CONTENDERS]
+            for name in args.network:
+                for batch in args.batch:
+                    row = measured(workers, Path(place) / name, batch, args)
+                    found["networks"][name]["rows"].append({"threads": threads, **row})
+            for worker in workers:
+                worker.end()
     print(json.dumps(found) if args.json else table(found, args))
     return 0
 
@@ -142,7 +149,7 @@ def table(found: dict[str, Any], args: argparse.Namespace) -> str:
     ]
     for name, network in found["networks"].items():
         sizes = ", ".join(f"{form} {size:,}" for form, size in network["bytes"].items())
-        kinds = {kind for row in network["rows"] for kind in row["about"].get("openvino int8", {}).get("kernels", [])}
+        kinds = {kind for row in network["rows"] for kind in row["kernels"].get("openvino int8", [])}
         lines += ["", f"`{name}`, bytes: {sizes}; int8 by {', '.join(sorted(kinds))}", "", "| | " + " | ".join(
             f"batch {row['batch']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" for row in network["rows"]
         ) + " |", "|---|" + "---|" * len(network["rows"])]  # fmt: skip

@@ -25,10 +25,14 @@ KERNELS = ("jit_avx2", "jit_avx512")
 SIZES = (32, 1)
 """Images that are computed at once: a graph of binary convolutions is of one batch size."""
 PROBES = 4
+LARGEST = 2**21
+"""Numbers in an image that is computed on loading: what size they have is the file's to say."""
 CLOSE = 1e-3
 """Of the largest logit: rounding is far below, what a wrong kernel computes far above."""
 TURNS, SECONDS = 5, 0.5
 """To measure an engine in: so often, or so long."""
+LONGEST = 1.0
+"""Seconds of a batch that is measured. What a longer one gains by being a batch is little: its images take long themselves."""
 
 
 class NoEngineError(Exception):
@@ -45,8 +49,7 @@ class _Request:
     def __init__(self, compiled: Any) -> None:
         request = compiled.create_infer_request()
         self.infer: Callable[[], Any] = request.infer
-        self.images = torch.from_numpy(request.get_input_tensor().data)
-        self.logits = torch.from_numpy(request.get_output_tensor().data)
+        self.images, self.logits = request.get_input_tensor().data, request.get_output_tensor().data
 
 
 class OpenVINO:
@@ -73,25 +76,31 @@ class OpenVINO:
         self._request(1)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """The logits (n, classes)."""
-        found = [self._infer(part) for part in _parts(images)]
-        return found[0] if len(found) == 1 else torch.cat(found)
+        """The logits (n, classes).
+
+        Raises:
+            UserError: If they cannot be computed: there is not the memory.
+        """
+        try:
+            return self._infer(images) if len(images) in SIZES else torch.cat([self._infer(part) for part in _parts(images)])
+        except (NoEngineError, RuntimeError) as error:
+            raise UserError(f"OpenVINO cannot compute {len(images)} images ({type(error).__name__})") from None
 
     def _infer(self, images: Tensor) -> Tensor:
         request = self._request(len(images))
-        request.images[:] = images
+        request.images[...] = images.numpy()
         request.infer()
-        return request.logits.clone()
+        return torch.from_numpy(request.logits.copy())
 
     def _request(self, size: int) -> _Request:
         """The request of this thread for so many images."""
-        requests: dict[int, _Request] = self._local.__dict__.setdefault("requests", {})
-        if size not in requests:
+        requests: dict[str, _Request] = self._local.__dict__
+        if (found := requests.get(f"{size}")) is None:
             with self._lock:
                 if size not in self._compiled:
                     self._compiled[size] = self._made(size)
-            requests[size] = _Request(self._compiled[size])
-        return requests[size]
+            found = requests[f"{size}"] = _Request(self._compiled[size])
+        return found
 
     def _made(self, size: int) -> Any:
         shape = (size, self._info.channels, self._info.image_size, self._info.image_size)
@@ -99,17 +108,20 @@ class OpenVINO:
             lowered = lower(self._network, shape)
         except CannotLowerError as error:
             raise NoEngineError(f"OpenVINO cannot compute this network: {error}") from None
+        except Exception as error:  # a user's network may do anything, and OpenVINO's errors have no common base
+            raise NoEngineError(f"OpenVINO cannot compute this network ({type(error).__name__})") from None
         if not lowered.binary:
             raise NoEngineError(f"no layer can be computed on bits: {next(iter(lowered.real.values()), 'none is binary')}")
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 where the processor has it
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "ENABLE_CPU_PINNING": False,  # else all processes that compute at once share the first cores
         }
         try:
             compiled = self._core.compile_model(lowered.model, "CPU", settings)
             kernels = list(binary_kernels(compiled))
-        except Exception as error:  # its errors have no common base
+        except Exception as error:  # as above
             raise NoEngineError(f"OpenVINO cannot compute this network ({type(error).__name__})") from None
         if len(kernels) != len(lowered.binary) or not all(kernel.startswith(KERNELS) for kernel in kernels):
             raise NoEngineError("OpenVINO has no kernel for bits on this processor")
@@ -140,15 +152,15 @@ def checked(network: nn.Module, info: ModelInfo) -> OpenVINO:
     Raises:
         NoEngineError: If it cannot, or does not.
     """
+    if info.channels * info.image_size**2 > LARGEST:
+        raise NoEngineError(f"images of {info.image_size} pixels a side are too large to be tried on loading")
     engine = OpenVINO(network, info)
     probes = _probes(info, PROBES)
     try:
         with torch.no_grad():
             expected, found = network(probes), engine(probes)
-    except NoEngineError:
-        raise
-    except Exception as error:  # as above
-        raise NoEngineError(f"OpenVINO cannot compute this network ({type(error).__name__})") from None
+    except UserError as error:
+        raise NoEngineError(str(error)) from None
     # Rounding may turn the sign of what is nearly zero, and with it an image's logits, but not those of all.
     if found.shape != expected.shape or not _close(found, expected).any():
         raise NoEngineError("OpenVINO computes other logits than torch here")
@@ -165,14 +177,21 @@ def _probes(info: ModelInfo, count: int) -> Tensor:
 
 
 def faster(network: nn.Module, info: ModelInfo, engine: Compute) -> bool:
-    """Whether an engine is no slower than torch, alone and in batches, as measured here and now."""
-    return all(ratio(engine, network, _probes(info, 1).repeat(size, 1, 1, 1)) <= 1 for size in reversed(SIZES))
+    """Whether an engine is no slower than torch, measured here: on one image, and on a batch that takes torch no second."""
+    alone, seconds = measured(engine, network, _probes(info, 1))
+    if alone > 1 or seconds * max(SIZES) > LONGEST:
+        return alone <= 1
+    return measured(engine, network, _probes(info, 1).repeat(max(SIZES), 1, 1, 1))[0] <= 1
 
 
 @torch.no_grad()
-def ratio(first: Compute, second: Compute, images: Tensor) -> float:
-    """The median of the ratios of two engines' times, in turn, `TURNS` times after a first or for `SECONDS`."""
+def measured(first: Compute, second: Compute, images: Tensor) -> tuple[float, float]:
+    """The median of the ratios of two engines' times, in turn, and that of the second's seconds.
+
+    They are measured `TURNS` times after a first, or for `SECONDS`.
+    """
     ratios: list[float] = []
+    seconds: list[float] = []
     start = perf_counter()
     for _ in range(TURNS + 1):
         times = []
@@ -180,10 +199,11 @@ def ratio(first: Compute, second: Compute, images: Tensor) -> float:
             begin = perf_counter()
             compute(images)
             times.append(perf_counter() - begin)
+        seconds.append(times[1])
         ratios.append(times[0] / max(times[1], 1e-9))
         if perf_counter() - start > SECONDS:
             break
-    return statistics.median(ratios[1:] or ratios)  # the first warms up
+    return statistics.median(ratios[1:] or ratios), statistics.median(seconds[1:] or seconds)  # the first warms up
 
 
 def with_engine(model: LoadedModel, engine: str, source: str) -> LoadedModel:

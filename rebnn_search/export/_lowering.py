@@ -144,6 +144,7 @@ def lower(network: nn.Module, shape: Sequence[int], *, bits: bool = True) -> Low
         raise CannotLowerError(f"its operators depend on its values ({type(error).__name__})") from None
     images = ops.parameter(list(shape), np.float32, name="images")
     run = _Run(fx.GraphModule(network, graph), ov, ops, bits)
+    run.extra_traceback = False  # the messages are for users
     with torch.no_grad():
         logits = run.run(Value(images.output(0)))
     if not isinstance(logits, Value):
