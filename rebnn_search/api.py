@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rebnn_search.export import LoadedModel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchResult:
     """What a search found.
 
@@ -106,6 +106,10 @@ class SearchResult:
     def figures(self) -> dict[str, Drawing]:
         """The report's figures that this search has the runs for, as `matplotlib.figure.Figure` by name."""
         return dict(self._figures)
+
+    def __repr__(self) -> str:
+        best = "no best" if self.result.best is None else f"best #{self.result.best.number}"
+        return f"<{type(self).__name__} of {self.result.name}: {len(self.result.rows)} trials, {best}>"
 
     def _repr_html_(self) -> str:
         return result_html(self.result, self.report)

@@ -59,7 +59,7 @@ def test_installed_it_finds_its_searches_from_anywhere(wheel: Path, tmp_path: Pa
         done = subprocess.run(
             [sys.executable, "-m", "rebnn_search", *words], cwd=elsewhere, env=env, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0 and not done.stderr, done.stderr
         return done.stdout
 
     where = subprocess.run(

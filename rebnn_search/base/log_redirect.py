@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,6 +59,19 @@ def redirect_output(log: Path) -> Iterator[None]:
             logging.getLogger(name).handlers, logging.getLogger(name).propagate = handlers, propagate
         handler.close()
         os.close(fd)  # a thread of Ray's may still hold the stream over its copy
+
+
+@contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Keep from the user what libraries say while they are imported: in a notebook, that they would like widgets."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, which Optuna and Ray import
+            yield
+    finally:
+        logging.disable(before)
 
 
 class _LogFile(logging.FileHandler):

@@ -98,7 +98,7 @@ def _head(seen: Overview, search: Search, runs: Sequence[Mapping[str, Any]]) -> 
         yield seen.note
     if seen.complete is not None:
         ended = f"{seen.complete} trained to their end, {seen.pruned} pruned, {seen.failed} failed"
-        yield f"{seen.target} trials: {ended}, {seen.unfinished} begun"
+        yield f"{seen.target} trials: {ended}, {seen.unfinished} unfinished"
     yield f"{spec.objective.direction} {spec.objective.metric}; sampler {spec.sampler.name}, pruner {spec.pruner.name}" + (
         f", {spec.seeds} seeds a configuration" if spec.seeds > 1 else ""
     )

@@ -18,7 +18,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from rebnn_search.base.files import make_directory, sync_directory
-from rebnn_search.base.log_redirect import redirect_output
+from rebnn_search.base.log_redirect import quiet_imports, redirect_output
 from rebnn_search.base.packaged import SPACES, find_file
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
@@ -80,7 +80,8 @@ class Session:
     def _executor(self) -> Executor:
         if self.executor is not None:
             return self.executor()
-        from rebnn_search.execution.ray.executor import RayExecutor  # seconds, which other executors need not wait for
+        with quiet_imports():
+            from rebnn_search.execution.ray.executor import RayExecutor  # seconds, which other executors need not wait for
 
         return RayExecutor(self.folder, self.search.spec.resources, self.address)
 

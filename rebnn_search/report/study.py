@@ -10,13 +10,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
+from rebnn_search.study.optuna_log import optuna_muted
 from rebnn_search.study.space import Parameter
 
 
 def study_of(search: TrackedSearch) -> optuna.Study:
     """A study in memory with every trial that ended: parameters, values of the first objective, curves, times, constraints."""
-    study = optuna.create_study(study_name=search.name, direction=search.search.spec.objective.direction)
-    study.add_trials([_frozen(search, trial) for trial in search.trials if trial.state in ("COMPLETE", "PRUNED", "FAIL")])
+    with optuna_muted():
+        study = optuna.create_study(study_name=search.name, direction=search.search.spec.objective.direction)
+        study.add_trials([_frozen(search, trial) for trial in search.trials if trial.state in ("COMPLETE", "PRUNED", "FAIL")])
     return study
 
 

@@ -44,7 +44,8 @@ class Overview:
         unfinished: Trials that were begun and have not ended.
         objective: Name of the metric that its trials are judged by.
         direction: ``minimize`` or ``maximize``.
-        best: The objective of the best configuration so far, the mean over its seeds; None before one was trained to its end.
+        best: The objective, of several the first, of the best configuration so far, the mean over its seeds; None before one was
+            trained to its end within the constraints.
         started: When it was first run, in ISO 8601; None where it is not known.
         size: Bytes of its files.
         source: Name of its search file.
@@ -178,9 +179,10 @@ def _of_result(known: Overview, result: Mapping[str, Any], started: str | None) 
     states = Counter(trial["state"] for trial in result["trials"])
     best, chosen = None, result["best"]
     if chosen is not None:
-        column = str(result["objective"]).replace("/", "_")  # as `rebnn_search.study.result.Result.dump` names it
-        among = {*chosen.get("trials", ()), chosen["number"]}
-        best = fmean(trial[column] for trial in result["trials"] if trial["number"] in among)
+        name = str(result["objective"])
+        column = name.replace("/", "_")  # as `rebnn_search.study.result.Result.dump` names it
+        among = [t for t in result["trials"] if t["number"] in {*chosen.get("trials", ()), chosen["number"]}]
+        best = fmean(trial[column] if column in trial else trial["values"][name] for trial in among)
     return replace(_counted(known, states), best=best, started=started)
 
 

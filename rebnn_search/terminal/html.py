@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from pathlib import Path
 
 from rebnn_search.study.result import Result
-from rebnn_search.study.table import cells, chosen, headings
+from rebnn_search.study.table import cells, chosen, headings, objectives_told
 from rebnn_search.terminal.board import RIGHT
 
 SHOWN = 12
@@ -26,17 +26,19 @@ def result_html(result: Result, report: Path | None = None) -> str:
     elif result.interrupted:
         lines.append("it was stopped before its end; <code>resume=True</code> goes on with it")
     else:
-        lines.append("no trial was trained to its end, so there is none to choose")
+        lines.append(escape(result.none_chosen()))
     if report is not None:
         lines.append(f"report: <code>{escape(near(str(report)))}</code>")
     if len(result.groups) > SHOWN:
         lines.append(f"the first {SHOWN} of {len(result.groups)}; <code>.table()</code> has all")
-    return f"<div>{'<br>'.join(lines)}{table_html(headings(result), rows)}</div>"
+    lines += [escape(text) for text in objectives_told(result)]
+    numbers = [goal.heading for goal in result.extras]
+    return f"<div>{'<br>'.join(lines)}{table_html(headings(result), rows, numbers)}</div>"
 
 
-def table_html(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Texts as a table, numbers to the right."""
-    sides = ["right" if name in RIGHT else "left" for name in names]
+def table_html(names: Sequence[str], rows: Iterable[Sequence[str]], numbers: Collection[str] = ()) -> str:
+    """Texts as a table, numbers to the right: those of the usual columns and of those that are named so."""
+    sides = ["right" if name in RIGHT or name in numbers else "left" for name in names]
 
     def row(tag: str, texts: Sequence[str]) -> str:
         filled = zip(texts, sides, strict=True)

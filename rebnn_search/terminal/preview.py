@@ -7,6 +7,7 @@ import yaml
 from rich.console import Console
 
 from rebnn_search.study.names import run_name
+from rebnn_search.study.optuna_log import optuna_muted
 from rebnn_search.study.samplers import sampler_factory
 from rebnn_search.study.search import Search
 from rebnn_search.terminal.board import line
@@ -19,6 +20,11 @@ def print_preview(console: Console, search: Search, name: str) -> None:
     """Print the resolved search as YAML and its first configurations; nothing is written."""
     line(console, yaml.safe_dump(search.dump(), sort_keys=False, allow_unicode=True).rstrip())
     line(console, f"\n{name} would begin with:")
+    with optuna_muted():
+        _print_first(console, search)
+
+
+def _print_first(console: Console, search: Search) -> None:
     study = optuna.create_study(directions=[goal.direction for goal in search.goals])
     make = sampler_factory(search.spec.sampler, search.spec.sampler_seed)
     configurations = search.trials // search.spec.seeds

@@ -41,8 +41,12 @@ class RefitRuns(Runs):
                 "name the tracking that the search used"
             ) from None
         self.parent_id, self._recipe_key = parent_id, recipe_key
-        self.children: dict[int, str] = {}
-        wanted = f"tags.`{PARENT_TAG}` = '{parent_id}' and tags.`{RECIPE_TAG}` = '{recipe_key}'"
+        self.children = {}
+        self._unheard = set()
+        self._find()
+
+    def _find(self) -> None:
+        wanted = f"tags.`{PARENT_TAG}` = '{self.parent_id}' and tags.`{RECIPE_TAG}` = '{self._recipe_key}'"
         for run in self.client.search_runs([self.experiment_id], wanted, max_results=1000):
             self.children[int(run.data.tags[REFIT_TAG])] = run.info.run_id
 

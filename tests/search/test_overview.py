@@ -83,6 +83,18 @@ def test_a_line_says_what_the_record_says(driven: Any, tmp_path: Path, text: str
     assert line["size"] == sum(file.stat().st_size for file in folder.path.rglob("*") if file.is_file())
 
 
+@pytest.mark.parametrize(("most", "feasible"), [("100", True), ("0.001", False)])
+def test_what_breaks_a_constraint_is_never_best(driven: Any, tmp_path: Path, most: str, feasible: bool) -> None:
+    text = driven.GAMMA + f"constraints: {{val/loss: <= {most}}}\n"
+    folder = make(driven, tmp_path, text=text)
+    best = driven.begin(folder, driven.load(tmp_path, text)).best
+    (line,) = listing(tmp_path)
+    assert bool(best) is feasible
+    assert line["best"] == (best[0].value if best else None)
+    done = call("cli.show", "s", cwd=tmp_path)
+    assert done.returncode == 0 and ("INFEASIBLE" in done.stdout) >= (not feasible), done.stderr
+
+
 def test_looking_changes_nothing_and_imports_no_torch(driven: Any, tmp_path: Path) -> None:
     folder = make(driven, tmp_path)
     before = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.path.rglob("*") if file.is_file()}

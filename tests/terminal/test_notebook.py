@@ -139,7 +139,9 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     searched = next(cell for cell in cells if "trials=9" in cell.source)
     progress, shown = kinds(searched)
     assert WIDGET in progress and HTML in shown, "one output for progress, and the result"
-    assert not texts(searched), "neither Ray nor anybody else has a word"
+    said = [line for cell in cells for text in texts(cell) for line in text.splitlines() if not line.startswith("waiting: ")]
+    assert len(said) == 3 and said[0].startswith("training_loss, "), "neither Ray nor anybody else has a word"
+    assert searched.outputs[-1]["data"]["text/plain"].startswith("<SearchResult of notebook: 9 trials, best #")
     assert any("image/png" in kind for cell in cells for kind in kinds(cell))
     assert sum(HTML in kind for cell in cells for kind in kinds(cell)) >= 3
     assert (tmp_path / "results" / "notebook" / "result.json").is_file()

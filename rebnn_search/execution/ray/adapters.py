@@ -1,4 +1,4 @@
-"""What Tune calls: a searcher that hands out trials, a scheduler and a stopper that end them, a callback for errors.
+"""What Tune calls: a searcher that hands out trials, a scheduler and a stopper that end them, a callback for errors, a reporter.
 
 All pass on to the `Controller` and keep nothing of their own, so that Tune's snapshots of them are empty.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ray.tune import Callback
+from ray.tune import Callback, ProgressReporter
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
@@ -125,3 +125,14 @@ class StopWhenAsked(_Stateless, Stopper):
     def stop_all(self) -> bool:
         """Whether everything shall end."""
         return self._controller.ending
+
+
+class ReportsNothing(_Stateless, ProgressReporter):
+    """Keeps Tune from reporting: in a notebook it would clear the cell's output, whatever its verbosity, to have it for itself."""
+
+    def should_report(self, trials: list[Trial], done: bool = False) -> bool:
+        """Say that there is nothing to report."""
+        return False
+
+    def report(self, trials: list[Trial], done: bool, *sys_info: str) -> None:
+        """Report nothing."""

@@ -17,7 +17,14 @@ from ray import tune
 from rebnn_search.base.environment import environment
 from rebnn_search.config import Notice, UserError
 from rebnn_search.execution.controller import Controller
-from rebnn_search.execution.ray.adapters import MAX_LOOKAHEAD, ErrorCallback, LedgerScheduler, LedgerSearcher, StopWhenAsked
+from rebnn_search.execution.ray.adapters import (
+    MAX_LOOKAHEAD,
+    ErrorCallback,
+    LedgerScheduler,
+    LedgerSearcher,
+    ReportsNothing,
+    StopWhenAsked,
+)
 from rebnn_search.execution.ray.address import LOCAL, check_address, check_head
 from rebnn_search.execution.ray.room import TellsOfWaiting, bundle, check_machine, refuse_unless_fits
 from rebnn_search.execution.ray.session_folder import own_session
@@ -91,6 +98,7 @@ class RayExecutor:
                 search_alg=LedgerSearcher(controller, limit),
                 scheduler=LedgerScheduler(controller),
                 callbacks=[ErrorCallback(controller), TellsOfWaiting(resources)],
+                progress_reporter=ReportsNothing(),
                 stop=StopWhenAsked(controller),
                 max_failures=0,  # the controller starts failed trials again
                 reuse_actors=True,
