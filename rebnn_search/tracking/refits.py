@@ -41,9 +41,7 @@ class RefitRuns(Runs):
                 "name the tracking that the search used"
             ) from None
         self.parent_id, self._recipe_key = parent_id, recipe_key
-        self.children = {}
-        self._unheard = set()
-        self._find()
+        self._begin()
 
     def _find(self) -> None:
         wanted = f"tags.`{PARENT_TAG}` = '{self.parent_id}' and tags.`{RECIPE_TAG}` = '{self._recipe_key}'"

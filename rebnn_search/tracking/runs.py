@@ -59,6 +59,10 @@ class Runs:
         self.search_id = search_id
         self.experiment_id = self._experiment(experiment, artifact_location(uri))
         self.parent_id: str = ""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Find the runs that there are. Whatever else is known of them, of a search's or a refit's, begins here."""
         self.children: dict[int, str] = {}
         self.doubles: list[str] = []
         """Runs that another run of the same trial, or of the search, is kept for."""
