@@ -149,5 +149,6 @@ def around(
         return RecordedSampler(inner, candidates, n_startup_trials)
 
     for trait in TRAITS:
-        setattr(made, trait, (make is None and trait == "complete_history") or getattr(make, trait, False))
+        own = trait == "repeats" or (make is None and trait == "complete_history")  # it knows what is left in the bank
+        setattr(made, trait, own or getattr(make, trait, False))
     return made

@@ -62,7 +62,9 @@ class Asking:
     def _ask_new(self, number: int) -> Params:
         """Ask for a configuration that was not tried yet, if that is the sampler's to choose, and record the trial with it."""
         given = self._given(number)
-        attempts = 0 if given is not None or has_trait(self._search.spec.sampler, "exhaustive") else AGAIN + AT_RANDOM
+        sampler = self._search.spec.sampler
+        repeats = given is not None or has_trait(sampler, "exhaustive") or has_trait(sampler, "repeats")
+        attempts = 0 if repeats else AGAIN + AT_RANDOM
         for attempt in range(attempts):
             with self._drafts.drafting(blank(number)):
                 self._study.sampler = self._sampler(number, attempt)

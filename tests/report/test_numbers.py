@@ -92,7 +92,7 @@ def test_every_picture_is_drawn_and_its_curves_are_the_metrics(tracked: TrackedS
     client = MlflowClient(tracked.uri)
     with style():
         drawn = {figure.name: figure.draw(tracked) for figure in FIGURES}
-    assert all(figure is not None for figure in drawn.values()), [name for name, figure in drawn.items() if figure is None]
+    assert [name for name, figure in drawn.items() if figure is None] == ["front"]  # the search has one objective
     methods = {m.label: m for m in paper_table.methods(tracked)}
     curves = {line.get_label(): line for line in drawn["training_loss"].axes[0].get_lines()}
     assert set(curves) == set(methods)
@@ -153,7 +153,8 @@ def test_the_command_reports_a_search_that_came_from_another_machine(searched: P
     done = call("report", "s", "--format", "svg", "--format", "pdf", "--out", "out", cwd=here)
     assert done.returncode == 0, done.stderr
     listed = [here / line for line in done.stdout.splitlines()]
-    assert {f"figures/{figure.name}.{form}" for figure in FIGURES for form in ("svg", "pdf")} <= {
+    names = {figure.name for figure in FIGURES} - {"front"}
+    assert {f"figures/{name}.{form}" for name in names for form in ("svg", "pdf")} <= {
         file.relative_to(here / "out").as_posix() for file in listed
     }
     assert all(file.stat().st_size > 500 for file in listed)

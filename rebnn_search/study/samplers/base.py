@@ -7,6 +7,7 @@ each is False where a class does not have it:
 - ``one_sequence``: it walks one sequence over the whole study, which another seed for each trial would scatter;
 - ``complete_history``: it must see every trial, or none: `rebnn_search.study.history` then holds nothing back;
 - ``exhaustive``: it tries each point of a finite space once, and the search ends when there is none left;
+- ``repeats``: what it proposes again is to be tried again, and not drawn anew;
 - ``multi_objective``: it can learn from several objectives, or learns from none; pruned trials are not shown to it then.
 
 Constraints need nothing: Optuna's samplers find them with the trials, and those that do not know of them search as without.
@@ -30,7 +31,7 @@ from rebnn_search.study.optuna_log import optuna_muted
 SAMPLERS: Registry[BaseSampler] = Registry("sampler")
 """Samplers by name."""
 
-Trait = Literal["one_sequence", "complete_history", "exhaustive", "multi_objective"]
+Trait = Literal["one_sequence", "complete_history", "exhaustive", "repeats", "multi_objective"]
 TRAITS: tuple[Trait, ...] = get_args(Trait)
 
 CONTEXT = ("seed", "constraints_func", "gamma", "weights", "independent_sampler", "source_trials")
