@@ -55,6 +55,7 @@ def test_what_a_search_knows_of_a_sampler_is_on_its_class() -> None:
         "one_sequence": {"qmc"},
         "complete_history": {"qmc", "brute_force", "random", "nsga_ii"},
         "exhaustive": {"brute_force"},
+        "repeats": set(),
         "multi_objective": set(OPTUNA) - {"cma_es"},
     }
 
