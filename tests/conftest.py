@@ -34,13 +34,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "one_ray" in getattr(item, "fixturenames", ()):
             item.add_marker("ray")
     # The longest first: a worker that began one last would be waited for. What is given a time comes after them: the first of a fresh
-    # environment also compiles all that it imports.
-    items.sort(key=lambda item: (_minutes(item), _searches(item) and not _timed(item)), reverse=True)
+    # environment also compiles all that it imports. Of more than there is time for the shortest first: then most of it is seen.
+    sign = -1 if config.getoption("--minutes") else 1
+    items.sort(key=lambda item: (sign * _minutes(item), _searches(item) and not _timed(item)), reverse=True)
 
 
 def _searches(item: pytest.Item) -> bool:
