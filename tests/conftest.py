@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # six more processes beside each server
 os.environ["REBNN_SEARCH_CACHE"] = "off"  # nothing of the user's is read or written
 # Inductor finds what it compiled for one instruction set when it compiles for another, and then cannot build it.
 if _capability := os.environ.get("ATEN_CPU_CAPABILITY"):

@@ -56,7 +56,9 @@ def serve_ui(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """
     words = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     # In the environment, as command lines can be read by all: the address may hold a password.
-    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    # Its queues for jobs, of language models, are six processes that take ten seconds of a core each to start.
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {**quiet, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
     environment.pop("MLFLOW_TRACKING_URI", None)
     with tempfile.TemporaryFile() as output:
         # In a session of its own: Ctrl-C is this process's, which ends the server and what that has started.
