@@ -53,7 +53,7 @@ def test_a_trial_that_raises_is_tried_again_and_given_up_with_its_traceback(work
         "recipe: tiny.yaml\n"
         "set: {stage_one: {epochs: 1}}\n"
         "space: {gamma.strategy: {choice: [flip_ratio, max_gradient]}}\n"
-        "trials: 2\nmax_failures: 1\npruner: none\n",
+        "trials: 2\nmax_failures: 1\nsampler: random\npruner: none\n",
         encoding="utf-8",
     )
     storage = workplace.path / "results" / "mine"
