@@ -121,9 +121,8 @@ class Controller:
         self._observer.started(number, name, self._ledger.reports(number).last_step)
         recipe, resources = self._search.recipe_data(params, number), self._search.spec.resources
         if self._folder is not None:
-            with suppress(
-                FileNotFoundError
-            ):  # the next worker may die without a word, and is not to be told by an earlier one's
+            # The next worker may die without a word, and is not to be told by an earlier one's.
+            with suppress(FileNotFoundError):
                 self._trace_file(number).replace(self._trace_file(number).with_name("error-before.txt"))
             write_trial_recipe(self._search, self._folder, number, params)
         return TrialTask(
