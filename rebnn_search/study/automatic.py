@@ -81,10 +81,10 @@ CHOOSE: Mapping[str, Callable[[Search], Choice]] = {"sampler": choose_sampler, "
 
 def shortest_training(search: Search) -> int:
     """Reports of the shortest training that a space allows."""
+    recipe = search.recipe({})
 
-    def least(key: str, default: int) -> int:
-        if key in search.space.parameters:
-            return min(cast(list[int], search.space.parameters[key].examples()))
-        return int(search.base.get(key, default))
+    def least(key: str, fixed: int) -> int:
+        varies = search.space.parameters.get(key)
+        return fixed if varies is None else min(cast(list[int], varies.examples()))
 
-    return least("epochs", 1) * least("reports_per_epoch", 4)
+    return least("epochs", recipe.epochs) * least("reports_per_epoch", recipe.reports_per_epoch)

@@ -20,8 +20,9 @@ from rebnn_search.storage.find import named_search
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attributes import PARAMS, REASON
 from rebnn_search.study.ended import ended_trials
-from rebnn_search.study.search import Search, restore_search
+from rebnn_search.study.search import Search
 from rebnn_search.study.space import Parameter, Space, Value
+from rebnn_search.study.stored import stored_search
 from rebnn_search.training.report_log import TrackedReport, read_reports
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def curves_table(storage: str, name: str, ledger: str | None = None) -> pd.DataF
     import pandas as pd  # half a second
 
     folder = named_search(storage, name)
-    search = restore_search(folder.read_search()[1])
+    search = stored_search(folder)
     trials, runs = ended_trials(folder, ledger)
     rows = [row for trial in trials for row in _rows(search, folder, trial, runs)]
     if not rows:

@@ -12,8 +12,9 @@ from rebnn_search.storage.find import named_search
 from rebnn_search.study.attributes import PARAMS, SUMMARY
 from rebnn_search.study.ended import ended_trials
 from rebnn_search.study.ranking import rank, standing_of
-from rebnn_search.study.search import Search, recipe_value, restore_search
+from rebnn_search.study.search import Search, recipe_value
 from rebnn_search.study.spec import Params
+from rebnn_search.study.stored import stored_search
 
 
 def warm_started(search: Search, storage: str, ledger: str | None = None) -> Search:
@@ -35,7 +36,7 @@ def warm_started(search: Search, storage: str, ledger: str | None = None) -> Sea
     assert wanted is not None
     what = f"warm_start: {wanted.search}"
     folder = named_search(storage, wanted.search)
-    earlier = restore_search(folder.read_search()[1])
+    earlier = stored_search(folder)
     theirs, ours = (", ".join(goal.name for goal in one.goals) for one in (earlier, search))
     if theirs != ours:
         raise UserError(f"{what}: was judged by {theirs}, and this search is by {ours}: they may disagree on what is best")

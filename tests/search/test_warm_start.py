@@ -108,6 +108,13 @@ def test_a_mistake_is_told(storage: Path, overrides: tuple[str, ...], said: str)
     assert not (storage / "second").exists()
 
 
+def test_a_damaged_search_is_one_message(storage: Path) -> None:
+    file = storage / "first" / "search.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("trials: 10", "trials: many"), encoding="utf-8")
+    with pytest.raises(UserError, match=r"search\.yaml: is damaged"):
+        opened(storage, "warm_start=first")
+
+
 def test_a_search_without_a_result_has_none_to_give(storage: Path) -> None:
     begin(storage, opened(storage, "trials=3", name="empty").search, "empty").ask()
     with pytest.raises(UserError, match="empty: no trial of it was trained to its end yet"):
