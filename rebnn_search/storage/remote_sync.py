@@ -57,6 +57,7 @@ class RemoteSync:
         self._segments = 0
         self._new = False
         self._lost: str | None = None
+        self._sending = threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._work, name="remote-sync", daemon=True)
         self.trouble: str | None = None
@@ -131,12 +132,16 @@ class RemoteSync:
         return True
 
     def send(self) -> None:
-        """Send what has changed since the last time.
+        """Send what has changed since the last time; any thread may.
 
         Raises:
             LeaseLost: If another driver has written where this one would.
             OSError: If the store cannot be written.
         """
+        with self._sending:
+            self._send()
+
+    def _send(self) -> None:
         if self._new and self._folder.search_file.exists():
             self._send_first()
         journal = self._folder.journal

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -88,6 +89,7 @@ def test_checkpoints_follow_the_trial_to_another_node(uri: str, tmp_path: Path) 
 
 def test_the_journal_in_segments_is_the_journal(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sync_module, "SEGMENTS", 8)
+    monkeypatch.setattr(sync_module, "POLL_SECONDS", 0.001)  # its thread sends as well, at any moment
     folder = SearchFolder(tmp_path / "here", place_in(uri, "s-1"))
     folder.path.mkdir()
     lines = [json.dumps({"op": n, "text": "x" * (n % 40)}).encode() + b"\n" for n in range(20)]
@@ -104,6 +106,37 @@ def test_the_journal_in_segments_is_the_journal(uri: str, tmp_path: Path, monkey
     other = SearchFolder(tmp_path / "there", folder.remote)
     fetch_search(other)
     assert other.journal.read_bytes() == b"".join(lines)
+
+
+def test_a_segment_sent_while_a_thread_joins_the_others_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_module, "POLL_SECONDS", 3600.0)
+    folder = SearchFolder(tmp_path / "here", place_in((tmp_path / "store").as_uri(), "s-1"))
+    folder.path.mkdir()
+    folder.journal.write_bytes(b'{"op": 0}\n')
+    joining, sent = threading.Event(), threading.Event()
+    list_names = ObjectStore.names
+
+    def slow_names(store: ObjectStore, *args: Any, **options: Any) -> list[str]:
+        if threading.current_thread().name == "joins":
+            joining.set()
+            sent.wait(0.5)
+        return list_names(store, *args, **options)
+
+    with RemoteSync(folder, 10) as sync, folder.journal.open("ab", buffering=0) as file:
+        monkeypatch.setattr(sync_module, "SEGMENTS", 1)
+        monkeypatch.setattr(ObjectStore, "names", slow_names)
+        file.write(b'{"op": 1}\n')
+        thread = threading.Thread(target=sync.send, name="joins")
+        thread.start()
+        assert joining.wait(60)
+        monkeypatch.setattr(sync_module, "SEGMENTS", 8)
+        file.write(b'{"op": 2}\n')
+        sync.send()
+        sent.set()
+        thread.join()
+    other = SearchFolder(tmp_path / "there", folder.remote)
+    fetch_search(other)
+    assert other.journal.read_bytes() == folder.journal.read_bytes()
 
 
 def test_a_copy_that_others_have_left_behind_is_replaced_and_one_ahead_is_kept(uri: str, tmp_path: Path) -> None:
