@@ -22,6 +22,7 @@ from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.pausing import PauseRule
 from rebnn_search.study.search import Search
 from rebnn_search.study.spec import Params
+from rebnn_search.study.stopping import reason_to_stop
 from rebnn_search.training.report_log import TrackedReport
 
 FIRST_FAILURES = 5
@@ -75,6 +76,7 @@ class Controller:
         self._failures: Counter[int] = Counter()
         self._handed_out: Counter[int] = Counter()
         self._ends: Counter[TrialState] = Counter()
+        self._enough: tuple[tuple[int, int], str | None] | None = None
         self.stopping = False
         self.abort_reason: str | None = None
         ended = {t.number: (t.state.name, t.user_attrs.get(SUMMARY, {})) for t in ledger.trials if t.state.is_finished()}
@@ -93,7 +95,24 @@ class Controller:
     @property
     def _left(self) -> int:
         """How many new trials may still be asked for."""
-        return max(0, self._target - self._ledger.asked)
+        asked = self._ledger.asked
+        most = max(0, self._target - asked)
+        if self.enough is None:
+            return most
+        return min(most, -asked % self._search.spec.seeds)  # the last configuration has all its seeds
+
+    @property
+    def enough(self) -> str | None:
+        """Why no more trials are begun though there are fewer than there might be, in words; None if they are."""
+        known = (self._ledger.ended.total(), len(self._paused))
+        if self._enough is None or self._enough[0] != known:
+            self._enough = known, reason_to_stop(self._search, self._ledger)
+        return self._enough[1]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether trials are left to begin, or to go on with."""
+        return self._left > 0 or any(trial.state == TrialState.RUNNING for trial in self._ledger.trials)
 
     def _next_paused(self) -> int | None:
         if not self._paused:

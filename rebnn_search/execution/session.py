@@ -15,8 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import TrialState
-
 from rebnn_search.base.files import make_directory, sync_directory
 from rebnn_search.base.log_redirect import quiet_imports, redirect_output
 from rebnn_search.base.packaged import SPACES, find_file
@@ -175,7 +173,8 @@ class Session:
                 if not controller.ending:
                     controller.give_up_paused()
                 best = None if interrupted else choose(search, folder, ledger, executor)
-                unfinished = ledger.asked < search.trials or any(t.state == TrialState.RUNNING for t in ledger.trials)
+                unfinished = controller.unfinished
+                enough = controller.enough if ledger.asked < search.trials and not unfinished else None
             out_of_time = budget is not None and unfinished and not interrupted
             too_short = out_of_time and not ledger.completed
             interrupted = interrupted or too_short
@@ -190,7 +189,7 @@ class Session:
                 raise UserError(f"{folder.name}: {budget.too_small(int(search.base['epochs']))}")
             # Again, for the runs that tracking has made meanwhile.
             result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
-            result = replace(result, out_of_time=out_of_time)
+            result = replace(result, out_of_time=out_of_time, enough=enough)
             return result if tracked else replace(result, untracked=tracker.trouble or "it is slow")
 
 

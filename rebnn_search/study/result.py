@@ -76,6 +76,7 @@ class Result:
         rows: The leaderboard, best first.
         untracked: Why tracking lacks some of it, if it does.
         out_of_time: Whether a time budget ended it before it had all its trials.
+        enough: Why it ended with fewer trials than it might have had, by its ``stop_when``; None if it had them.
         view: Address of its table and charts in MLflow's UI, once that runs; None where it is not known.
         best: None while no trial has been trained to its end and kept to the constraints, or the search was interrupted.
         goals: The objectives, the first of which is ``objective``.
@@ -95,6 +96,7 @@ class Result:
     interrupted: bool = False
     untracked: str | None = None
     out_of_time: bool = False
+    enough: str | None = None
     view: str | None = None
     goals: Sequence[Goal] = ()
     extras: Sequence[Goal] = ()

@@ -9,7 +9,7 @@ from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.search import Search
 from rebnn_search.study.stored import stored_search
 
-FREE = frozenset({"trials", "resources", "max_failures"})
+FREE = frozenset({"trials", "stop_when", "resources", "max_failures"})
 """Keys of a search that change how much is run and where, never what a trial's result is."""
 
 

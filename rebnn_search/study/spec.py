@@ -16,6 +16,7 @@ from rebnn_search.study.pruners import PRUNERS, Pruner
 from rebnn_search.study.ranking import Ordering
 from rebnn_search.study.samplers import CONTEXT, SAMPLERS, has_trait
 from rebnn_search.study.space import Parameter, Value, build_space
+from rebnn_search.study.stopping import StopWhen
 
 Params = dict[str, Value]
 
@@ -126,6 +127,7 @@ class SearchSpec(Strict):
         objectives: In place of ``objective``: several, of which the first is one that every report has.
         constraints: What a trial must keep to in order to be named best: ``<= NUMBER UNIT`` or ``>= NUMBER UNIT`` by objective.
         trials: How many trials in all, the fixed ones included; with several seeds a multiple of their number.
+        stop_when: When fewer trials will do.
         seeds: Trials of each configuration, which differ in their seed alone: the recipe's and those that follow it. Configurations
             are then ranked by the mean over their seeds.
         sampler: Which configurations are tried; for a file that names none `rebnn_search.study.automatic` chooses.
@@ -151,6 +153,7 @@ class SearchSpec(Strict):
         "name", "median", {}, PRUNERS["median"]
     )
     trials: Annotated[int, Field(ge=1, le=MOST)]
+    stop_when: StopWhen | None = None
     seeds: Annotated[int, Field(ge=1, le=MOST)] = 1
     sampler_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     max_failures: Annotated[int, Field(ge=0, le=MOST)] = 2
@@ -231,6 +234,8 @@ class SearchSpec(Strict):
         del data["objective" if self.objectives else "objectives"]
         if not self.constraints:
             del data["constraints"]
+        if self.stop_when is None:
+            del data["stop_when"]
         return data
 
     def goals(self) -> list[Goal]:

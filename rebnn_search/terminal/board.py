@@ -39,6 +39,8 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
     if result.out_of_time:
         begun = sum(row.state == "RUNNING" for row in result.rows)
         line(console, f"the time was over after {len(result.rows) - begun} trials, {begun} more were begun")
+    if result.enough is not None:
+        line(console, f"ended after {len(result.rows)} trials, as stop_when says: {result.enough}")
     if result.untracked is not None:
         line(console, f"tracking is behind ({result.untracked}); what is missing is kept and sent by the next --resume")
     if report is not None:

@@ -113,7 +113,9 @@ def drive(search: Search, path: Path, rule: PauseRule | None = None, *, workers:
         executor.run(controller)
     if not controller.ending:
         controller.give_up_paused()
-    return [Ended(t.number, t.state.name, t.params, t.value, t.intermediate_values) for t in ledger.trials]
+    return [
+        Ended(t.number, t.state.name, t.params, t.values[0] if t.values else None, t.intermediate_values) for t in ledger.trials
+    ]
 
 
 def trains_something_to_its_end(make: Make) -> None:

@@ -363,10 +363,22 @@ class Kernel:
                 assert process is not None
                 return process.pid
 
+        class Lock:
+            def __init__(self) -> None:
+                self._held = False
+
+            def __enter__(self) -> None:
+                kernel.wait(lambda: not self._held, None)
+                self._held = True
+
+            def __exit__(self, *error: object) -> None:
+                self._held = False
+
         class Threading:
             pass
 
         Threading.Event, Threading.Thread, Threading.main_thread = Event, Thread, staticmethod(Main)  # type: ignore[attr-defined]
+        Threading.Lock = Lock  # type: ignore[attr-defined]
         return Threading
 
     def queue_module(self) -> Any:
