@@ -177,6 +177,9 @@ def test_the_ledger_is_the_one_of_a_search_left_alone(
 
 
 @pytest.mark.parametrize("after", [1, 6])
+@pytest.mark.parametrize(
+    "make", ["serial", "simulated", pytest.param("ray", marks=pytest.mark.slow(minutes=0.5))], indirect=True
+)
 def test_stopped_and_gone_on_with_it_is_the_same(
     alone: Sequence_, search: Search, make: Callable[..., Executor], tmp_path: Path, after: int
 ) -> None:

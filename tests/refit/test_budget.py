@@ -43,6 +43,7 @@ def test_the_smallest_that_would_do_is_that_of_the_fastest(monkeypatch: pytest.M
     assert budget.over
 
 
+@pytest.mark.slow(minutes=0.5)
 def test_a_search_ends_in_time_as_finished(run_search: Any, finished: Any) -> None:
     done = run_search(finished.path, "--resume", "--trials", "4000", "--time-budget", "15s", "--tracking-uri", finished.uri)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -57,6 +58,7 @@ def test_a_search_ends_in_time_as_finished(run_search: Any, finished: Any) -> No
             assert list((folder / "trials" / f"{trial['number']:04d}" / "checkpoints").glob("*.pt"))
 
 
+@pytest.mark.slow(minutes=0.5)
 def test_a_budget_too_small_is_said_with_the_smallest_that_would_do(run_search: Any, tmp_path: Path) -> None:
     done = run_search(tmp_path, "--set", "epochs=3000", "--time-budget", "12s")
     assert done.returncode == 2

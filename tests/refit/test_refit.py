@@ -110,6 +110,7 @@ def test_a_refit_from_beginning_to_end(finished: Any) -> None:
         again(finished, seeds=1, epochs=3)
 
 
+@pytest.mark.slow(minutes=0.5)
 def test_killed_again_and_again_it_ends_as_if_never(finished: Any, tmp_path: Path) -> None:
     whole = type(finished)(tmp_path / "whole")
     shutil.copytree(finished.path, whole.path)

@@ -33,6 +33,7 @@ def column(browser: webdriver.Chrome, index: int) -> list[str]:
     return [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, f"#trials tbody td:nth-child({index + 1})")]
 
 
+@pytest.mark.slow(minutes=1)
 def test_the_report_works_offline_sorts_and_copies(browser: webdriver.Chrome, searched: Path, result: dict[str, Any]) -> None:
     page = searched / "results" / "s" / "report" / "report.html"
     needed = re.sub(r"<a href=[^>]*>", "", page.read_text(encoding="utf-8"))

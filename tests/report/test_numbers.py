@@ -143,6 +143,7 @@ def move(database: Path, before: str, after: str) -> None:
     opened.close()
 
 
+@pytest.mark.slow(minutes=0.5)
 def test_the_command_reports_a_search_that_came_from_another_machine(searched: Path, tmp_path: Path) -> None:
     here = tmp_path / "elsewhere"
     here.mkdir()

@@ -113,6 +113,7 @@ TWO = (
 )
 
 
+@pytest.mark.slow(minutes=2)
 @pytest.mark.timeout(600)
 def test_a_search_of_two_objectives_killed_where_its_values_are_recorded(workplace) -> None:  # type: ignore[no-untyped-def]
     whole = workplace.json(*ONE, *TWO, "--name", "whole")

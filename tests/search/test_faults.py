@@ -126,6 +126,7 @@ def test_a_tracking_server_that_goes_away_delays_the_points_and_nothing_else(wor
     assert points == [(8, 8)] * 6
 
 
+@pytest.mark.slow(minutes=1)
 @pytest.mark.parametrize("second", [None, signal.SIGINT])
 def test_sigterm_stops_cleanly_and_a_second_signal_at_once(workplace, second: int | None) -> None:  # type: ignore[no-untyped-def]
     process = workplace.start("--name", "mine", "--set", "epochs=40", "--set", "pruner.name=none")
@@ -194,6 +195,7 @@ def test_killed_at_random_a_search_loses_nothing(kills: int, trials: int, seed: 
     assert found["kills"] == kills and set(found["lost"].values()) == {0}
 
 
+@pytest.mark.slow(minutes=0.5)
 def test_a_trial_in_a_used_actor_is_one_in_a_fresh_process(workplace) -> None:  # type: ignore[no-untyped-def]
     result = workplace.json("--set", "resources={max_concurrent: 1}", "--set", "pruner.name=none", "--trials", "3")
     folder = SearchFolder(Path(result["storage"]))

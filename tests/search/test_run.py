@@ -63,6 +63,7 @@ def test_a_search_from_beginning_to_end(workplace) -> None:  # type: ignore[no-u
     workplace.agree(grown)
 
 
+@pytest.mark.slow(minutes=1)
 def test_the_text_output_names_everything_a_user_needs_next(workplace) -> None:  # type: ignore[no-untyped-def]
     workplace.report = True
     out = workplace.run_as_a_user("--trials", "3", "--name", "mine")
@@ -118,6 +119,7 @@ def test_killed_driver_and_interrupt_then_resume_equals_uninterrupted(workplace,
     assert resumed["best"] | paths == uninterrupted.result(6)["best"] | paths
 
 
+@pytest.mark.slow(minutes=0.5)
 def test_a_trial_that_diverges_fails_with_its_reason_and_the_others_go_on(workplace) -> None:  # type: ignore[no-untyped-def]
     (workplace.path / "tiny_space.yaml").write_text(
         "recipe: tiny.yaml\n"
@@ -170,6 +172,7 @@ def test_dry_run_shows_the_first_configurations_and_writes_nothing(workplace) ->
     assert "tiny_space-1 would begin with:\n  #0 constant value=0 lr=0.01\n  #1 flip_ratio lr=0.01\n" in first
 
 
+@pytest.mark.slow(minutes=1)
 def test_a_changed_search_is_refused_with_what_changed(workplace) -> None:  # type: ignore[no-untyped-def]
     workplace.json("--trials", "1", "--name", "mine")
     done = workplace.run("--resume", "--name", "mine", "--set", "epochs=3", "--set", "pruner.name=none", code=2)
@@ -195,6 +198,7 @@ def by_number(result: dict[str, Any]) -> list[tuple[Any, ...]]:
     return [(t["number"], t["state"], t["params"], t["val_loss"], t["epochs"]) for t in result["trials"]]
 
 
+@pytest.mark.slow(minutes=0.5)
 def test_a_ledger_in_a_database_is_the_same_ledger(workplace, uninterrupted) -> None:  # type: ignore[no-untyped-def]
     one = ("--set", "resources={max_concurrent: 1}")
     ledger = ("--ledger", f"sqlite:///{workplace.path / 'ledger.db'}")

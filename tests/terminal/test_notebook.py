@@ -129,6 +129,7 @@ def kinds(cell: Any) -> list[set[str]]:
     return [set(output["data"]) for output in cell.outputs if output.output_type in ("display_data", "execute_result")]
 
 
+@pytest.mark.slow(minutes=1)
 def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = runpy.run_path(str(ROOT / "docs" / "make_notebook.py"))
     notebook = nbformat.read(NOTEBOOK, as_version=4)

@@ -37,6 +37,7 @@ def run(site: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow(minutes=0.5)
 def test_a_recipe_knows_the_part_and_the_documented_test_passes(site: Path) -> None:
     (site.parent / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     done = run(site, "-m", "rebnn_search.train", "recipe.yaml")

@@ -182,6 +182,7 @@ def start(path: Path, statements: int, search: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow(minutes=0.5)
 def test_killed_in_its_making_then_made_by_two_at_once(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     killed, *both = [start(path, 700, "x"), start(path, -1, "one"), start(path, -1, "two")]
