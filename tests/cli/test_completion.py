@@ -87,7 +87,7 @@ def test_flags_of_a_verb(place: Path) -> None:
         ("rm gamma-1 g", {"gamma-1", "gamma-2"}),
         ("show --storage there ", {"mine-1"}),
         ("run gamma --resume --name gamma-", {"gamma-1", "gamma-2"}),
-        ("new x.yaml --from table_", {"table_3_7", "table_3_7_digits"}),
+        ("new x.yaml --from table_3_7_d", {"table_3_7_digits"}),
         ("run gam", {"gamma"}),
         ("run ow", {"own.yaml", "own.recipe.yaml"}),
         ("train digi", {"digits"}),
