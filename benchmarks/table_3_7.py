@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from rebnn_search.base.errors import UserError, exit_on_user_error
 from rebnn_search.base.files import write_atomically
@@ -48,7 +48,9 @@ FIGURE_NAMES = ("latent_weights", "oscillation", "training_loss")
 CLAIMED = (REACTNET, RECU, ZERO, REBNN)
 """Rows whose oscillation is written by layer and epoch."""
 RATIOS = ("flip_ratio", "sequential_oscillation_ratio")
-RESAMPLES = 10_000
+RESAMPLES = 2000
+FEWEST_ROWS = 5
+"""Of fewer there is no interval worth the name."""
 TESTED = ("loss", "top1", "top5")
 TRIAL_COLUMNS = (
     "trial", "run", "strategy", "seed", "val_loss", "val_top1", "val_top5", *(f"test_{name}" for name in TESTED), *RATIOS, "seconds",
@@ -198,7 +200,8 @@ def rank_correlation(groups: Sequence[Sequence[tuple[float, float]]], seed: int 
 
 
 def _rho(pairs: np.ndarray) -> float:
-    return float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
+    x, y = rankdata(pairs, axis=0).T
+    return float(np.corrcoef(x, y)[0, 1])
 
 
 def correlations(runs: Sequence[Run]) -> str:
@@ -212,7 +215,7 @@ def correlations(runs: Sequence[Run]) -> str:
         rows: dict[str, list[Run]] = {}
         for run in chosen:
             rows.setdefault(run.label, []).append(run)
-        if len(rows) < 3:
+        if len(rows) < FEWEST_ROWS:
             continue
         for name, measure in measures.items():
             rho, low, high = rank_correlation([[(measure(run), run.top1) for run in group] for group in rows.values()])

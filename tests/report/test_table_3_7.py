@@ -15,6 +15,8 @@ import yaml
 from scipy.stats import spearmanr
 
 from rebnn_search.base.errors import UserError
+from rebnn_search.report import TrackedSearch
+from rebnn_search.storage.folder import SearchFolder
 
 BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
 
@@ -50,21 +52,22 @@ def test_every_finished_trial_is_a_row(written: Path, result: dict[str, Any]) ->
         assert float(row["val_top1"]) == done[number]["val_top1"]
         assert row["weights"] == done[number]["params"]["weights"]
         assert float(row["optimizer.lr"]) == done[number]["params"]["optimizer.lr"]
-    best = result["best"]["number"]
-    assert float(found[best]["test_top1"]) == result["test"]["top1"]  # the one that the search itself read
+    chosen = [float(found[number]["test_top1"]) for number in result["best"]["trials"]]
+    assert np.mean(chosen) == pytest.approx(result["best"]["test_top1"])  # those that the search itself read
 
 
-def test_the_test_split_is_read_once(written: Path, searched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_test_split_is_read_once(
+    written: Path, searched: Path, tracked: TrackedSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import table_3_7
 
     def forbidden(*args: object) -> None:
         raise AssertionError("read again")
 
     monkeypatch.setattr(table_3_7, "read_test", forbidden)
-    before = (written / "runs.csv").read_text(encoding="utf-8")
-    uri = f"sqlite:///{searched / 'mlflow.db'}"
-    assert table_3_7.main([str(searched / "results" / "s"), "--out", str(written), "--tracking-uri", uri]) == 0
-    assert (written / "runs.csv").read_text(encoding="utf-8") == before
+    known = table_3_7.known_tests(written / "runs.csv")
+    runs = table_3_7.finished_runs(tracked, SearchFolder(searched / "results" / "s"), known)
+    assert table_3_7.runs_csv(runs, list(tracked.search.space)) == (written / "runs.csv").read_text(encoding="utf-8")
 
 
 def test_oscillation_by_layer_is_what_the_trials_reported(written: Path, searched: Path) -> None:
@@ -75,7 +78,7 @@ def test_oscillation_by_layer_is_what_the_trials_reported(written: Path, searche
     for number in trials:
         file = searched / "results" / "s" / "trials" / f"{int(number):04d}" / "reports.jsonl"
         for line in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
-            for layer in (1, 2):
+            for layer in (1, 2, 3):
                 value = line["metrics"].get(f"oscillation/layer_{layer - 1:02d}/sequential_oscillation_ratio")
                 if value is not None:
                     reported.setdefault((layer, int(np.ceil(line["epoch"]))), []).append(value)
@@ -114,7 +117,7 @@ def test_the_rank_correlation_draws_whole_rows() -> None:
     pairs = np.array([pair for group in groups for pair in group])
     rho, low, high = rank_correlation(groups)
     assert rho == pytest.approx(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
-    assert low <= rho <= high < -0.8
+    assert -1 <= low <= high < -0.5
     unrelated = [[(x, y) for _ in range(3)] for x, y in rng.normal(0, 1, (8, 2))]
     _, low, high = rank_correlation(unrelated)
     assert high - low > 0.8  # eight rows, not twenty-four trials: the interval is a wide one
