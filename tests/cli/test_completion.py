@@ -72,7 +72,7 @@ def place(tmp_path: Path) -> Path:
 
 def test_verbs(place: Path) -> None:
     assert complete("rebnn-search ", place) >= set(VERBS)
-    assert complete("rebnn-search re", place) == {"refit", "report"}
+    assert complete("rebnn-search re", place) == {"recipes", "refit", "report"}
 
 
 def test_flags_of_a_verb(place: Path) -> None:
