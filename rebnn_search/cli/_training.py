@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -41,7 +42,7 @@ class Training:
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} reports"),
             TimeRemainingColumn(), console=console, transient=True, disable=self._quiet or not console.is_terminal,
         )  # fmt: skip
-        workspace = None if folder is None else folder.path
+        workspace = Path(args.workspace) if args.workspace is not None else None if folder is None else folder.path
         self.trainer = Trainer(recipe, device=args.device, workspace=workspace, listener=self._on_stage_one)
         self._log = ReportLog(None if folder is None else folder.report_file)
         checkpoints = None if folder is None else CheckpointDirectory(folder.checkpoint_path)

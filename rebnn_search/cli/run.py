@@ -60,6 +60,10 @@ def parser(prog: str = "python -m rebnn_search.run") -> argparse.ArgumentParser:
     p.add_argument(
         "--resume-or-start", action="store_true", help="--resume, or a new search if there is none: for jobs that are restarted"
     )
+    p.add_argument(
+        "--trained", metavar="DIR",
+        help="take up what python -m rebnn_search.train has trained of this search's recipes, in DIR/NNNN: see rebnn-search recipes",
+    )  # fmt: skip
     p.add_argument("--dry-run", action="store_true", help="print the resolved search and its first configurations, run nothing")
     p.add_argument("--no-report", action="store_true", help="draw no figures and write no report.html at the end")
     p.add_argument(
@@ -98,6 +102,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     session = open_search(
         args.space, overrides=args.overrides, trials=args.trials, name=args.name, storage=args.storage, ledger=args.ledger,
         tracking_uri=uri, address=args.address, resume=args.resume, or_start=args.resume_or_start,
+        trained=args.trained,
     )  # fmt: skip
     console = Console(no_color=args.no_color or None, highlight=False)
     if session.unfinished and not session.resumed and args.name is None and not args.json:
@@ -163,7 +168,7 @@ def resume_command(args: argparse.Namespace, name: str) -> str:
     for part in args.allow:
         words += ["--allow", part]
     defaults = parser().parse_args([args.space])
-    for option in ("storage", "tracking_uri", "ledger", "address"):
+    for option in ("storage", "tracking_uri", "ledger", "address", "trained"):
         if getattr(args, option) != getattr(defaults, option):
             words += [f"--{option.replace('_', '-')}", getattr(args, option)]
     return shlex.join(words)

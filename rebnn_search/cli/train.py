@@ -31,6 +31,7 @@ def parser(prog: str = "python -m rebnn_search.train") -> argparse.ArgumentParse
     p.add_argument("--allow", metavar="MODULE:NAME", action="append", default=[],
                    help="let the recipe name this function of yours as network or dataset; may be repeated")  # fmt: skip
     p.add_argument("--out", metavar="DIR", help="keep checkpoints, reports and the resolved recipe here")
+    p.add_argument("--workspace", metavar="DIR", help="where trainings with the same first stage share it (default: --out)")
     p.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
     p.add_argument("--device", help="as torch names it (default: the first GPU, else the CPU)")
     p.add_argument("--test", action="store_true", help="read the test split at the end, once")
@@ -52,6 +53,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     if args.out is not None and not args.out.strip():
         raise UserError("--out: names nothing: expected a directory")
     folder = None if args.out is None else TrainingFolder(Path(args.out))
+    if args.workspace is not None and not args.workspace.strip():
+        raise UserError("--workspace: names nothing: expected a directory")
     if folder is None and args.resume:
         raise UserError("--resume needs --out, the directory that holds the checkpoints")
     if folder is not None:
@@ -116,6 +119,8 @@ def _say_how_to_resume(args: argparse.Namespace, console: Console) -> None:
     words = [*python_command(), "-m", "rebnn_search.train", args.recipe, "--out", args.out, "--resume"]
     for override in args.overrides:
         words += ["--set", override]
+    if args.workspace is not None:
+        words += ["--workspace", args.workspace]
     for part in args.allow:
         words += ["--allow", part]
     for option in ("device", "test", "json"):

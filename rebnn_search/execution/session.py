@@ -27,6 +27,7 @@ from rebnn_search.execution.executor import Executor
 from rebnn_search.execution.mend import mend_reports
 from rebnn_search.execution.publish import choose, outcome, publish
 from rebnn_search.execution.reconcile import reconcile
+from rebnn_search.execution.trained_elsewhere import take_trained
 from rebnn_search.execution.trial_runs import TrialRuns
 from rebnn_search.storage.begun import clear_leftover, removed_unless_begun
 from rebnn_search.storage.find import find_folder
@@ -63,6 +64,7 @@ class Session:
         executor: Makes what trains the trials, in place of Ray.
         resumed: Whether the search had begun.
         unfinished: Searches of the same file that wait for a resume.
+        trained: Folder of trainings made elsewhere that become its trials: `rebnn_search.execution.trained_elsewhere.take_trained`.
     """
 
     search: Search
@@ -74,6 +76,7 @@ class Session:
     executor: Callable[[], Executor] | None = None
     resumed: bool = False
     unfinished: Sequence[str] = ()
+    trained: Path | None = None
 
     def _executor(self) -> Executor:
         if self.executor is not None:
@@ -132,6 +135,8 @@ class Session:
             ledger = Ledger(folder, search, ledger_url)
             search_id = ledger.search_id
             folder.write_search(self.source, search.dump(), ledger_url and hide_secrets(ledger_url), search_id)
+            if self.trained is not None:
+                take_trained(search, folder, self.trained)
             ledger.note(RUNS, [*(ledger.noted(RUNS) or []), _this_run(search, self.address, tracking_uri)])
 
             begun = ledger.asked > 0
@@ -206,6 +211,7 @@ def open_search(
     resume: bool = False,
     or_start: bool = False,
     executor: Callable[[], Executor] | None = None,
+    trained: str | Path | None = None,
 ) -> Session:
     """Read a search file and find the folder of its search: everything that can go wrong before anything is made.
 
@@ -221,6 +227,7 @@ def open_search(
         resume: Whether to go on with a search, which must be there.
         or_start: Whether to go on with one if it is there.
         executor: As of `Session`.
+        trained: As of `Session`.
 
     Raises:
         UserError: For a mistake in file or arguments, or if there is nothing to resume, or something else than what was begun.
@@ -234,7 +241,8 @@ def open_search(
         search = resume_search(found.folder, search, trials)
     elif search.spec.warm_start is not None:
         search = warm_started(search, storage, ledger)
-    return Session(search, found.folder, source, uri, ledger, address, executor, found.resumed, found.unfinished)
+    place = None if trained is None else Path(trained)
+    return Session(search, found.folder, source, uri, ledger, address, executor, found.resumed, found.unfinished, place)
 
 
 def _this_run(search: Search, address: str, tracking_uri: str) -> dict[str, Any]:

@@ -27,13 +27,16 @@ class _LayerState(nn.Module):
     gamma_high: Tensor
     max_grad: Tensor
     scale_before: Tensor
+    memory: Tensor | None
 
-    def __init__(self, gamma: Tensor) -> None:
+    def __init__(self, gamma: Tensor, memory: Tensor | None) -> None:
         super().__init__()
         self.register_buffer("gamma", gamma)
         self.register_buffer("gamma_sum", torch.zeros_like(gamma))
         self.register_buffer("gamma_low", torch.full_like(gamma, float("inf")))
         self.register_buffer("gamma_high", torch.zeros_like(gamma))
+        # Where there is none it is in no checkpoint either, as in those of earlier versions.
+        self.register_buffer("memory", memory)
         # Live from a step's pre-hook to its post-hook only.
         self.register_buffer("max_grad", torch.zeros_like(gamma), persistent=False)
         self.register_buffer("scale_before", torch.zeros_like(gamma), persistent=False)
@@ -67,8 +70,8 @@ class ReBNN(nn.Module):
     An optimizer that unscales inside its step (``fused=True`` under `torch.amp.GradScaler`) is given δw and δα times the scale that
     it will divide by; a step that it skips for an overflow leaves γ and all counts as they were.
 
-    γ, previous signs and counters are buffers of this module, in its ``state_dict``; the model's parameters are not. A layer whose
-    weight has no gradient at a step (unused, or frozen) is left alone at that step.
+    γ, what its strategy remembers, previous signs and counters are buffers of this module, in its ``state_dict``; the model's
+    parameters are not. A layer whose weight has no gradient at a step (unused, or frozen) is left alone at that step.
 
     Args:
         model: Has layers with ``weights="rebnn"``.
@@ -99,9 +102,8 @@ class ReBNN(nn.Module):
             scale = init.scale(layer.weight.detach(), generator).clamp_(min=SCALE_FLOOR)
             binarizer.scale.data.copy_(scale.view_as(binarizer.scale))
         self.oscillation = OscillationTracker(model)
-        self._states = nn.ModuleList(
-            _LayerState(self.strategy.initial(binarizer.scale.detach().flatten())) for _, _, binarizer in self._layers
-        )
+        channels = [binarizer.scale.detach().flatten() for _, _, binarizer in self._layers]
+        self._states = nn.ModuleList(_LayerState(self.strategy.initial(one), self.strategy.memory(one)) for one in channels)
         # On the host: it is a plain count, and a strategy may branch on it.
         self._iteration = 0
         self._skipping = False
@@ -147,6 +149,16 @@ class ReBNN(nn.Module):
             optimizer.register_step_post_hook(self._after_step),
         ]
         return self
+
+    def set_progress(self, fraction: float) -> None:
+        """Tell the γ-strategy how much of training is done, from 0 to 1.
+
+        Raises:
+            ValueError: If that is not within [0, 1].
+        """
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"fraction must be within [0, 1], not {fraction}")
+        self.strategy.set_progress(fraction)
 
     def detach(self) -> None:
         """Leave the optimizer alone again."""
@@ -195,7 +207,8 @@ class ReBNN(nn.Module):
             binarizer.scale.clamp_(min=SCALE_FLOOR)
         for fractions, state in zip(self._resilient_flips(), self.states, strict=True):
             state.note()
-            state.gamma.copy_(self.strategy.update(fractions.to(state.gamma), state.max_grad, self._iteration))
+            flips = fractions.to(state.gamma)
+            state.gamma.copy_(self.strategy.follow(flips, state.max_grad, self._iteration, state.memory))
         self._iteration += 1
 
     def _resilient_flips(self) -> list[Tensor]:

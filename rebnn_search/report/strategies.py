@@ -14,6 +14,8 @@ ZERO = "γ = 0"
 REBNN = "Eq. (3.150)"
 REACTNET = "ReActNet"
 RECU = "ReCU"
+BINARIZERS: Mapping[str, str] = {"reactnet": REACTNET, "recu": RECU, "irnet": "IR-Net", "reste": "ReSTE", "biper": "BiPer"}
+"""Weight binarizers that have a name of their own in papers."""
 
 COLOURS: Mapping[str, str] = {
     # Okabe and Ito's palette, told apart with every common colour blindness; the constants are one blue, darker as γ grows.
@@ -27,7 +29,7 @@ OTHERS = ("#56B4E9", "#F0E442", "#0072B2", "#A65628", "#984EA3")
 def label(weights: str, strategy: str | None, value: float | None) -> str:
     """What a trial's method is called."""
     if weights != "rebnn":
-        return {"reactnet": REACTNET, "recu": RECU}.get(weights, weights)
+        return BINARIZERS.get(weights, weights)
     if strategy == "constant":
         return f"γ = {_power(value or 0.0)}"
     return {"flip_ratio": REBNN, "max_gradient": "max |G|", "published_code": "published code"}.get(

@@ -222,6 +222,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self._lr * factor
         set_progress(self.network, self._epoch / self.recipe.epochs)
+        if isinstance(self.method, ReBNN):
+            self.method.set_progress(self._epoch / self.recipe.epochs)
         return self.data.weighted_batches(
             "train", batch_size=self.recipe.batch_size, seed=self.recipe.seed, epoch=self._epoch, rank=self._world.rank,
             world_size=self._world.size, device=self._computing.device, shuffle=True, augment=True, drop_last=True,

@@ -72,7 +72,7 @@ def place(tmp_path: Path) -> Path:
 
 def test_verbs(place: Path) -> None:
     assert complete("rebnn-search ", place) >= set(VERBS)
-    assert complete("rebnn-search re", place) == {"refit", "report"}
+    assert complete("rebnn-search re", place) == {"recipes", "refit", "report"}
 
 
 def test_flags_of_a_verb(place: Path) -> None:
@@ -87,8 +87,8 @@ def test_flags_of_a_verb(place: Path) -> None:
         ("rm gamma-1 g", {"gamma-1", "gamma-2"}),
         ("show --storage there ", {"mine-1"}),
         ("run gamma --resume --name gamma-", {"gamma-1", "gamma-2"}),
-        ("new x.yaml --from table_", {"table_3_7", "table_3_7_digits"}),
-        ("run gam", {"gamma"}),
+        ("new x.yaml --from table_3_7_d", {"table_3_7_digits"}),
+        ("run gam", {"gamma", "gamma_rule"}),
         ("run ow", {"own.yaml", "own.recipe.yaml"}),
         ("train digi", {"digits"}),
         ("export results/gamma-1 --format on", {"onnx"}),

@@ -9,7 +9,7 @@ from rebnn_search.base.errors import UserError
 from rebnn_search.cli.main import VERBS, main
 
 HEAVY = ["torch", "torchvision", "ray", "optuna", "mlflow", "sklearn", "pandas", "scipy", "numpy", "matplotlib", "sqlalchemy"]
-NEW = {"curves", "ui", "spaces", "new", "ls", "show", "rm", "doctor", "completion"}
+NEW = {"curves", "ui", "spaces", "new", "recipes", "ls", "show", "rm", "doctor", "completion"}
 """Verbs that were there by no other name."""
 HELP = """
 import sys

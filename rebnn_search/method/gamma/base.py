@@ -39,6 +39,30 @@ class GammaStrategy(ABC):
             iteration: t, from 0.
         """
 
+    def memory(self, channels: Tensor) -> Tensor | None:
+        """Return what a strategy remembers of each channel between steps, (k, C_out), as it is before the first; most: nothing.
+
+        Kept for each layer and saved in checkpoints; `follow` is given it.
+
+        Args:
+            channels: Any (C_out,) tensor of the dtype and device to use.
+        """
+        return None
+
+    def follow(self, flip_fraction: Tensor, max_grad: Tensor, iteration: int, memory: Tensor | None) -> Tensor:
+        """Return γ^{t+1} as `update`, which a strategy without a memory has in place of this one.
+
+        Args:
+            flip_fraction: As of `update`.
+            max_grad: As of `update`.
+            iteration: As of `update`.
+            memory: (k, C_out) of this layer, to be changed in place; None where `memory` gave none.
+        """
+        return self.update(flip_fraction, max_grad, iteration)
+
+    def set_progress(self, fraction: float) -> None:  # noqa: B027 - nothing unless a strategy says otherwise
+        """Note how much of training is done, from 0 to 1, at an epoch's start; most have no use for it."""
+
     def gradients(self, grad: Tensor, weight: Tensor, scale: Tensor, gamma: Tensor) -> Tensor:
         """Turn G into δw in place (Eq. 3.144) and return δα (Eq. 3.151 with the derivative of L_R): the paper's, unless overridden.
 
