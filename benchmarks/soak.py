@@ -1,6 +1,6 @@
 """Kill a search at random moments, resume it, and count what was lost. It must be nothing.
 
-    python benchmarks/soak.py --kills 100 --seed 0 [--trials 40] [--objectives 2] [--json]
+    python benchmarks/soak.py --kills 100 --seed 0 [--trials 40] [--kind objectives|promotion] [--json]
 
 Each search runs one trial at a time and is killed with SIGKILL at a random moment after its start: the driver, a trial's worker, the
 raylet, the GCS, or all of them at once; sometimes the journal's or the reports' end is then torn or a checkpoint cut short, as a
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import yaml
 
 RECIPE = """
 data: {name: digits}
@@ -55,6 +57,15 @@ constraints: {bytes: <= 5 kB}
 """
 )
 """Of two objectives: some widths are infeasible, and end at their first report."""
+PROMOTED = (
+    SPACE.replace("pruner: {name: median, n_startup_trials: 3, n_warmup_steps: 4}", "warm_start: {search: earlier, best: 3}")
+    + """
+pruner: {name: promotion, startup_trials: 6, every: 6, first_look: 2, second_look: 8, second_looks: 3, keep: 0.2}
+"""
+)
+"""Trials wait and go on; the first are an earlier search's best."""
+KINDS = {"plain": SPACE, "objectives": TWO, "promotion": PROMOTED}
+EARLIER = "earlier"
 INTERVAL = (1.0, 16.0)
 """Seconds between a start or a kill and the next kill: a start takes about ten."""
 TARGETS = ("driver", "worker", "raylet", "gcs", "everything")
@@ -64,8 +75,10 @@ MARKS = {"worker": "RecipeTrial", "raylet": "raylet/raylet", "gcs": "gcs_server"
 class Search:
     """One search in a directory of its own, started and killed as often as it takes."""
 
-    def __init__(self, folder: Path, space: str) -> None:
+    def __init__(self, folder: Path, space: str, earlier: Path | None = None) -> None:
         self.folder = folder
+        if earlier is not None:
+            shutil.copytree(earlier, folder / "results" / EARLIER)
         (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
         (folder / "space.yaml").write_text(space, encoding="utf-8")
         self.storage = folder / "results" / "soak"
@@ -78,6 +91,18 @@ class Search:
         elif self.storage.exists():
             self.storage.rename(self.storage.with_name("killed-before-it-began"))
         return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def run_earlier(self, folder: Path) -> Path:
+        """Run a short search of the same space, whose best are then tried first. Returns its folder, moved under another."""
+        space = yaml.safe_load((self.folder / "space.yaml").read_text(encoding="utf-8"))
+        space.update(warm_start=None, pruner="none", trials=6)
+        (self.folder / "earlier.yaml").write_text(yaml.safe_dump(space), encoding="utf-8")
+        command = [sys.executable, "-m", "rebnn_search.run", "earlier.yaml", "--name", EARLIER, "--quiet", "--no-report"]
+        subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+        for file in self.folder.glob("mlflow.db*"):
+            file.unlink()  # its runs are not what is counted
+        shutil.copytree(self.storage.with_name(EARLIER), folder / EARLIER)
+        return folder / EARLIER
 
     def result(self) -> dict[str, Any]:
         """What the finished search says."""
@@ -206,31 +231,34 @@ def main() -> None:
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--trials", type=int, default=40, help="of each search")
     p.add_argument(
-        "--objectives", type=int, choices=(1, 2), default=1, help="of each search; with two, one of them is constrained"
-    )
+        "--kind", choices=KINDS, default="plain",
+        help="objectives: two, one of them constrained; promotion: trials wait and go on, and an earlier search's best come first",
+    )  # fmt: skip
     p.add_argument("--json", action="store_true")
     args = p.parse_args()
-    space = (TWO if args.objectives == 2 else SPACE) % args.trials
+    space = KINDS[args.kind] % args.trials
     rng = random.Random(args.seed)
     tally: Counter[str] = Counter()
     lost: Counter[str] = Counter()
     searches = 0
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        alone = Search(Path(folder), space)
-        output = alone.start().communicate()[0]
-        if not (alone.storage / "result.json").exists():
-            raise SystemExit(f"the search left alone did not finish:\n{output}")
-        expected = facts(alone.result())
-    while spent(tally) < args.kills:
+    with tempfile.TemporaryDirectory() as kept:
         with tempfile.TemporaryDirectory() as folder:
-            search = Search(Path(folder), space)
-            soak(search, args.kills, rng, tally)
-            searches += 1
-            for name, count in audit(search, expected).items():
-                lost[name] += count
-            if not args.json:
-                print(f"search {searches}: {spent(tally)} kills so far, lost {dict(lost)}", flush=True)
+            alone = Search(Path(folder), space)
+            earlier = alone.run_earlier(Path(kept)) if args.kind == "promotion" else None
+            output = alone.start().communicate()[0]
+            if not (alone.storage / "result.json").exists():
+                raise SystemExit(f"the search left alone did not finish:\n{output}")
+            expected = facts(alone.result())
+        while spent(tally) < args.kills:
+            with tempfile.TemporaryDirectory() as folder:
+                search = Search(Path(folder), space, earlier)
+                soak(search, args.kills, rng, tally)
+                searches += 1
+                for name, count in audit(search, expected).items():
+                    lost[name] += count
+                if not args.json:
+                    print(f"search {searches}: {spent(tally)} kills so far, lost {dict(lost)}", flush=True)
     found = {"kills": spent(tally), "searches": searches, "tally": dict(tally), "lost": dict(lost),
              "minutes": round((time.monotonic() - begun) / 60, 1)}  # fmt: skip
     print(json.dumps(found) if args.json else f"{found}")
