@@ -98,7 +98,9 @@ class Search:
         space.update(warm_start=None, pruner="none", trials=6)
         (self.folder / "earlier.yaml").write_text(yaml.safe_dump(space), encoding="utf-8")
         command = [sys.executable, "-m", "rebnn_search.run", "earlier.yaml", "--name", EARLIER, "--quiet", "--no-report"]
-        subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"the earlier search did not finish:\n{done.stdout}{done.stderr}")
         for file in self.folder.glob("mlflow.db*"):
             file.unlink()  # its runs are not what is counted
         shutil.copytree(self.storage.with_name(EARLIER), folder / EARLIER)

@@ -10,8 +10,9 @@ from rebnn_search.doctor.finding import Finding
 from rebnn_search.doctor.machine import usable_cores
 from rebnn_search.study.spec import Resources
 from rebnn_search.training.distributed import pick_device
-from rebnn_search.training.precision import COMPILE_STEPS, Computing
+from rebnn_search.training.precision import COMPILE_MACS, COMPILE_STEPS, Computing
 from rebnn_search.training.recipe import Precision
+from rebnn_search.training.work import has_compiler
 
 AREA = "choices"
 
@@ -29,4 +30,5 @@ def examine_choices() -> Iterator[Finding]:
     yield Finding(AREA, "precision: auto", "bfloat16 in training, float32 else" if computing.autocast else "float32")
     memory = "channels last" if computing.memory_format is torch.channels_last else "contiguous"
     yield Finding(AREA, "memory format: auto", memory)
-    yield Finding(AREA, "compile: auto", f"from {COMPILE_STEPS:,} training steps" if computing.compile else "no")
+    long = f"from {COMPILE_MACS:.0e} multiply-accumulates forward" if has_compiler() else "no: there is no C++ compiler"
+    yield Finding(AREA, "compile: auto", f"from {COMPILE_STEPS:,} training steps" if computing.compile else long)

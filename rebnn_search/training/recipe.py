@@ -96,7 +96,8 @@ class Precision(Strict):
     Attributes:
         dtype: ``float32``, or ``bfloat16`` under autocast; ``auto`` is bfloat16 on a GPU that has it.
         channels_last: Memory format of convolutions; ``auto`` is true on a GPU.
-        compile: torch.compile the network; ``auto`` is true on a GPU for trainings of 10,000 steps and more.
+        compile: torch.compile the network; ``auto`` is true on a GPU for trainings of 10,000 steps and more, on a CPU for those of
+            some quarter of an hour on a core, where there is a C++ compiler and one worker a trial.
     """
 
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -88,6 +88,9 @@ class Trainer:
             self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)  # type: ignore[no-untyped-call]
         else:
             self._check_parts()
+        if self._world.size == 1:
+            samples = recipe.epochs * self._iterations * recipe.batch_size
+            self._computing.decide(self.network, self.data.channels, self.data.image_size, samples)
         self._batch_loss = BatchLoss(recipe.loss, self.data, self._computing)
         options = recipe.optimizer.build()
         self._lr = options.lr
@@ -278,6 +281,7 @@ class Trainer:
             "reports": self.reports_done,
             "latent_unit": None if self._latent is None else self._latent.unit,
             "rng": self._rng,
+            "compiled": self._computing.compile,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -288,6 +292,8 @@ class Trainer:
         """
         if state.get("version") != STATE_VERSION:
             raise ValueError(f"the checkpoint has version {state.get('version')}, this is version {STATE_VERSION}")
+        if self._world.size == 1:
+            self._computing.resume(compiled=state.get("compiled", False))  # earlier versions did not
         if state["method"] is not None and self.method is None:
             self._attach(state["latent_unit"])
         if state["latent_unit"] is not None:
