@@ -16,6 +16,7 @@ from scipy.stats import spearmanr
 
 from rebnn_search.base.errors import UserError
 from rebnn_search.report import TrackedSearch
+from rebnn_search.report.strategies import label
 from rebnn_search.storage.folder import SearchFolder
 
 BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
@@ -139,6 +140,10 @@ def test_the_settings_are_lines_of_a_search_file(
     }
     tried = [trial["params"] for trial in result["trials"]]
     assert all(params in tried for params in fixed)
+
+
+def test_binarizers_are_called_as_in_their_papers() -> None:
+    assert [label(name, None, None) for name in ("irnet", "reste", "biper", "sign")] == ["IR-Net", "ReSTE", "BiPer", "sign"]
 
 
 def test_a_folder_that_is_no_search_is_refused(tmp_path: Path) -> None:
