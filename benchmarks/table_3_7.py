@@ -200,6 +200,8 @@ def rank_correlation(groups: Sequence[Sequence[tuple[float, float]]], seed: int 
 
 
 def _rho(pairs: np.ndarray) -> float:
+    if (np.ptp(pairs, axis=0) == 0).any():
+        return float("nan")
     x, y = rankdata(pairs, axis=0).T
     return float(np.corrcoef(x, y)[0, 1])
 

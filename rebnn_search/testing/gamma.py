@@ -38,6 +38,26 @@ def treats_channels_apart(make: Make) -> None:
     assert torch.equal(whole, torch.cat(single)), f"{whole.tolist()} together, {torch.cat(single).tolist()} apart"
 
 
+def remembers_channels_apart(make: Make) -> None:
+    """What it keeps between steps is one row of values a channel, changed in place and for nobody else."""
+
+    def followed(places: slice) -> torch.Tensor:
+        strategy = make()
+        flips, grads = FLIPS[places], GRADS[places]
+        memory = strategy.memory(grads)
+        assert memory is None or memory.shape[1:] == grads.shape, (
+            f"a memory of shape {tuple(memory.shape)} for {len(grads)} channels"
+        )
+        for iteration in range(3):
+            gamma = strategy.follow(flips, grads, iteration, memory)
+        assert torch.equal(flips, FLIPS[places]) and torch.equal(grads, GRADS[places]), "the inputs were changed"
+        assert torch.isfinite(gamma).all() and (gamma >= 0).all(), f"γ must be finite and >= 0, not {gamma.tolist()}"
+        return gamma
+
+    whole, single = followed(slice(None)), torch.cat([followed(slice(i, i + 1)) for i in range(4)])
+    assert torch.equal(whole, single), f"{whole.tolist()} together, {single.tolist()} apart"
+
+
 def trains(make: Make) -> None:
     """Twenty steps of a small layer stay finite."""
     with torch.random.fork_rng(devices=[]):
@@ -53,5 +73,11 @@ def trains(make: Make) -> None:
     assert all((gamma >= 0).all() and torch.isfinite(gamma).all() for gamma in rebnn.gammas.values())
 
 
-GAMMA_CHECKS = (gives_one_finite_non_negative_value_a_channel, leaves_its_inputs_alone, treats_channels_apart, trains)
+GAMMA_CHECKS = (
+    gives_one_finite_non_negative_value_a_channel,
+    leaves_its_inputs_alone,
+    treats_channels_apart,
+    remembers_channels_apart,
+    trains,
+)
 """For anything that makes a strategy: its class, where its options have defaults."""

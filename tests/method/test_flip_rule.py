@@ -122,6 +122,12 @@ def test_a_checkpoint_holds_what_it_remembers(tmp_path: Any) -> None:
         assert torch.equal(value, states[1][key]) if isinstance(value, Tensor) else value == states[1][key], key
 
 
+def test_the_trainer_tells_how_far_training_is() -> None:
+    trainer = Trainer(Recipe.model_validate({**RECIPE, "gamma": {"strategy": "flip_rule", "schedule": "rise"}}), device="cpu")
+    gammas = [trainer.next_report().metrics["oscillation/mean/gamma_mean"] for _ in range(3)]
+    assert gammas[:2] == [0.0, 0.0] and gammas[2] > 0  # p is 0 in the first epoch, of two reports
+
+
 def test_strategies_without_a_memory_leave_checkpoints_as_they_were() -> None:
     assert not [key for key in ReBNN(BinaryLinear(8, 4)).state_dict() if "memory" in key]
     assert not [key for key in ReBNN(BinaryLinear(8, 4), gamma=FlipRule(factor=2.0)).state_dict() if "memory" in key]
