@@ -6,7 +6,7 @@ import shlex
 from statistics import median
 
 from rebnn_search.base.metrics import CHOSEN_TEST_TOP1, VAL_TOP1, final, refit
-from rebnn_search.report.answers.base import Answer, counted, objective, percent, written, written_between
+from rebnn_search.report.answers.base import STORAGE, Answer, counted, objective, percent, storage_of, written, written_between
 from rebnn_search.report.configurations import Configuration, configurations, zero
 from rebnn_search.report.statistics import Interval, paired
 from rebnn_search.report.tracked import TrackedSearch
@@ -42,12 +42,8 @@ def choice(search: TrackedSearch) -> Answer:
 
 
 def _command(search: TrackedSearch) -> str:
-    words = ["rebnn-search", "refit", search.name]
-    for run in search.history[-1:]:
-        typed = shlex.split(str(run.get("command") or ""))
-        if "--storage" in typed[:-1]:
-            words += ["--storage", typed[typed.index("--storage") + 1]]
-    return shlex.join(words)
+    storage = storage_of(search)
+    return shlex.join(["rebnn-search", "refit", search.name, *([] if storage == STORAGE else ["--storage", storage])])
 
 
 def _values(search: TrackedSearch, chosen: Configuration) -> str:
@@ -73,10 +69,8 @@ def _lead(search: TrackedSearch, chosen: Configuration, other: Configuration, na
     interval, over = _interval(search, chosen, other)
     if interval is None:
         return f"{text}; with one seed, and no predictions at hand, nothing tells whether that is noise."
-    ends = f"{text} (95 %: {written_between(search, interval)}, {over})"
-    if interval.low > 0:
-        return f"{ends}: more than noise."
-    return f"{ends}: within the noise."
+    ends = f"{text} (95 %: {written_between(search, interval)}, over {over})"
+    return f"{ends}: {'more than' if interval.low > 0 else 'within'} {'noise' if 'seed' in over else 'the noise of these samples'}."
 
 
 def _interval(search: TrackedSearch, chosen: Configuration, other: Configuration) -> tuple[Interval | None, str]:
@@ -86,12 +80,12 @@ def _interval(search: TrackedSearch, chosen: Configuration, other: Configuration
     common = sorted((ours.keys() & theirs.keys()) - {None}, key=str)
     found = paired([(theirs[seed] - ours[seed]) * turn for seed in common])
     if found is not None:
-        return found, f"over {len(common)} common seeds"
+        return found, f"{len(common)} common seeds"
     known = search.evaluation
     for contender in known.contenders[1:] if known is not None else ():
         if known is not None and contender.number == other.number:
-            samples = counted(known.compared, "validation sample")
-            return Interval(contender.behind, contender.low, contender.high), f"over {samples}, not over seeds"
+            found = Interval(contender.behind, contender.low, contender.high)
+            return found, counted(known.compared, "validation sample")
     return None, ""
 
 

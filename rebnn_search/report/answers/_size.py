@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rebnn_search.report.answers.base import Answer
+import shlex
+
+from rebnn_search.report.answers.base import Answer, storage_of
 from rebnn_search.report.tracked import TrackedSearch
 
 
@@ -26,9 +28,8 @@ def size(search: TrackedSearch) -> Answer | None:
             for one in known.latencies
         )
         details.append(f"On one thread of the machine that drew this report, medians, normalisation included: {times}.")
-    return Answer(
-        "size", "How large and how fast is it?", f"{short}.", details, (), [f"rebnn-search export results/{search.name}"]
-    )
+    command = shlex.join(["rebnn-search", "export", f"{storage_of(search)}/{search.name}"])
+    return Answer("size", "How large and how fast is it?", f"{short}.", details, (), [command])
 
 
 def _bytes(count: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from rebnn_search.report.statistics import Interval
 from rebnn_search.report.tracked import TrackedSearch
 
 WORDS = {VAL_LOSS: "validation loss", VAL_TOP1: "validation Top-1", VAL_TOP5: "validation Top-5"}
+STORAGE = "results"
+"""Where searches are kept if nothing else is said."""
 UNITS = {VAL_TOP1: " %", VAL_TOP5: " %"}
 
 
@@ -47,6 +50,15 @@ def written(search: TrackedSearch, value: float) -> str:
 def written_between(search: TrackedSearch, interval: Interval) -> str:
     """The ends of an interval of the objective, or of differences in it."""
     return f"{written(search, interval.low)} to {written(search, interval.high)}"
+
+
+def storage_of(search: TrackedSearch) -> str:
+    """Where the search's last run was told to keep it; `STORAGE` where it was not told."""
+    for run in search.history[-1:]:
+        typed = shlex.split(str(run.get("command") or ""))
+        if "--storage" in typed[:-1]:
+            return typed[typed.index("--storage") + 1]
+    return STORAGE
 
 
 def percent(share: float, digits: int = 0) -> str:
