@@ -88,19 +88,26 @@ def shoot(driver: webdriver.Chrome, url: str, file: str, width: int, height: int
     driver.save_screenshot(str(IMAGES / file))
 
 
+def scheme(driver: webdriver.Chrome, name: str) -> None:
+    """Let pages think that the reader prefers ``light`` or ``dark``."""
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": name}]})
+
+
 def main() -> None:
     """Photograph the report and MLflow's UI."""
     folder = Path(sys.argv[1])
     IMAGES.mkdir(exist_ok=True)
     tracked = TrackedSearch(check_uri(f"sqlite:///{folder.absolute() / 'mlflow.db'}"), NAME)
     report = folder / "results" / NAME / "report"
-    for name in ("oscillation", "training_loss", "intermediate_values"):
+    for name in ("oscillation", "training_loss", "intermediate_values", "contenders"):
         shutil.copy(report / "figures" / f"{name}.png", IMAGES / f"{name}.png")
     with tempfile.TemporaryDirectory() as profile, ui(folder) as url:
         driver = browser(profile)
         page = (report / "report.html").absolute().as_uri()
         shoot(driver, page, "report.png", 1280, 1100, NAME, settle=0)
+        scheme(driver, "dark")
         shoot(driver, page, "report_narrow.png", 390, 1100, NAME, settle=0)
+        scheme(driver, "light")
         experiment = f"{url}/#/experiments/{tracked.parent.info.experiment_id}"
         complete = [trial for trial in tracked.trials if trial.state == "COMPLETE"][-3:]
         shoot(driver, f"{experiment}/runs", "mlflow_table_before.png", 1280, 800, NAME, settle=8)

@@ -1,4 +1,4 @@
-"""``python -m rebnn_search.report NAME``: the paper's table and figures, and a page, from the tracked runs of a search."""
+"""``python -m rebnn_search.report NAME``: the paper's table and figures, and a page, from a search's tracked runs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def parser(prog: str = "python -m rebnn_search.report") -> argparse.ArgumentPars
         help="of the figures (default: png); may be repeated",
     )  # fmt: skip
     p.add_argument("--out", metavar="DIR", help="where to write (default: report-NAME)")
+    p.add_argument(
+        "--storage", metavar="DIR", default="results",
+        help="where the search is kept (default: %(default)s): with its folder there the report also says how sure the choice is and "
+        "where the chosen network is wrong",
+    )  # fmt: skip
     p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: sqlite:///mlflow.db in this directory)")
     return p
 
@@ -32,11 +37,12 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: is a file, not a directory")
 
-    from rebnn_search.report import TrackedSearch, write_report
+    from rebnn_search.report import TrackedSearch, folder_of, write_report
 
     search = TrackedSearch(uri, args.name)
+    folder = folder_of(search, Path(args.storage))
     try:
-        written = write_report(search, out, args.formats or ["png"])
+        written = write_report(search, out, args.formats or ["png"], folder)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written: {error.strerror or error}") from None
     for file in written:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping
 from importlib.resources import files
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 from rebnn_search.base.layout import BEST_RECIPE_FILE, SEARCH_FILE
 from rebnn_search.base.metrics import CHOSEN_TEST_TOP1, CHOSEN_VAL_LOSS, EPOCHS, FLIP_RATIO, VAL_LOSS, VAL_TOP1, VAL_TOP5, final
 from rebnn_search.report import table as paper_table
-from rebnn_search.report.figures import FIGURES, Figure
+from rebnn_search.report.answers import answers
+from rebnn_search.report.figures import FIGURES, TRIAL_MARK, Figure
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 from rebnn_search.study.ranking import STATES
 from rebnn_search.study.result import COLUMNS
@@ -20,6 +22,14 @@ from rebnn_search.study.table import FRONT, HEADINGS, ON_FRONT, value
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
+
+THEME: Mapping[str, str] = {
+    "#000000": "currentColor", "#ffffff": "var(--paper)", "#b0b0b0": "var(--grid)", "#9ecae1": "var(--blue-1)",
+    "#6baed6": "var(--blue-2)", "#4292c6": "var(--blue-3)", "#2171b5": "var(--blue-4)", "#08306b": "var(--blue-5)",
+}  # fmt: skip
+"""Colours of pictures that the page has two of, for light and dark: ink and paper, and the blues, which paper would swallow."""
+LEAST_SCALE, MOST_SCALE = 1.15, 1.55
+"""Pixels a point: no picture is drawn smaller, so that a telephone shows its text and lets it be pushed aside, and none larger."""
 
 
 def render(search: TrackedSearch, drawn: Mapping[str, Drawing]) -> str:
@@ -30,6 +40,7 @@ def render(search: TrackedSearch, drawn: Mapping[str, Drawing]) -> str:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("rebnn_search.report").joinpath("page.html.j2").read_text(encoding="utf-8"))
     rows = paper_table.table(search)
+    rows_of_trials = leaderboard(search)
     states = Counter(trial.state for trial in search.trials)
     best = search.parent.data.metrics
     recipe = search.artifact(search.parent.info.run_id, BEST_RECIPE_FILE)
@@ -40,7 +51,12 @@ def render(search: TrackedSearch, drawn: Mapping[str, Drawing]) -> str:
         stats=_stats(search, states),
         best=best,
         recipe=recipe,
-        leaderboard=leaderboard(search),
+        answers=answers(search),
+        titles={figure.name: figure.title for figure in FIGURES if figure.name in drawn},
+        mistakes=mistaken_rows(search),
+        leaderboard=rows_of_trials,
+        states=Counter(row[-1][0] for row in rows_of_trials).most_common(),
+        numbers=[row[1 if _several(search) else 0][1] for row in rows_of_trials],
         headings=leaderboard_headings(search),
         table_headings=paper_table.HEADINGS,
         table_rows=[paper_table.cells(row) for row in rows],
@@ -135,8 +151,23 @@ def broken_rows(search: TrackedSearch) -> list[str]:
     return [f"#{number}: {broken}" for number, broken in found if broken is not None]
 
 
+def mistaken_rows(search: TrackedSearch) -> list[list[str]]:
+    """The rows of a table that the chosen network is most wrong about, below their headings; nothing of pictures."""
+    known = search.evaluation
+    found = [] if known is None else [one for one in known.mistakes if one.row]
+    if known is None or not found:
+        return []
+    columns = list(found[0].row)
+    rows = [["row", "class", "taken for", "with", *columns]]
+    for one in found:
+        texts = (one.row.get(name, "") for name in columns)
+        taken = known.classes[one.predicted], f"{100 * one.probability:.0f} %"
+        rows.append([str(one.index), known.classes[one.label], *taken, *texts])
+    return rows
+
+
 def svg(drawn: Drawing, figure: Figure) -> str:
-    """A figure as SVG to stand inside a page: no prologue, names of its parts its own, as wide as there is room."""
+    """A figure as SVG to stand inside a page: no prologue, names of its parts its own, in the page's colours."""
     file = io.StringIO()
     drawn.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     text = file.getvalue()
@@ -144,4 +175,9 @@ def svg(drawn: Drawing, figure: Figure) -> str:
     # Parts are referred to by name, and every figure of a page has the same ones.
     for mark in ('id="', 'href="#', "url(#"):
         text = text.replace(mark, f"{mark}{figure.name}-")
-    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(figure.title)}" ', 1)
+    text = re.sub(rf'<g id="{figure.name}-{TRIAL_MARK}(\d+)">', r'<g class="trial" data-trial="\1">', text)
+    for colour, ours in THEME.items():
+        text = text.replace(f": {colour}", f": {ours}")
+    points = drawn.get_size_inches()[0] * 72
+    style = f"min-width: {LEAST_SCALE * points:.0f}px; max-width: {MOST_SCALE * points:.0f}px"
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(figure.title)}" style="{style}" ', 1)

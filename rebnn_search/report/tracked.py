@@ -14,10 +14,11 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from rebnn_search.base.layout import SEARCH_FILE
-from rebnn_search.base.metrics import EPOCHS, FINAL, REPORTS, final
+from rebnn_search.base.metrics import CHOSEN_TRIAL, EPOCHS, FINAL, REPORTS, final
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.trial_runs import LATENT_FILE
+from rebnn_search.report.record import EVALUATION_FILE, Evaluation, read_evaluation
 from rebnn_search.study.ranking import Standing, pareto_front, rank, standing
 from rebnn_search.study.result import effective_value
 from rebnn_search.study.search import Search, restore_search
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 RUNS_FILE = "runs.json"
+REPORT_FOLDER = "report"
+"""Folder of the parent run's artifacts."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,9 @@ class TrackedSearch:
             raise UserError(f"--tracking-uri {hide_secrets(uri)}: cannot be read: {reason}") from error
         self.search = self._resolved()
         self.trials = self._children()
+        self._series: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        self.not_evaluated = "this report was drawn from tracking alone, without the search's folder"
+        """Why there is no `evaluation`, where there is none."""
 
     @property
     def view(self) -> str | None:
@@ -146,7 +152,8 @@ class TrackedSearch:
         moved = self._moved(run_id)
         if moved is not None:
             return (moved / name).read_text(encoding="utf-8") if (moved / name).is_file() else None
-        if not any(item.path == name for item in self.client.list_artifacts(run_id)):
+        folder = name.rpartition("/")[0] or None
+        if not any(item.path == name for item in self.client.list_artifacts(run_id, folder)):
             return None
         with tempfile.TemporaryDirectory() as folder:
             return Path(self.client.download_artifacts(run_id, name, folder)).read_text(encoding="utf-8")
@@ -162,8 +169,11 @@ class TrackedSearch:
 
     def series(self, trial: TrackedTrial, metric: str) -> list[tuple[int, float]]:
         """A metric's values by report, in the order of the reports."""
-        points = {point.step: point.value for point in self.client.get_metric_history(trial.run_id, metric)}
-        return sorted(points.items())
+        key = trial.run_id, metric
+        if key not in self._series:
+            points = {point.step: point.value for point in self.client.get_metric_history(*key)}
+            self._series[key] = sorted(points.items())
+        return self._series[key]
 
     def latent(self, trial: TrackedTrial) -> dict[str, Any] | None:
         """Unit and counts of a trial's latent-weight histograms by epoch."""
@@ -180,6 +190,13 @@ class TrackedSearch:
         """When, where and with what each run of the search was made."""
         text = self.artifact(self.parent.info.run_id, RUNS_FILE)
         return [] if text is None else list(json.loads(text))
+
+    @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """What is known of the chosen network: of the folder that a report is drawn with, or else what the last report kept."""
+        chosen = self.parent.data.metrics.get(CHOSEN_TRIAL)
+        text = None if chosen is None else self.artifact(self.parent.info.run_id, f"{REPORT_FOLDER}/{EVALUATION_FILE}")
+        return None if text is None or chosen is None else read_evaluation(text, int(chosen))
 
     @property
     def complete(self) -> list[TrackedTrial]:

@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from rebnn_search.base.files import write_atomically
+from rebnn_search.config import UserError
 from rebnn_search.execution.run_description import with_figures
 from rebnn_search.report import table as paper_table
+from rebnn_search.report.evaluation import evaluate
 from rebnn_search.report.figures import FIGURES, style
 from rebnn_search.report.page import render
-from rebnn_search.report.tracked import TrackedSearch
+from rebnn_search.report.record import EVALUATION_FILE, Evaluation
+from rebnn_search.report.tracked import REPORT_FOLDER, TrackedSearch
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.object_store import send_files
-from rebnn_search.tracking import NOTE_TAG
+from rebnn_search.tracking import NOTE_TAG, SEARCH_TAG
 
 FORMATS = ("png", "svg", "pdf")
 PAGE = "report.html"
 DESCRIBED = ("front", "training_loss", "intermediate_values")
 """Figures on the parent run's page."""
-LOGGED = "report"
-"""Folder of the parent run's artifacts."""
 
 
-def write_report(search: TrackedSearch, out: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+def write_report(
+    search: TrackedSearch, out: Path, formats: Sequence[str] = ("png",), folder: SearchFolder | None = None
+) -> list[Path]:
     """Write everything that the search has the runs for.
 
     Args:
         search: The tracked search.
         out: Directory, made if it is not there.
         formats: Of the figures, of `FORMATS`.
+        folder: The search's own, from which the chosen network is evaluated; None where it is not at hand: then the page says what
+            the last report found, if it is of the same trial.
 
     Returns:
-        The files: ``table_3_7.md``, ``.tex``, ``.csv``, ``figures/NAME.FORMAT`` and ``report.html``.
+        The files: ``table_3_7.md``, ``.tex``, ``.csv``, ``figures/NAME.FORMAT``, ``report.html`` and, where the chosen network could
+        be evaluated, ``evaluation.json``.
     """
     (out / "figures").mkdir(parents=True, exist_ok=True)
+    found = None if folder is None else evaluate(search, folder)
+    if isinstance(found, Evaluation):
+        search.evaluation = found
+    elif found is not None:
+        search.not_evaluated = found
     with style():
         drawn = FIGURES.draw(search)
         written = []
@@ -42,6 +54,7 @@ def write_report(search: TrackedSearch, out: Path, formats: Sequence[str] = ("pn
             for form in formats:
                 file = out / "figures" / f"{name}.{form}"
                 figure.savefig(file, format=form)
+                figure.set_layout_engine("none")  # laid out once: it takes as long as drawing
                 written.append(file)
         page = render(search, drawn)
     rows = paper_table.table(search)
@@ -51,10 +64,29 @@ def write_report(search: TrackedSearch, out: Path, formats: Sequence[str] = ("pn
         "table_3_7.csv": paper_table.as_csv(rows),
         PAGE: page,
     }
+    if search.evaluation is None:
+        (out / EVALUATION_FILE).unlink(missing_ok=True)  # of an earlier report
+    else:
+        texts[EVALUATION_FILE] = search.evaluation.dump() + "\n"
     for name, text in texts.items():
         write_atomically(out / name, text)
         written.append(out / name)
     return written
+
+
+def folder_of(search: TrackedSearch, storage: Path) -> SearchFolder | None:
+    """The folder of a tracked search in a directory of searches; None if it is not there, or another search of its name."""
+    folder = SearchFolder(storage / search.name)
+    if not folder.search_file.is_file():
+        return None
+    try:
+        if (found := folder.search_id) is not None:
+            return folder if found == search.parent.data.tags[SEARCH_TAG] else None
+        # Of a version that kept the identity in the ledger alone.
+        result = json.loads(folder.result_file.read_text(encoding="utf-8"))
+        return folder if result["parent_run_id"] == search.parent.info.run_id else None
+    except (UserError, OSError, ValueError, KeyError, TypeError):  # what is damaged there is not this report's to say
+        return None
 
 
 def report_search(uri: str, folder: SearchFolder) -> Path:
@@ -65,7 +97,7 @@ def report_search(uri: str, folder: SearchFolder) -> Path:
     """
     search = TrackedSearch(uri, folder.name)
     out = folder.path / "report"
-    write_report(search, out)
+    write_report(search, out, folder=folder)
     log_report(search, out)
     if folder.remote is not None:
         send_files(folder.remote, out, "report")
@@ -75,7 +107,7 @@ def report_search(uri: str, folder: SearchFolder) -> Path:
 def log_report(search: TrackedSearch, out: Path) -> None:
     """Give the parent run what was written."""
     run_id = search.parent.info.run_id
-    search.client.log_artifacts(run_id, str(out), LOGGED)
+    search.client.log_artifacts(run_id, str(out), REPORT_FOLDER)
     shown = [name for name in DESCRIBED if (out / "figures" / f"{name}.png").exists()]
     note = search.parent.data.tags.get(NOTE_TAG, "")
     search.client.set_tag(run_id, NOTE_TAG, with_figures(note, run_id, shown))

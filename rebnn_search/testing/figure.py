@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import re
@@ -10,6 +11,7 @@ from typing import Any
 
 from rebnn_search.base.metrics import EPOCHS, REPORTS, TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5, final, oscillation_name
 from rebnn_search.report.figures import Figure, style
+from rebnn_search.report.record import BatchTime, Contender, Evaluation, Mistake, Reliability
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 from rebnn_search.study.search import restore_search
 from rebnn_search.training.latent import BINS
@@ -48,6 +50,8 @@ class RecordedSearch(TrackedSearch):
         data = {"recipe": dict(RECIPE), "space": dict(SPACE), "fixed": [], "trials": max(1, len(states)), **goals}
         self.search = restore_search(data)
         self.trials = [self._recorded(number, state) for number, state in enumerate(states)]
+        complete = [number for number, state in enumerate(states) if state == "COMPLETE"]
+        self.evaluation = _evaluation(complete) if complete else None
 
     def _recorded(self, number: int, state: str) -> TrackedTrial:
         steps = STEPS if state == "COMPLETE" else 2
@@ -75,6 +79,30 @@ class RecordedSearch(TrackedSearch):
         """A histogram at the start and one at the end."""
         counts = [1 + abs(BINS // 2 - place) % 7 for place in range(BINS)]
         return {"unit": 0.1, "counts": {"0": counts, str(STEPS): counts[::-1]}}
+
+
+def _evaluation(numbers: Sequence[int]) -> Evaluation:
+    """Of two classes, with a mistake in each; the trials are contenders, of which there are none where there is one trial."""
+    pixels = base64.b64encode(bytes(range(0, 256, 4))).decode("ascii")
+    contenders = [
+        Contender(
+            number=number, name=f"#{number}", mean=0.5 + 0.1 * place, first=1 / len(numbers), behind=0.1 * place,
+            low=0.1 * place - 0.15 * (place > 0), high=0.2 * place,
+        )
+        for place, number in enumerate(numbers)
+    ]  # fmt: skip
+    mistakes = [
+        Mistake(index=place, label=place, predicted=1 - place, probability=0.9, own=0.1, shape=[8, 8, 1], pixels=pixels, row={})
+        for place in range(2)
+    ]
+    return Evaluation(
+        trial=numbers[0], samples=20, split=20, classes=["cat", "dog"], compared=20,
+        contenders=contenders if len(numbers) > 1 else [], not_compared=None, correct=[9, 9], total=[10, 10],
+        confusion=[[9, 1], [1, 9]], confused=[[0, 1, 1], [1, 0, 1]],
+        reliability=Reliability(counts=[0, 20], confidence=[0.0, 0.85], accuracy=[0.0, 0.9], error=0.05, chance=0.1),
+        mistakes=mistakes, packed=1000, float32=20_000,
+        latencies=[BatchTime(engine="torch", batch=1, milliseconds=1.0)], seconds=1.0,
+    )  # fmt: skip
 
 
 RATIOS = ("sequential_oscillation_ratio", "flip_ratio")

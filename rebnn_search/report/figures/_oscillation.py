@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from rebnn_search.base.metrics import oscillation_name
 from rebnn_search.report.figures.base import WIDTH
 from rebnn_search.report.figures.base import figure as drawn_as
+from rebnn_search.report.layers import binary_layers_of, by_epoch
+from rebnn_search.report.statistics import Array
 from rebnn_search.report.strategies import REACTNET, REBNN, RECU, ZERO, Method, colours, methods
-from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
+from rebnn_search.report.tracked import TrackedSearch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -69,22 +69,6 @@ def _shown(found: list[Method]) -> list[Method]:
     if names in ([], [REBNN]):
         names = [name for name in (ZERO, REBNN) if name in by_label]
     return [by_label[name] for name in names] or found[:3]
-
-
-def binary_layers_of(trial: TrackedTrial) -> list[str]:
-    """The names of the binary layers that a trial has statistics of, in order."""
-    return sorted({name.split("/")[1] for name in trial.metrics if re.match(oscillation_name(r"layer_\d+/"), name)})
-
-
-Array = npt.NDArray[np.float64]
-
-
-def by_epoch(search: TrackedSearch, trial: TrackedTrial, metric: str) -> dict[float, float]:
-    """A metric's mean over the reports of each epoch."""
-    found: dict[float, list[float]] = {}
-    for step, value in search.series(trial, metric):
-        found.setdefault(float(np.ceil(step * trial.epochs_per_report - 1e-6)), []).append(value)
-    return {epoch: float(np.mean(values)) for epoch, values in found.items()}
 
 
 def spread(curves: Sequence[dict[float, float]]) -> tuple[Array, Array, Array, Array]:

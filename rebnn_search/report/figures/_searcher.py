@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 import optuna
 from optuna.trial import TrialState
 
-from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5
-from rebnn_search.report.figures.base import STYLE, WIDTH
+from rebnn_search.report.figures.base import STYLE, TRIAL_MARK, WIDTH, objective_label
 from rebnn_search.report.figures.base import figure as drawn_as
+from rebnn_search.report.importance import common_parameters
 from rebnn_search.report.strategies import colours, label_of, order
 from rebnn_search.report.study import study_of
 from rebnn_search.report.tracked import TrackedSearch
@@ -20,8 +20,6 @@ from rebnn_search.report.tracked import TrackedSearch
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
-
-IMPORTANCE_SEED = 0
 
 _STUDIES: WeakKeyDictionary[TrackedSearch, optuna.Study] = WeakKeyDictionary()
 
@@ -73,50 +71,10 @@ def _restyle(axis: Axes) -> None:
 
 
 def _study(search: TrackedSearch) -> optuna.Study:
-    # Six pictures are made of one study.
+    # Several pictures are made of one study.
     if search not in _STUDIES:
         _STUDIES[search] = study_of(search)
     return _STUDIES[search]
-
-
-def _objective(search: TrackedSearch) -> str:
-    units = {VAL_LOSS: "validation loss (nats)", VAL_TOP1: "validation Top-1 (%)", VAL_TOP5: "validation Top-5 (%)"}
-    return units.get(search.objective, search.objective)
-
-
-@drawn_as("history", "Optimisation history", "Objective of each trial trained to its end.", place=40)
-def history(search: TrackedSearch) -> Drawing | None:
-    """The objective of each trial, and the best so far."""
-    from optuna.visualization import matplotlib as plots
-
-    figure = _drawn(search, lambda study: plots.plot_optimization_history(study, target_name=_objective(search)), (WIDTH, 3.0))
-    if figure is not None and search.minimize:
-        figure.axes[0].set_yscale("log")
-    return figure
-
-
-@drawn_as("importance", "Hyperparameter importance", "fANOVA over the trials trained to their end.", place=60)
-def importance(search: TrackedSearch) -> Drawing | None:
-    """How much of the objective's variance each hyperparameter explains (fANOVA)."""
-    from optuna.importance import FanovaImportanceEvaluator
-    from optuna.visualization import matplotlib as plots
-
-    def draw(study: optuna.Study) -> object:
-        return plots.plot_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=IMPORTANCE_SEED))
-
-    if len(_always(search)) < 2:
-        return None
-    figure = _drawn(search, draw, (WIDTH * 0.75, 0.9 + 0.35 * len(_always(search))), least=4)
-    if figure is not None:
-        axis = figure.axes[0]
-        legend = axis.get_legend()
-        assert legend is not None
-        legend.remove()
-        axis.set(xlabel="share of the objective's variance explained", ylabel=None)
-        axis.set_xlim(right=1.15 * axis.get_xlim()[1])  # room for the numbers
-        for text in axis.texts:
-            text.set_fontsize(STYLE["xtick.labelsize"])
-    return figure
 
 
 @drawn_as("parallel_coordinates", "Parallel coordinates", "Trials trained to their end.", place=70)
@@ -125,9 +83,9 @@ def parallel_coordinates(search: TrackedSearch) -> Drawing | None:
     from optuna.visualization import matplotlib as plots
 
     def draw(study: optuna.Study) -> object:
-        return plots.plot_parallel_coordinate(study, params=_always(search), target_name=_objective(search))
+        return plots.plot_parallel_coordinate(study, params=common_parameters(search), target_name=objective_label(search))
 
-    if len(_always(search)) < 2:
+    if len(common_parameters(search)) < 2:
         return None
     return _drawn(search, draw, (WIDTH, 3.4), least=2)
 
@@ -137,7 +95,7 @@ def slices(search: TrackedSearch) -> Drawing | None:
     """The objective over each hyperparameter."""
     from optuna.visualization import matplotlib as plots
 
-    figure = _drawn(search, lambda study: plots.plot_slice(study, target_name=_objective(search)), (WIDTH, 3.0), least=2)
+    figure = _drawn(search, lambda study: plots.plot_slice(study, target_name=objective_label(search)), (WIDTH, 3.0), least=2)
     if figure is not None and search.minimize:
         for axis in figure.axes:
             if axis.get_ylabel() != "Trial":  # the colour bar
@@ -163,13 +121,14 @@ def intermediate_values(search: TrackedSearch) -> Drawing | None:
         for line in axis.get_lines():
             name = str(line.get_label())
             if name in labels:
+                line.set_gid(f"{TRIAL_MARK}{name.removeprefix('Trial')}")
                 line.set(color=colour[labels[name]], marker="", linewidth=0.9, alpha=0.8)
             if name in pruned:
                 line.set(linestyle=":", marker="x", markevery=[-1], markersize=4)
         legend = axis.get_legend()
         if legend is not None:
             legend.remove()
-        axis.set(xlabel="report (solid: trained to the end, dotted: pruned)", ylabel=_objective(search))
+        axis.set(xlabel="report (solid: trained to the end, dotted: pruned)", ylabel=objective_label(search))
         return axis
 
     figure = _drawn(search, draw, (WIDTH, 3.4))
@@ -190,8 +149,3 @@ def timeline(search: TrackedSearch) -> Drawing | None:
     from optuna.visualization import matplotlib as plots
 
     return _drawn(search, plots.plot_timeline, (WIDTH, 3.4))
-
-
-def _always(search: TrackedSearch) -> list[str]:
-    """The hyperparameters that every trial has: a line needs a place on every axis."""
-    return [name for name, parameter in search.search.space.parameters.items() if not parameter.when]

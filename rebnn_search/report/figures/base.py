@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rebnn_search.base.discovery import load_plugins
+from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.report.tracked import TrackedSearch
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ STYLE: Mapping[str, Any] = {
 }  # fmt: skip
 WIDTH = 6.9
 """Inches: a page of two columns."""
+TRIAL_MARK = "trial-"
+"""A curve with this and a trial's number as its gid says on the page, under the pointer, what it is of."""
 
 
 def figure(name: str, title: str, caption: str, *, place: int = 1000) -> Callable[[Draw], Draw]:
@@ -90,6 +93,12 @@ def figure(name: str, title: str, caption: str, *, place: int = 1000) -> Callabl
         return draw
 
     return enter
+
+
+def objective_label(search: TrackedSearch) -> str:
+    """What an axis of the objective is called."""
+    units = {VAL_LOSS: "validation loss (nats)", VAL_TOP1: "validation Top-1 (%)", VAL_TOP5: "validation Top-5 (%)"}
+    return units.get(search.objective, search.objective)
 
 
 @contextmanager

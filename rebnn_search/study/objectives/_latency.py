@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
 from typing import ClassVar
 
-import torch
-
 from rebnn_search.export import FORMATS
+from rebnn_search.export.timing import batch_milliseconds, one_thread
 from rebnn_search.study.objectives.base import OBJECTIVES, MeasuredNetwork, MeasuredObjective
 
-WARM_UP = 10
-"""Batches before the first that is timed."""
 NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime")}
 """Packages that a format needs beyond what is always there."""
 
@@ -63,22 +58,9 @@ class Latency(MeasuredObjective):
 
     def measure(self, model: MeasuredNetwork) -> float:
         """Export the model, load it and time it."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                form = FORMATS[self._format]()
-                path = Path(folder) / form.file
-                form.write(model.network, model.info, path)
-                loaded = form.read(path.read_bytes(), path)
-            info = model.info
-            mean = torch.tensor(info.mean).view(1, -1, 1, 1)
-            images = mean.expand(self._batch, -1, info.image_size, info.image_size).numpy()
-            times = []
-            for _ in range(WARM_UP + self._repeats):
-                begun = time.perf_counter_ns()
-                loaded.logits(images)
-                times.append(time.perf_counter_ns() - begun)
-            return median(times[WARM_UP:]) / 1e6
-        finally:
-            torch.set_num_threads(threads)
+        with tempfile.TemporaryDirectory() as folder, one_thread():
+            form = FORMATS[self._format]()
+            path = Path(folder) / form.file
+            form.write(model.network, model.info, path)
+            loaded = form.read(path.read_bytes(), path)
+            return batch_milliseconds(loaded, self._batch, self._repeats)

@@ -1,0 +1,30 @@
+"""Which layers oscillate."""
+
+from __future__ import annotations
+
+from rebnn_search.report.answers.base import Answer
+from rebnn_search.report.configurations import configurations
+from rebnn_search.report.layers import flips_by_layer
+from rebnn_search.report.tracked import TrackedSearch
+
+
+def layers(search: TrackedSearch) -> Answer | None:
+    """Which binary layer's weights flip most and least over all epochs, and how that changed."""
+    found = configurations(search)
+    flips = flips_by_layer(search, found[0].trials[0]) if found else None
+    if flips is None:
+        return None
+    mean = flips.ratios.mean(1)
+    most, least = int(mean.argmax()), int(mean.argmin())
+    begin, end = float(flips.ratios[:, 0].mean()), float(flips.ratios[:, -1].mean())
+    count = len(flips.layers)
+    short = (
+        f"Of {count} binary layers number {most + 1} does most: {_share(mean[most])} of its weights change their sign in a step, "
+        f"mean over all epochs; {_share(mean[least])} in number {least + 1}, which does least."
+    )
+    change = f"Over all layers flips went from {_share(begin)} a step in the first epoch to {_share(end)} in the last."
+    return Answer("layers", "Which layers oscillate?", short, [change], ("layers", "oscillation"))
+
+
+def _share(value: float) -> str:
+    return f"{100 * float(value):.2g} %"

@@ -1,0 +1,49 @@
+"""How sure the choice is, by the validation samples."""
+
+from __future__ import annotations
+
+from rebnn_search.report.answers.base import Answer, counted, percent, written
+from rebnn_search.report.statistics import RESAMPLES
+from rebnn_search.report.tracked import TrackedSearch
+
+FIRM = 0.95
+
+
+def sure(search: TrackedSearch) -> Answer | None:
+    """In how many resamples of the validation samples the chosen configuration stays the best."""
+    if not search.complete:
+        return None
+    question = "How sure is the choice?"
+    known = search.evaluation
+    if known is None:
+        return Answer("sure", question, f"Not known: {search.not_evaluated}.")
+    if not known.contenders:
+        return Answer("sure", question, f"Not known: {known.not_compared}.")
+    chosen, others = known.contenders[0], known.contenders[1:]
+    samples = counted(known.compared, "validation sample")
+    short = (
+        f"{chosen.name} stays the best of {len(known.contenders)} in {percent(chosen.first)} of {RESAMPLES:,} resamples of "
+        f"{samples}"
+    )
+    rivals = [one for one in others if one.low <= 0]
+    if rivals:
+        short += f"; {', '.join(one.name for one in rivals)} cannot be told from it on these samples."
+    else:
+        short += ", and none of the others comes near it."
+    details = [
+        "Behind it: "
+        + "; ".join(
+            f"{one.name} by {written(search, one.behind)} (95 %: {written(search, one.low)} to {written(search, one.high)}), "
+            f"first in {percent(one.first)}"
+            for one in others
+        )
+        + ".",
+        "This is what other samples of the same kind would do to the choice; another seed is not among it."
+        if search.search.spec.seeds == 1
+        else "This is what other samples of the same kind would do to the choice, each configuration being the mean of its seeds.",
+    ]
+    if known.compared < known.split:
+        details.append(
+            f"Computed on {known.compared:,} of the {known.split:,} samples, drawn at random, to be done in seconds."
+        )
+    return Answer("sure", question, short, details, ("contenders",))

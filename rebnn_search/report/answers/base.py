@@ -1,0 +1,71 @@
+"""An answer, and how its numbers are written."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5
+from rebnn_search.report.statistics import Interval
+from rebnn_search.report.tracked import TrackedSearch
+
+WORDS = {VAL_LOSS: "validation loss", VAL_TOP1: "validation Top-1", VAL_TOP5: "validation Top-5"}
+STORAGE = "results"
+"""Where searches are kept if nothing else is said."""
+UNITS = {VAL_TOP1: " %", VAL_TOP5: " %"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer to one question.
+
+    Attributes:
+        key: Its anchor on the page.
+        question: As one asks it.
+        short: The answer in a sentence.
+        details: Sentences that say more.
+        figures: Names of the pictures that show it.
+        commands: What to type.
+    """
+
+    key: str
+    question: str
+    short: str
+    details: Sequence[str] = ()
+    figures: Sequence[str] = ()
+    commands: Sequence[str] = ()
+
+
+def objective(search: TrackedSearch) -> str:
+    """The objective in words."""
+    return WORDS.get(search.objective, search.objective)
+
+
+def written(search: TrackedSearch, value: float) -> str:
+    """A value of the objective with its unit."""
+    return f"{search.search.goals[0].text(value)}{UNITS.get(search.objective, '')}".replace("-", "−")
+
+
+def written_between(search: TrackedSearch, interval: Interval) -> str:
+    """The ends of an interval of the objective, or of differences in it."""
+    return f"{written(search, interval.low)} to {written(search, interval.high)}"
+
+
+def storage_of(search: TrackedSearch) -> str:
+    """Where the search's last run was told to keep it; `STORAGE` where it was not told."""
+    for run in search.history[-1:]:
+        typed = shlex.split(str(run.get("command") or ""))
+        if "--storage" in typed[:-1]:
+            return typed[typed.index("--storage") + 1]
+    return STORAGE
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share in percent."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number with what it counts: 1 trial, 2 trials."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,169 @@
+"""What the report answers, of searches made up and of one that was trained."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.made_search import MadeSearch
+
+from rebnn_search.config import UserError
+from rebnn_search.report import TrackedSearch, folder_of, write_report
+from rebnn_search.report.answers import Answer, answers
+from rebnn_search.report.best_so_far import best_so_far
+from rebnn_search.report.configurations import configurations
+from rebnn_search.report.evaluation import evaluate
+from rebnn_search.report.importance import importances
+from rebnn_search.report.record import EVALUATION_FILE, Evaluation, read_evaluation
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.tracking import check_uri
+
+
+def said(search: TrackedSearch) -> dict[str, Answer]:
+    return {answer.key: answer for answer in answers(search)}
+
+
+def told(answer: Answer) -> str:
+    return " ".join((answer.short, *answer.details))
+
+
+def test_one_seed_cannot_tell_and_says_so() -> None:
+    found = said(MadeSearch(24))
+    assert "with one seed, and no predictions at hand, nothing tells whether that is noise" in told(found["choice"])
+    assert "The command below trains it with three." in told(found["choice"])
+    assert found["choice"].commands == ["rebnn-search refit made"]
+    assert found["sure"].short == "Not known: made up."
+
+
+def test_several_seeds_give_an_interval() -> None:
+    search = MadeSearch(36, seeds=3, pruned=0)
+    chosen, runner_up = configurations(search)[:2]
+    text = told(said(search)["choice"])
+    assert "(mean of 3 seeds)" in text and f"Its lead over the runner-up, {runner_up.name}, is " in text
+    assert "over 3 common seeds)" in text
+    # Less noise than lies between them is no noise.
+    quiet = MadeSearch(36, seeds=3, pruned=0, noise=1e-6)
+    assert "over 3 common seeds): more than noise." in told(said(quiet)["choice"])
+    assert len(chosen.trials) == 3
+
+
+def test_what_mattered_is_what_the_loss_is_made_of() -> None:
+    clear = importances(MadeSearch(60, noise=0.01))
+    assert clear.parameters[0].name == "optimizer.lr" and clear.too_few is None
+    assert all(one.low <= one.share <= one.high for one in clear.parameters)
+    assert sum(one.share for one in clear.parameters) == pytest.approx(1)
+    assert clear.left_out == ["gamma.value"]
+
+
+def test_few_or_random_trials_tell_nothing() -> None:
+    few = said(MadeSearch(7))["importance"]
+    assert few.short.startswith("Too few trials to tell: ") and "are the least" in few.short
+    search = MadeSearch(30)
+    values = [0.31, 0.92, 0.55, 0.13, 0.78, 0.44, 0.67, 0.25]
+    for trial in search.trials:  # nothing to do with any parameter
+        value = values[trial.number % 8] + 0.01 * (trial.number * 7 % 11)
+        search.change(trial.number, metrics={**trial.metrics, "final/val/loss": value})
+    assert importances(search).too_few is not None
+    assert said(search)["importance"].short.startswith("Too few trials to tell: ")
+
+
+def test_the_best_so_far_and_what_more_would_bring() -> None:
+    search = MadeSearch(40)
+    found = best_so_far(search)
+    assert found.best[-1] == configurations(search)[0].mean
+    assert found.expected(40).mean == pytest.approx(found.values.min()) and found.expected(1).mean == pytest.approx(
+        found.values.mean()
+    )
+    answer = said(search)["more"]
+    assert "40 more would hold a better one with a chance of 50 %, the next one with 2.4 %" in told(answer)
+    assert said(MadeSearch(3, pruned=0))["more"].short == "Too few to tell: 3 configurations."
+
+
+def test_more_may_be_better() -> None:
+    search = MadeSearch(12, pruned=0, objective={"metric": "val/top1", "direction": "maximize"})
+    found = best_so_far(search)
+    assert found.best[-1] == max(found.values) == configurations(search)[0].mean
+    half = found.expected(6)
+    assert half.low <= half.mean <= half.high == max(found.values)
+
+
+def test_layers_are_told_apart() -> None:
+    assert "number 3 does most" in said(MadeSearch(6))["layers"].short
+
+
+def test_without_a_folder_the_page_says_what_is_missing(tmp_path: Path) -> None:
+    write_report(MadeSearch(12), tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'How sure is the choice?</h3>\n<p class="short">Not known: made up.</p>' in page
+    assert 'id="figure-confusion"' not in page and 'id="figure-history"' in page
+    assert not (tmp_path / EVALUATION_FILE).exists()
+
+
+@pytest.fixture(scope="module")
+def evaluation(tracked: TrackedSearch) -> Evaluation:
+    found = tracked.evaluation
+    assert found is not None, "the report of the search kept it in its run"
+    return found
+
+
+def test_what_is_computed_again_is_what_was_tracked(tracked: TrackedSearch, evaluation: Evaluation) -> None:
+    best = configurations(tracked)
+    chosen = best[0].trials[0]
+    assert evaluation.trial == chosen.number and evaluation.samples == evaluation.split == sum(evaluation.total)
+    assert 100 * sum(evaluation.correct) / evaluation.split == pytest.approx(chosen.metrics["final/val/top1"], abs=1)
+    assert evaluation.confusion is not None
+    assert [sum(row) for row in evaluation.confusion] == evaluation.total
+    assert [one.number for one in evaluation.contenders][:2] == [one.number for one in best][:2]
+    for one, configuration in zip(evaluation.contenders, best, strict=False):
+        assert one.mean == pytest.approx(configuration.mean, rel=0.02) or one.number != configuration.number
+    assert sum(one.first for one in evaluation.contenders) == pytest.approx(1)
+    assert evaluation.contenders[0].low == evaluation.contenders[0].high == 0
+    worst = evaluation.mistakes[0]
+    assert worst.shape == [8, 8, 1] and worst.picture().max() == 255 and worst.label != worst.predicted
+    assert [one.own for one in evaluation.mistakes] == sorted(one.own for one in evaluation.mistakes)
+    assert [one.batch for one in evaluation.latencies] == [1, 32] and evaluation.packed < evaluation.float32
+
+
+def test_every_question_has_its_answer_of_a_trained_search(tracked: TrackedSearch) -> None:
+    found = said(tracked)
+    assert list(found) == ["choice", "sure", "importance", "more", "wrong", "calibrated", "layers", "size"]
+    assert "resamples of 360 validation samples" in found["sure"].short
+    assert "over 2 common seeds" in told(found["choice"])
+
+
+def test_it_is_read_back_as_it_was_kept(evaluation: Evaluation) -> None:
+    assert read_evaluation(evaluation.dump(), evaluation.trial) == evaluation
+    assert read_evaluation(evaluation.dump(), evaluation.trial + 1) is None, "of another trial"
+    assert read_evaluation(evaluation.dump().replace('"version":1', '"version":2'), evaluation.trial) is None
+    assert read_evaluation("{", evaluation.trial) is None
+
+
+def test_other_samples_are_not_taken_for_the_search_s(searched: Path) -> None:
+    tracked = TrackedSearch(check_uri(f"sqlite:///{searched / 'mlflow.db'}"), "s")
+    tracked.trials = [
+        replace(trial, metrics={**trial.metrics, "final/val/loss": trial.metrics["final/val/loss"] + 0.5})
+        for trial in tracked.trials
+    ]
+    found = evaluate(tracked, SearchFolder(searched / "results" / "s"))
+    assert isinstance(found, str) and "are not those of the search" in found
+
+
+def test_checkpoints_that_are_gone_are_told(tracked: TrackedSearch, tmp_path: Path) -> None:
+    number = configurations(tracked)[0].trials[0].number
+    assert evaluate(tracked, SearchFolder(tmp_path / "s")) == f"no checkpoint of #{number} is here"
+
+
+def test_the_folder_of_another_search_of_that_name_is_not_its(tracked: TrackedSearch, searched: Path, tmp_path: Path) -> None:
+    assert folder_of(tracked, searched / "results") == SearchFolder(searched / "results" / "s")
+    assert folder_of(tracked, tmp_path) is None
+    (tmp_path / "s").mkdir()
+    shutil.copy(searched / "results" / "s" / "search.yaml", tmp_path / "s")
+    text = (tmp_path / "s" / "search.yaml").read_text(encoding="utf-8")
+    own = SearchFolder(tmp_path / "s").search_id
+    assert own is not None
+    (tmp_path / "s" / "search.yaml").write_text(text.replace(own, own[::-1]), encoding="utf-8")
+    assert folder_of(tracked, tmp_path) is None
+    (tmp_path / "s" / "search.yaml").write_text("[", encoding="utf-8")
+    with pytest.raises(UserError):
+        SearchFolder(tmp_path / "s").read_search()
+    assert folder_of(tracked, tmp_path) is None

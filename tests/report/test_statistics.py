@@ -1,0 +1,83 @@
+"""The statistics behind the answers, against counting, scipy and simulation."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rebnn_search.report.statistics import best_of, bootstrap, calibration, chance_of_better, paired, wilson
+
+
+@pytest.mark.parametrize("draws", [1, 2, 3, 6, 7])
+def test_the_best_of_some_draws_is_the_mean_over_all_subsets(draws: int) -> None:
+    values = [0.3, 0.1, 0.9, 0.4, 0.4, 2.0, 0.15]
+    leasts = sorted(min(subset) for subset in itertools.combinations(values, draws))
+    found = best_of(values, draws)
+    assert found.mean == pytest.approx(np.mean(leasts))
+    for end, at in ((found.low, 0.025), (found.high, 0.975)):
+        assert end == leasts[int(np.ceil(at * len(leasts) - 1e-9)) - 1]
+
+
+def test_of_many_values_the_best_of_all_is_the_least() -> None:
+    values = np.random.default_rng(0).normal(size=2000).tolist()
+    found = best_of(values, 2000)
+    assert (found.mean, found.low, found.high) == pytest.approx((min(values),) * 3)
+    assert best_of(values, 1).mean == pytest.approx(np.mean(values))
+    with pytest.raises(ValueError, match=r"draws must be in 1 \.\. 2000"):
+        best_of(values, 0)
+
+
+def test_the_chance_of_a_better_one_is_that_of_the_last_places() -> None:
+    orders = list(itertools.permutations(range(5)))
+    assert chance_of_better(3, 2) == np.mean([order.index(0) >= 3 for order in orders])
+
+
+def test_paired_differences_have_student_s_interval() -> None:
+    differences = [0.1, 0.3, -0.05, 0.2]
+    found = paired(differences)
+    assert found is not None
+    low, high = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert paired([0.1]) is None
+
+
+def test_the_bootstrap_s_interval_is_that_of_the_mean_difference() -> None:
+    generator = np.random.default_rng(1)
+    first = generator.exponential(size=2000)
+    losses = np.stack([first, first + 0.05 + generator.normal(scale=0.5, size=2000), first])
+    found = bootstrap(losses, resamples=2000)
+    differences = losses[1] - losses[0]
+    half = 1.96 * stats.sem(differences)
+    assert found.behind[1].mean == pytest.approx(differences.mean())
+    assert (found.behind[1].low, found.behind[1].high) == pytest.approx(
+        (differences.mean() - half, differences.mean() + half), abs=0.3 * half
+    )
+    assert found.first[0] == pytest.approx(found.first[2]) and sum(found.first) == pytest.approx(1), (
+        "equal ones share the place"
+    )
+    assert found.first[1] < 0.01
+    weighted = bootstrap(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([3.0, 1.0]))
+    assert weighted.means == [0.25, 0.75]
+
+
+@pytest.mark.parametrize("sharpened", [1.0, 6.0])
+def test_only_what_is_said_too_surely_is_more_than_chance(sharpened: float) -> None:
+    generator = np.random.default_rng(2)
+    logits = generator.normal(scale=1.5, size=(3000, 4))
+    true = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = (true.cumsum(1) < generator.random((3000, 1))).sum(1)
+    said = np.exp(sharpened * logits) / np.exp(sharpened * logits).sum(1, keepdims=True)
+    found = calibration(said, labels)
+    assert (found.error <= found.chance) == (sharpened == 1.0)
+    confident, hits = said.max(1), said.argmax(1) == labels
+    place = np.minimum((confident * 10).astype(int), 9)
+    expected = sum(abs(hits[place == k].mean() - confident[place == k].mean()) * (place == k).mean() for k in set(place))
+    assert found.error == pytest.approx(expected) and sum(found.counts) == 3000
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 5), (3, 7), (35, 35), (9998, 10000)])
+def test_shares_have_wilson_s_interval(hits: int, n: int) -> None:
+    found = wilson(hits, n)
+    low, high = stats.binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    assert (found.mean, found.low, found.high) == pytest.approx((hits / n, low, high))
