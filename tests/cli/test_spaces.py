@@ -68,7 +68,8 @@ def test_a_copy_is_the_same_search(tmp_path: Path, name: str) -> None:
     roots = [search["recipe"]["data"].pop("root", None) for search in (copy, source)]
     assert copy == source
     if roots[1] is not None:  # the data lie beside the copy, where the source's lie beside its folder
-        assert [Path(roots[0]).relative_to(tmp_path / "mine"), Path(roots[1]).relative_to(ROOT)] == [Path("data/imagenet")] * 2
+        ours, theirs = Path(roots[0]).relative_to(tmp_path / "mine"), Path(roots[1]).relative_to(ROOT)
+        assert ours == theirs and ours.parts[0] == "data"
 
 
 def test_a_copy_replaces_nothing(tmp_path: Path) -> None:
