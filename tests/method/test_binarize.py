@@ -160,6 +160,7 @@ def test_recu_counts_the_signs_it_uses() -> None:
 
 def test_unknown_weights_list_the_valid_ones() -> None:
     with pytest.raises(
-        ValueError, match="unknown weight binarizer 'rebn': valid are reactnet, real, rebnn, recu, sign; did you mean"
+        ValueError,
+        match="unknown weight binarizer 'rebn': valid are biper, irnet, reactnet, real, rebnn, recu, reste, sign; did you mean",
     ):
         BinaryLinear(2, 2, weights="rebn")

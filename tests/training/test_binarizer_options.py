@@ -117,7 +117,7 @@ def test_a_teacher_trained_with_options_is_read(tmp_path: Path, digits: Data) ->
     assert found.tau_end == 0.75
 
 
-KNOWN = "valid are reactnet, rebnn, recu, sign"
+KNOWN = "valid are biper, irnet, reactnet, rebnn, recu, reste, sign"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,10 @@ KNOWN = "valid are reactnet, rebnn, recu, sign"
         ("weights: rcu", f"f.yaml:4: weights = 'rcu': no such weight binarizer; {KNOWN}"),
         ("weights: real", f"f.yaml:4: weights = 'real': no such weight binarizer; {KNOWN}"),
         ("weights: {name: rcu}", f"f.yaml:4: weights.name = 'rcu': no such weight binarizer; did you mean 'recu'? {KNOWN}"),
-        ("weights: {tau_end: 0.9}", "f.yaml:4: weights: needs the key 'name': one of reactnet, rebnn, recu, sign"),
+        (
+            "weights: {tau_end: 0.9}",
+            "f.yaml:4: weights: needs the key 'name': one of biper, irnet, reactnet, rebnn, recu, reste, sign",
+        ),
         ("weights: 3", "f.yaml:4: weights = 3: expected the name of a weight binarizer or a mapping with the key 'name'"),
         (
             "weights:\n  name: recu\n  tau_begin: 0.9",

@@ -15,8 +15,8 @@ FILES = sorted(TRIALS.glob("*.yaml"))
 
 
 def test_they_are_all_there() -> None:
-    expected = ["cifar100_resnet18", "cifar10_resnet18", "cifar10_resnet20", "digits", "imagenet_resnet18", "imagenet_resnet34",
-                "own_folder"]  # fmt: skip
+    expected = ["cifar100_resnet18", "cifar10_resnet18", "cifar10_resnet20", "cifar10_table_3_7",
+                "cifar10_table_3_7_subset", "digits", "imagenet_resnet18", "imagenet_resnet34", "own_folder"]  # fmt: skip
     assert [file.stem for file in FILES] == expected
 
 
