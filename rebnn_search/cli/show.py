@@ -82,6 +82,8 @@ def _print(
         line(console, "")
     if result.best is not None:
         line(console, f"chosen: {chosen(result.best)}")
+    if result.cost is not None:
+        line(console, f"cost: {result.cost.text()}")
     for title, rows in (("files", files), ("MLflow", _tracking(result)), ("go on with", commands)):
         line(console, f"{title}:")
         width = max(map(len, rows), default=0)

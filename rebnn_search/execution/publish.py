@@ -28,6 +28,7 @@ from rebnn_search.execution.run_description import run_description
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of, folder_here
 from rebnn_search.study.attributes import PARAMS, RUNS
+from rebnn_search.study.cost import Cost
 from rebnn_search.study.estimate import estimate
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.result import Best, Result, leaderboard
@@ -39,6 +40,9 @@ from rebnn_search.training.run import trainer_state
 
 TEST = "test"
 """Note in the ledger: accuracy on the test split by trial number, for each trial that was ever chosen."""
+
+COST_TAG = "cost"
+"""Tag of the parent run: what the search cost, in words."""
 
 
 def choose(search: Search, folder: SearchFolder, ledger: Ledger, executor: Executor) -> Best | None:
@@ -115,6 +119,7 @@ def outcome(
     runs: Runs,
     best: Best | None,
     interrupted: bool,
+    cost: Cost | None = None,
 ) -> Result:
     """The search's result as things stand."""
     return Result(
@@ -132,6 +137,7 @@ def outcome(
         goals=search.goals,
         extras=search.extras,
         constraints=[str(limit) for limit in search.limits],
+        cost=cost,
     )
 
 
@@ -141,6 +147,9 @@ def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Track
         write_atomically(folder.result_file, json.dumps(result.dump(), indent=1))
     state = "INTERRUPTED" if result.interrupted else "FINISHED"
     metrics = {} if result.best is None else _best_metrics(result)
+    tags = {}
+    if result.cost is not None:
+        metrics, tags = {**metrics, **result.cost.metrics()}, {COST_TAG: result.cost.text()}
     history = ledger.noted(RUNS)
 
     def send(runs: Runs) -> None:
@@ -160,7 +169,7 @@ def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Track
             runs.client.log_artifact(runs.parent_id, result.best.recipe)
             if folder.model.exists():
                 log_model(runs, uri, folder.model, result.best.number)
-        runs.end(runs.parent_id, state, {}, metrics)
+        runs.end(runs.parent_id, state, tags, metrics)
 
     tracker.do(send)
 

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.base.metrics import EPOCHS, FLIP_RATIO, VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.study.attributes import PARAMS, REASON
+from rebnn_search.study.cost import Cost
 from rebnn_search.study.objectives import Goal
 from rebnn_search.study.ranking import pareto_front, rank, standing_of
 from rebnn_search.study.search import Search, recipe_value
@@ -82,6 +83,7 @@ class Result:
         goals: The objectives, the first of which is ``objective``.
         extras: The objectives and what constraints are about, as far as they have no column anyway.
         constraints: As a file writes them.
+        cost: What it cost so far; None where that is not known.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Result:
     goals: Sequence[Goal] = ()
     extras: Sequence[Goal] = ()
     constraints: Sequence[str] = ()
+    cost: Cost | None = None
 
     @property
     def several(self) -> bool:
@@ -137,6 +140,7 @@ class Result:
             **({"objectives": [{"name": goal.name, "direction": goal.direction} for goal in self.goals]} if self.several else {}),
             **({"constraints": list(self.constraints)} if self.constraints else {}),
             "best": None if self.best is None else vars(self.best).copy(),
+            "cost": None if self.cost is None else self.cost.dump(),
         }  # fmt: skip
 
     def _dumped(self, row: TrialRow) -> dict[str, object]:

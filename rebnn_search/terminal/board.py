@@ -36,6 +36,8 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
         line(console, f"chosen: {chosen(result.best)}")
         line(console, f"its recipe: {result.best.recipe}")
         line(console, f"its network: {result.best.model}")
+    if result.cost is not None:
+        line(console, f"cost: {result.cost.text()}")
     if result.out_of_time:
         begun = sum(row.state == "RUNNING" for row in result.rows)
         line(console, f"the time was over after {len(result.rows) - begun} trials, {begun} more were begun")
