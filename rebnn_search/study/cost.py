@@ -69,6 +69,7 @@ def cost_of(folder: SearchFolder, trials: Iterable[FrozenTrial], runs: Sequence[
         trials: Its record's.
         runs: What the record has of its runs.
     """
+    runs = [run for run in runs if "started" in run]
     begun = [datetime.fromisoformat(str(run["started"])).timestamp() for run in runs]
     known = sorted(begun)
     total, cores, gpus = 0.0, 0.0, 0.0
