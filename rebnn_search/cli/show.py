@@ -126,7 +126,7 @@ def _files(folder: SearchFolder) -> Iterator[tuple[str, str]]:
 
 
 def _tracking(result: Result) -> dict[str, str]:
-    found = {"tracking": result.tracking_uri, "view": result.view, "run": result.parent_run_id}
+    found = {"tracking": result.tracking_uri, "view": result.view, "compare": result.compare, "run": result.parent_run_id}
     return {name: text for name, text in found.items() if text}
 
 

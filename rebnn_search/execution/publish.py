@@ -31,10 +31,10 @@ from rebnn_search.study.attributes import PARAMS, RUNS
 from rebnn_search.study.cost import Cost
 from rebnn_search.study.estimate import estimate
 from rebnn_search.study.ledger import Ledger
-from rebnn_search.study.result import Best, Result, leaderboard
+from rebnn_search.study.result import Best, Result, compared, leaderboard
 from rebnn_search.study.search import Search
 from rebnn_search.study.table import markdown
-from rebnn_search.tracking import NOTE_TAG, Runs, Tracker, view_link
+from rebnn_search.tracking import NOTE_TAG, Runs, Tracker, compare_link, view_link
 from rebnn_search.training import Recipe, Trainer, dump_recipe
 from rebnn_search.training.run import trainer_state
 
@@ -122,7 +122,7 @@ def outcome(
     cost: Cost | None = None,
 ) -> Result:
     """The search's result as things stand."""
-    return Result(
+    made = Result(
         name=folder.name,
         storage=hide_secrets(folder.address),
         tracking_uri=hide_secrets(uri),
@@ -139,6 +139,7 @@ def outcome(
         constraints=[str(limit) for limit in search.limits],
         cost=cost,
     )
+    return replace(made, compare=compare_link(hide_secrets(uri), runs.experiment_id, compared(made.groups)))
 
 
 def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tracker, uri: str, result: Result) -> None:

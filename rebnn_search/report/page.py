@@ -59,6 +59,7 @@ def render(search: TrackedSearch, drawn: Mapping[str, Drawing]) -> str:
         name=search.name,
         state=search.parent.data.tags.get("state", ""),
         view=search.view,
+        compare=search.compare,
         stats=_stats(search, states),
         best=best,
         recipe=recipe,

@@ -83,6 +83,7 @@ class Result:
         goals: The objectives, the first of which is ``objective``.
         extras: The objectives and what constraints are about, as far as they have no column anyway.
         constraints: As a file writes them.
+        compare: Address where the best trials stand beside each other there; None for want of two.
         cost: What it cost so far; None where that is not known.
     """
 
@@ -104,6 +105,7 @@ class Result:
     extras: Sequence[Goal] = ()
     constraints: Sequence[str] = ()
     cost: Cost | None = None
+    compare: str | None = None
 
     @property
     def several(self) -> bool:
@@ -127,7 +129,8 @@ class Result:
         """The object that ``--json`` prints; trials by number."""
         return {
             "name": self.name, "storage": self.storage, "tracking_uri": self.tracking_uri, "experiment": self.experiment,
-            "parent_run_id": self.parent_run_id, "view": self.view, "objective": self.objective, "direction": self.direction,
+            "parent_run_id": self.parent_run_id, "view": self.view, "compare": self.compare,
+            "objective": self.objective, "direction": self.direction,
             "trials": [
                 {
                     "number": row.number, "configuration": row.configuration, "seed": row.seed,
@@ -153,6 +156,16 @@ class Result:
     def groups(self) -> list[list[TrialRow]]:
         """The rows of each configuration, best configuration first."""
         return [list(rows) for _, rows in groupby(self.rows, key=lambda row: row.configuration)]
+
+
+COMPARED = 3
+"""Trials that a comparison begins with."""
+
+
+def compared(groups: Sequence[Sequence[TrialRow]]) -> list[str]:
+    """The tracked runs of the best trials, one of each configuration, of those trained to their end."""
+    first = [next((row.run_id for row in group if row.state == "COMPLETE" and row.run_id), None) for group in groups]
+    return [run_id for run_id in first if run_id is not None][:COMPARED]
 
 
 COLUMNS = ("gamma.strategy", "gamma.value", "optimizer.lr", "scale_init.strategy")

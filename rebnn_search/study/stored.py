@@ -92,6 +92,7 @@ def stored_result(folder: SearchFolder, search: Search, record: StoredRecord) ->
         best=None if best is None else Best(**{"trials": [best["number"]], **best}),
         interrupted=not folder.finished,
         view=known.get("view"),
+        compare=known.get("compare"),
         goals=search.goals,
         extras=search.extras,
         constraints=[str(limit) for limit in search.limits],

@@ -50,6 +50,8 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
     line(console, f"compare the trials: {ui_command}")
     if result.view is not None:
         line(console, f"  and open: {result.view}")
+    if result.compare is not None:
+        line(console, f"  or the best beside each other: {result.compare}")
     if not result.interrupted:
         line(console, f"continue or enlarge the search: {resume_command}")
 
