@@ -1,4 +1,4 @@
-"""Times on the command line."""
+"""Times on the command line, and in words."""
 
 from __future__ import annotations
 
@@ -25,3 +25,13 @@ def parse_duration(text: str, option: str) -> float:
         said = text if len(text) <= 40 else f"{text[:40]}..."
         raise UserError(f"{option} {said}: expected a time such as 90s, 30m, 2h or 1h30m, at most {LONGEST // 3600}h")
     return seconds
+
+
+def duration_text(seconds: float) -> str:
+    """A time in words: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -41,6 +41,9 @@ CHOSEN_TEST_TOP1, CHOSEN_TEST_TOP5 = "best/test_top1", "best/test_top5"
 """On a search's run: the chosen trial's accuracy on the test split, in percent."""
 
 
+CORE_HOURS, GPU_HOURS, WALL_HOURS = "cost/core_hours", "cost/gpu_hours", "cost/wall_hours"
+"""On a search's run: what all attempts of its trials held, and how long its runs took."""
+
 BEST = "best/"
 """How the names begin of what is best, of a trial and of a search."""
 

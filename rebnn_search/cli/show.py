@@ -82,6 +82,8 @@ def _print(
         line(console, "")
     if result.best is not None:
         line(console, f"chosen: {chosen(result.best)}")
+    if result.cost is not None:
+        line(console, f"cost: {result.cost.text()}")
     for title, rows in (("files", files), ("MLflow", _tracking(result)), ("go on with", commands)):
         line(console, f"{title}:")
         width = max(map(len, rows), default=0)
@@ -124,7 +126,7 @@ def _files(folder: SearchFolder) -> Iterator[tuple[str, str]]:
 
 
 def _tracking(result: Result) -> dict[str, str]:
-    found = {"tracking": result.tracking_uri, "view": result.view, "run": result.parent_run_id}
+    found = {"tracking": result.tracking_uri, "view": result.view, "compare": result.compare, "run": result.parent_run_id}
     return {name: text for name, text in found.items() if text}
 
 

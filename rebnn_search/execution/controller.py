@@ -17,6 +17,7 @@ from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
 from rebnn_search.execution.trial_recipe import write_trial_recipe
 from rebnn_search.storage.folder import DISK_FULL, SearchFolder
+from rebnn_search.study.attempts import AttemptLog, now
 from rebnn_search.study.attributes import SUMMARY
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.pausing import PauseRule
@@ -73,6 +74,10 @@ class Controller:
                 self._todo.remove((number, params))
                 self._wait(number)
         self._live: dict[int, Params] = {}
+        resources = search.spec.resources
+        workers, cpus, gpus = resources.workers_per_trial, resources.cpus_per_worker, resources.gpus_per_worker
+        self._attempts = AttemptLog(None if folder is None else folder.attempts_file, workers * cpus, workers * gpus)
+        self._handed_out_at: dict[int, int] = {}
         self._failures: Counter[int] = Counter()
         self._handed_out: Counter[int] = Counter()
         self._ends: Counter[TrialState] = Counter()
@@ -86,6 +91,13 @@ class Controller:
     def live(self) -> int:
         """How many trials the executor holds."""
         return len(self._live)
+
+    @property
+    def wanted(self) -> int:
+        """How many trials the executor could hold now, were there room for all."""
+        if self.ending:
+            return self.live
+        return self.live + len(self._todo) + self._left + int(self._next_paused() is not None)
 
     @property
     def exhausted(self) -> bool:
@@ -133,6 +145,7 @@ class Controller:
         number, params = self._choose()
         self._live[number] = params
         self._handed_out[number] += 1
+        self._handed_out_at[number] = now()
         if self._budget is not None:
             self._budget.started(number)
         name = self._search.name_of(number, params)
@@ -158,6 +171,11 @@ class Controller:
             measured=self._search.measured,
         )
 
+    def at_work(self, task: TrialTask) -> None:
+        """Take in that a worker has a trial now. An executor that does not say so is taken to have one when it is handed out."""
+        if self._is_live(task):
+            self._attempts.begin(task.number, task.last_step)
+
     def _choose(self) -> tuple[int, Params]:
         if self._todo:
             return self._todo.popleft()
@@ -175,6 +193,7 @@ class Controller:
         number = task.number
         if not self._is_live(task):
             return Decision.STOP
+        self._attempts.begin(number, task.last_step, self._handed_out_at[number])
         if update.failed is not None:
             self._end(number, TrialState.FAIL, update.failed)
             return Decision.STOP
@@ -203,6 +222,7 @@ class Controller:
             self._ledger.take_up(number)
             return Decision.CONTINUE
         del self._live[number]
+        self._attempts.end(number)
         self._observer.paused(number)
         return Decision.PAUSE
 
@@ -215,6 +235,7 @@ class Controller:
         number = task.number
         if not self._is_live(task):
             return
+        self._attempts.end(number)
         trace = self._trace(number, message)
         if os.strerror(errno.ENOSPC) in trace:
             self.put_back(task)
@@ -247,6 +268,7 @@ class Controller:
         return message
 
     def _end(self, number: int, state: TrialState, reason: str | None) -> None:
+        self._attempts.end(number)
         reports = self._ledger.reports(number).reports
         if state == TrialState.COMPLETE:
             self._ledger.complete(number)
@@ -280,9 +302,12 @@ class Controller:
 
     def put_back_all(self) -> None:
         """Take all trials back unfinished: the executor has ended and holds none."""
+        for number in self._live:
+            self._attempts.end(number)
         self._live.clear()
 
     def put_back(self, task: TrialTask) -> None:
         """Take a trial back unfinished, for a later resume."""
         if self._is_live(task):
+            self._attempts.end(task.number)
             del self._live[task.number]

@@ -23,6 +23,7 @@ class Executor(AbstractContextManager["Executor"], Protocol):
     - `Controller.next_task` is called only while `Controller.exhausted` is false, and a task is trained until an update's decision is
       STOP or PAUSE, or the controller is `Controller.ending`.
     - The updates of one task come in the order of its reports, the first after ``last_step``. Between tasks any order is possible.
+    - Where a task may wait for room after it was handed out, `Controller.at_work` says when a worker has it.
     - A task that ends in any other way than by a decision is reported by `Controller.error`, or given back by `Controller.put_back`.
     - A task that is paused, or given back, leaves a checkpoint of all it reported.
     """

@@ -28,17 +28,21 @@ from rebnn_search.execution.run_description import run_description
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of, folder_here
 from rebnn_search.study.attributes import PARAMS, RUNS
+from rebnn_search.study.cost import Cost
 from rebnn_search.study.estimate import estimate
 from rebnn_search.study.ledger import Ledger
-from rebnn_search.study.result import Best, Result, leaderboard
+from rebnn_search.study.result import Best, Result, compared, leaderboard
 from rebnn_search.study.search import Search
 from rebnn_search.study.table import markdown
-from rebnn_search.tracking import NOTE_TAG, Runs, Tracker, view_link
+from rebnn_search.tracking import NOTE_TAG, Runs, Tracker, compare_link, view_link
 from rebnn_search.training import Recipe, Trainer, dump_recipe
 from rebnn_search.training.run import trainer_state
 
 TEST = "test"
 """Note in the ledger: accuracy on the test split by trial number, for each trial that was ever chosen."""
+
+COST_TAG = "cost"
+"""Tag of the parent run: what the search cost, in words."""
 
 
 def choose(search: Search, folder: SearchFolder, ledger: Ledger, executor: Executor) -> Best | None:
@@ -115,9 +119,10 @@ def outcome(
     runs: Runs,
     best: Best | None,
     interrupted: bool,
+    cost: Cost | None = None,
 ) -> Result:
     """The search's result as things stand."""
-    return Result(
+    made = Result(
         name=folder.name,
         storage=hide_secrets(folder.address),
         tracking_uri=hide_secrets(uri),
@@ -132,7 +137,9 @@ def outcome(
         goals=search.goals,
         extras=search.extras,
         constraints=[str(limit) for limit in search.limits],
+        cost=cost,
     )
+    return replace(made, compare=compare_link(hide_secrets(uri), runs.experiment_id, compared(made.groups)))
 
 
 def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tracker, uri: str, result: Result) -> None:
@@ -141,6 +148,9 @@ def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Track
         write_atomically(folder.result_file, json.dumps(result.dump(), indent=1))
     state = "INTERRUPTED" if result.interrupted else "FINISHED"
     metrics = {} if result.best is None else _best_metrics(result)
+    tags = {}
+    if result.cost is not None:
+        metrics, tags = {**metrics, **result.cost.metrics()}, {COST_TAG: result.cost.text()}
     history = ledger.noted(RUNS)
 
     def send(runs: Runs) -> None:
@@ -160,7 +170,7 @@ def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Track
             runs.client.log_artifact(runs.parent_id, result.best.recipe)
             if folder.model.exists():
                 log_model(runs, uri, folder.model, result.best.number)
-        runs.end(runs.parent_id, state, {}, metrics)
+        runs.end(runs.parent_id, state, tags, metrics)
 
     tracker.do(send)
 

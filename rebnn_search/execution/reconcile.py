@@ -52,7 +52,7 @@ def _bring_up(search: Search, runs: Runs, trial: FrozenTrial, path: Path) -> Non
         runs.forget(number)
         run_id, last = runs.ensure_child(number, search.name_of(number, params), params, start_tags(search, number)), 0
     reports = [report for report in kept if report.step >= last]
-    runs.log(run_id, [point(report) for report in reports])
+    runs.log(run_id, [point(report, search.spec.objective.metric) for report in reports])
     if trial.state.is_finished():
         log_latent_weights(runs, number, read_reports(path))
         runs.end(run_id, trial.state.name, end_tags(search, trial), end_metrics(trial))

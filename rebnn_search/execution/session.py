@@ -35,6 +35,7 @@ from rebnn_search.storage.folder import DriverLock, SearchFolder, explain_disk_e
 from rebnn_search.storage.leftovers import clear_partial_files
 from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.attributes import RUNS
+from rebnn_search.study.cost import Cost, cost_of
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.load import load_search
 from rebnn_search.study.optuna_log import optuna_log_muted
@@ -183,9 +184,10 @@ class Session:
             out_of_time = budget is not None and unfinished and not interrupted
             too_short = out_of_time and not ledger.completed
             interrupted = interrupted or too_short
+            cost = _ended(ledger, folder)
             if ledger.asked and not runs.parent_id:
                 tracker.reached(FLUSH_SECONDS)
-            result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
+            result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted, cost)
             publish(search, folder, ledger, tracker, tracking_uri, result)
             tracked = tracker.close(FLUSH_SECONDS)
             if controller.abort_reason is not None:
@@ -193,7 +195,7 @@ class Session:
             if budget is not None and too_short:
                 raise UserError(f"{folder.name}: {budget.too_small(int(search.base['epochs']))}")
             # Again, for the runs that tracking has made meanwhile.
-            result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted)
+            result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted, cost)
             result = replace(result, out_of_time=out_of_time, enough=enough)
             return result if tracked else replace(result, untracked=tracker.trouble or "it is slow")
 
@@ -243,6 +245,14 @@ def open_search(
         search = warm_started(search, storage, ledger)
     place = None if trained is None else Path(trained)
     return Session(search, found.folder, source, uri, ledger, address, executor, found.resumed, found.unfinished, place)
+
+
+def _ended(ledger: Ledger, folder: SearchFolder) -> Cost:
+    """Note that the run ends now. Returns what the search cost."""
+    runs: list[dict[str, Any]] = ledger.noted(RUNS)
+    runs[-1]["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+    ledger.note(RUNS, runs)
+    return cost_of(folder, ledger.trials, runs)
 
 
 def _this_run(search: Search, address: str, tracking_uri: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class TrialRuns:
 
     def reported(self, number: int, report: TrackedReport) -> None:
         """Log the report's metrics."""
-        self._tracker.log(number, point(report))
+        self._tracker.log(number, point(report, self._search.spec.objective.metric))
 
     def gave_up(self, number: int, trace: str) -> None:
         """Keep the traceback as an artifact."""
@@ -53,9 +53,15 @@ class TrialRuns:
         self._tracker.end(trial.number, trial.state.name, end_tags(self._search, trial), end_metrics(trial))
 
 
-def point(report: TrackedReport) -> Point:
-    """A report as a run has it."""
-    return Point(report.step, report.timestamp, report.metrics)
+def point(report: TrackedReport, first: str) -> Point:
+    """A report as a run has it.
+
+    Args:
+        report: The report.
+        first: The metric that goes before the others: MLflow's UI opens its comparison of runs with the one that was logged first.
+    """
+    before = {first: report.metrics[first]} if first in report.metrics else {}
+    return Point(report.step, report.timestamp, {**before, **report.metrics})
 
 
 def log_latent_weights(runs: Runs, number: int, reports: Sequence[TrackedReport]) -> None:

@@ -11,7 +11,18 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from rebnn_search.base.layout import BEST_RECIPE_FILE, SEARCH_FILE
-from rebnn_search.base.metrics import CHOSEN_TEST_TOP1, CHOSEN_VAL_LOSS, EPOCHS, FLIP_RATIO, VAL_LOSS, VAL_TOP1, VAL_TOP5, final
+from rebnn_search.base.metrics import (
+    CHOSEN_TEST_TOP1,
+    CHOSEN_VAL_LOSS,
+    CORE_HOURS,
+    EPOCHS,
+    FLIP_RATIO,
+    GPU_HOURS,
+    VAL_LOSS,
+    VAL_TOP1,
+    VAL_TOP5,
+    final,
+)
 from rebnn_search.report import table as paper_table
 from rebnn_search.report.answers import answers
 from rebnn_search.report.figures import FIGURES, TRIAL_MARK, Figure
@@ -48,6 +59,7 @@ def render(search: TrackedSearch, drawn: Mapping[str, Drawing]) -> str:
         name=search.name,
         state=search.parent.data.tags.get("state", ""),
         view=search.view,
+        compare=search.compare,
         stats=_stats(search, states),
         best=best,
         recipe=recipe,
@@ -81,6 +93,9 @@ def _stats(search: TrackedSearch, states: Counter[str]) -> list[tuple[str, str]]
         found.append(("best validation loss", f"{metrics[CHOSEN_VAL_LOSS]:.4f}"))
     if CHOSEN_TEST_TOP1 in metrics:
         found.append(("test Top-1 of the chosen", f"{metrics[CHOSEN_TEST_TOP1]:.2f} %"))
+    for label, name in (("core-hours", CORE_HOURS), ("GPU-hours", GPU_HOURS)):
+        if metrics.get(name):
+            found.append((label, f"{metrics[name]:.3g}"))
     return found
 
 

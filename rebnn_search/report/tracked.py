@@ -20,7 +20,7 @@ from rebnn_search.config import UserError
 from rebnn_search.execution.trial_runs import LATENT_FILE
 from rebnn_search.report.record import EVALUATION_FILE, Evaluation, read_evaluation
 from rebnn_search.study.ranking import Standing, pareto_front, rank, standing
-from rebnn_search.study.result import effective_value
+from rebnn_search.study.result import COMPARED, effective_value
 from rebnn_search.study.search import Search, restore_search
 from rebnn_search.study.spec import Params
 from rebnn_search.tracking import (
@@ -30,6 +30,7 @@ from rebnn_search.tracking import (
     STATE_TAG,
     TRIAL_TAG,
     VIEW_TAG,
+    compare_link,
     find_parent,
     find_runs,
     view_link,
@@ -105,6 +106,14 @@ class TrackedSearch:
         if VIEW_TAG + key not in self.client.get_experiment(experiment_id).tags:
             return None
         return view_link(hide_secrets(self.uri), experiment_id, key)
+
+    @property
+    def compare(self) -> str | None:
+        """Address where the best trials of different configurations stand beside each other there; None for want of two."""
+        runs = {trial.number: trial.run_id for trial in self.complete}
+        best = [next((runs[number] for number in group if number in runs), None) for group in self.ranked(self.trials)]
+        found = [run_id for run_id in best if run_id is not None][:COMPARED]
+        return compare_link(hide_secrets(self.uri), self.parent.info.experiment_id, found)
 
     def _resolved(self) -> Search:
         text = self.artifact(self.parent.info.run_id, SEARCH_FILE)

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from rebnn_search.base.files import write_atomically
 from rebnn_search.base.layout import (
+    ATTEMPTS_FILE,
     BEST_RECIPE_FILE,
     CHECKPOINTS,
     JOURNAL_FILE,
@@ -107,6 +108,10 @@ class SearchFolder:
     def report_file(self, number: int) -> Path:
         """The reports of a trial."""
         return self.trial(number) / REPORT_FILE
+
+    def attempts_file(self, number: int) -> Path:
+        """When a trial was at work."""
+        return self.trial(number) / ATTEMPTS_FILE
 
     def checkpoints(self, number: int) -> Path:
         """The checkpoints of a trial."""

@@ -6,9 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
@@ -19,11 +17,12 @@ from rebnn_search.config import UserError
 from rebnn_search.storage.find import named_search
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attributes import PARAMS, REASON
+from rebnn_search.study.cost import seconds_spent
 from rebnn_search.study.ended import ended_trials
 from rebnn_search.study.search import Search
 from rebnn_search.study.space import Parameter, Space, Value
 from rebnn_search.study.stored import stored_search
-from rebnn_search.training.report_log import TrackedReport, read_reports
+from rebnn_search.training.report_log import read_reports
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,24 +186,8 @@ def _rows(search: Search, folder: SearchFolder, trial: FrozenTrial, runs: Sequen
     reports = read_reports(folder.trial(trial.number) / "reports.jsonl")
     if not reports:
         return [{**common, STEP: None, EPOCH: None, SECONDS: None, **dict.fromkeys(METRICS)}]
-    spent = _seconds(trial, reports, runs)
+    spent = seconds_spent(trial, reports, runs)
     return [
         {**common, STEP: r.step, EPOCH: r.epoch, SECONDS: s, **{name: r.metrics.get(name) for name in METRICS}}
         for r, s in zip(reports, spent, strict=True)
     ]
-
-
-def _seconds(trial: FrozenTrial, reports: Sequence[TrackedReport], runs: Sequence[float]) -> list[float]:
-    """Seconds of training up to each report."""
-    begun = trial.datetime_start
-    times = [report.timestamp / 1000 for report in reports]
-    ends = [times[0] if begun is None else min(begun.timestamp(), times[0]), *times]
-    gaps = [any(before < run <= after for run in runs) for before, after in pairwise(ends)]
-    spans = [after - before for before, after in pairwise(ends)]
-    sound = [span for span, gap in zip(spans, gaps, strict=True) if not gap]
-    usual = median(sound) if sound else 0.0
-    total, spent = 0.0, []
-    for span, gap in zip(spans, gaps, strict=True):
-        total += usual if gap else span
-        spent.append(round(total, 3))  # timestamps are in milliseconds
-    return spent

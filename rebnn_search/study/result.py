@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.base.metrics import EPOCHS, FLIP_RATIO, VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.study.attributes import PARAMS, REASON
+from rebnn_search.study.cost import Cost
 from rebnn_search.study.objectives import Goal
 from rebnn_search.study.ranking import pareto_front, rank, standing_of
 from rebnn_search.study.search import Search, recipe_value
@@ -82,6 +83,8 @@ class Result:
         goals: The objectives, the first of which is ``objective``.
         extras: The objectives and what constraints are about, as far as they have no column anyway.
         constraints: As a file writes them.
+        compare: Address where the best trials stand beside each other there; None for want of two.
+        cost: What it cost so far; None where that is not known.
     """
 
     name: str
@@ -101,6 +104,8 @@ class Result:
     goals: Sequence[Goal] = ()
     extras: Sequence[Goal] = ()
     constraints: Sequence[str] = ()
+    cost: Cost | None = None
+    compare: str | None = None
 
     @property
     def several(self) -> bool:
@@ -124,7 +129,8 @@ class Result:
         """The object that ``--json`` prints; trials by number."""
         return {
             "name": self.name, "storage": self.storage, "tracking_uri": self.tracking_uri, "experiment": self.experiment,
-            "parent_run_id": self.parent_run_id, "view": self.view, "objective": self.objective, "direction": self.direction,
+            "parent_run_id": self.parent_run_id, "view": self.view, "compare": self.compare,
+            "objective": self.objective, "direction": self.direction,
             "trials": [
                 {
                     "number": row.number, "configuration": row.configuration, "seed": row.seed,
@@ -137,6 +143,7 @@ class Result:
             **({"objectives": [{"name": goal.name, "direction": goal.direction} for goal in self.goals]} if self.several else {}),
             **({"constraints": list(self.constraints)} if self.constraints else {}),
             "best": None if self.best is None else vars(self.best).copy(),
+            "cost": None if self.cost is None else self.cost.dump(),
         }  # fmt: skip
 
     def _dumped(self, row: TrialRow) -> dict[str, object]:
@@ -149,6 +156,16 @@ class Result:
     def groups(self) -> list[list[TrialRow]]:
         """The rows of each configuration, best configuration first."""
         return [list(rows) for _, rows in groupby(self.rows, key=lambda row: row.configuration)]
+
+
+COMPARED = 3
+"""Trials that a comparison begins with."""
+
+
+def compared(groups: Sequence[Sequence[TrialRow]]) -> list[str]:
+    """The tracked runs of the best trials, one of each configuration, of those trained to their end."""
+    first = [next((row.run_id for row in group if row.state == "COMPLETE" and row.run_id), None) for group in groups]
+    return [run_id for run_id in first if run_id is not None][:COMPARED]
 
 
 COLUMNS = ("gamma.strategy", "gamma.value", "optimizer.lr", "scale_init.strategy")

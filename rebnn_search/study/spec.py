@@ -24,6 +24,7 @@ MOST = 1_000_000
 """Trials, and whatever else is counted: more is a slip of the finger."""
 MOST_WORKERS = 10_000
 """Processes, cores or GPUs of one trial."""
+MOST_PRIORITY = 1000
 
 
 class Objective(Strict):
@@ -82,12 +83,14 @@ class Resources(Strict):
         cpus_per_worker: CPU cores of each worker; also its number of torch threads.
         gpus_per_worker: GPUs of each worker; a fraction shares one.
         max_concurrent: Trials at a time; by default as many as the cluster has room for.
+        priority: Weight of the search's share where several run on one cluster.
     """
 
     workers_per_trial: Annotated[int, Field(ge=1, le=MOST_WORKERS)] = 1
     cpus_per_worker: Annotated[int, Field(ge=1, le=MOST_WORKERS)] = 1
     gpus_per_worker: Annotated[float, Field(ge=0, le=MOST_WORKERS, allow_inf_nan=False)] = 0.0
     max_concurrent: Annotated[int, Field(ge=1, le=MOST)] | None = None
+    priority: Annotated[int, Field(ge=1, le=MOST_PRIORITY)] = 1
 
     @field_validator("gpus_per_worker")
     @classmethod
@@ -236,6 +239,8 @@ class SearchSpec(Strict):
             del data["constraints"]
         if self.stop_when is None:
             del data["stop_when"]
+        if self.resources.priority == 1:
+            del data["resources"]["priority"]
         return data
 
     def goals(self) -> list[Goal]:

@@ -13,6 +13,7 @@ from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attributes import RUNS, SUMMARY
+from rebnn_search.study.cost import cost_of
 from rebnn_search.study.ledger import summarised
 from rebnn_search.study.record import read_study
 from rebnn_search.study.result import Best, Result, leaderboard
@@ -91,9 +92,11 @@ def stored_result(folder: SearchFolder, search: Search, record: StoredRecord) ->
         best=None if best is None else Best(**{"trials": [best["number"]], **best}),
         interrupted=not folder.finished,
         view=known.get("view"),
+        compare=known.get("compare"),
         goals=search.goals,
         extras=search.extras,
         constraints=[str(limit) for limit in search.limits],
+        cost=cost_of(folder, record.trials, record.runs),
     )
 
 

@@ -36,6 +36,8 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
         line(console, f"chosen: {chosen(result.best)}")
         line(console, f"its recipe: {result.best.recipe}")
         line(console, f"its network: {result.best.model}")
+    if result.cost is not None:
+        line(console, f"cost: {result.cost.text()}")
     if result.out_of_time:
         begun = sum(row.state == "RUNNING" for row in result.rows)
         line(console, f"the time was over after {len(result.rows) - begun} trials, {begun} more were begun")
@@ -48,6 +50,8 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
     line(console, f"compare the trials: {ui_command}")
     if result.view is not None:
         line(console, f"  and open: {result.view}")
+    if result.compare is not None:
+        line(console, f"  or the best beside each other: {result.compare}")
     if not result.interrupted:
         line(console, f"continue or enlarge the search: {resume_command}")
 

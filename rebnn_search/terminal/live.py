@@ -11,7 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rebnn_search.terminal.state import SearchState, duration
+from rebnn_search.base.duration import duration_text
+from rebnn_search.terminal.state import SearchState
 from rebnn_search.training.report_log import TrackedReport
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -80,7 +81,7 @@ class LiveProgress:
         if state.epochs_saved:
             tail.append(f"{state.epochs_saved:.0f} epochs saved by pruning")
         if state.seconds_left is not None:
-            tail.append(f"{duration(state.seconds_left)} left")
+            tail.append(f"{duration_text(state.seconds_left)} left")
         yield Group(head, bar, Text(", ".join(tail) or "the first trials are starting"), self._trials(width))
 
     def _trials(self, width: int) -> Table:

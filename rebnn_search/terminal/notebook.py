@@ -10,9 +10,10 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from rebnn_search.base.duration import duration_text
 from rebnn_search.execution.events import Silent
 from rebnn_search.terminal.live import sparkline
-from rebnn_search.terminal.state import SearchState, duration
+from rebnn_search.terminal.state import SearchState
 from rebnn_search.training.report_log import TrackedReport
 
 DRAW_SECONDS = 0.25
@@ -145,7 +146,7 @@ def progress_html(state: SearchState, failures: list[str]) -> str:
     if state.epochs_saved:
         tail.append(f"{state.epochs_saved:.0f} epochs saved by pruning")
     if state.seconds_left:
-        tail.append(f"{duration(state.seconds_left)} left")
+        tail.append(f"{duration_text(state.seconds_left)} left")
     rows = "".join(
         f"<tr><td style='text-align:left'>{escape(trial.name)}</td><td>epoch {trial.epoch:.1f}/{state.epochs:g}</td>"
         f"<td>{f'{trial.curve[-1]:.4f}' if trial.curve else ''}</td><td>{sparkline(trial.curve)}</td></tr>"

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
+from rebnn_search.base.duration import duration_text
 from rebnn_search.base.metrics import EPOCHS, VAL_LOSS, VAL_TOP1
 from rebnn_search.execution.events import Silent
 from rebnn_search.study.attributes import INFEASIBLE
-from rebnn_search.terminal.state import SearchState, duration
+from rebnn_search.terminal.state import SearchState
 from rebnn_search.training.report_log import TrackedReport
 
 
@@ -55,7 +56,7 @@ class PlainProgress(Silent):
         if state == "COMPLETE" and not known.feasible(summary):
             why = f"  ({INFEASIBLE})"
         best = f"  best #{known.best[0]} {known.best[1]:.4f}" if known.best else ""
-        left = f"  {duration(known.seconds_left)} left" if known.seconds_left else ""
+        left = f"  {duration_text(known.seconds_left)} left" if known.seconds_left else ""
         epochs = f"  {summary[EPOCHS]:.3g} epochs" if summary else ""
         self._print(f"[{known.ended}/{known.target}] {state:8} {name}{epochs}{scores}{why}{best}{left}")
 

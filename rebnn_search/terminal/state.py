@@ -117,13 +117,3 @@ class SearchState:
             return None
         left = (time.monotonic() - self._begun) / self._ended_here * (self.target - self.ended)
         return left if self._budget is None else max(0.0, min(left, self._budget.seconds - self._budget.spent))
-
-
-def duration(seconds: float) -> str:
-    """A time in words: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

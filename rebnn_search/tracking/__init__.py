@@ -4,7 +4,7 @@ from rebnn_search.tracking.client import check_answers, check_uri, default_uri
 from rebnn_search.tracking.refits import REFIT_TAG, RefitRuns
 from rebnn_search.tracking.runs import CONFIGURATION_TAG, NOTE_TAG, SEARCH_TAG, SEED_TAG, STATE_TAG, TRIAL_TAG, Point, Runs
 from rebnn_search.tracking.search import find_parent, find_runs
-from rebnn_search.tracking.shared_view import VIEW_TAG, view_link, write_view
+from rebnn_search.tracking.shared_view import VIEW_TAG, compare_link, view_link, write_view
 from rebnn_search.tracking.tracker import Tracker
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Tracker",
     "check_answers",
     "check_uri",
+    "compare_link",
     "default_uri",
     "find_parent",
     "find_runs",

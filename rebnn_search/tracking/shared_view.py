@@ -165,6 +165,21 @@ def view_link(uri: str, experiment_id: str, search_id: str | None) -> str:
     return f"{base}/#/experiments/{experiment_id}/runs{key}"
 
 
+def compare_link(uri: str, experiment_id: str, run_ids: Sequence[str]) -> str | None:
+    """The address where runs stand beside each other; None for fewer than two.
+
+    Args:
+        uri: As of `view_link`.
+        experiment_id: MLflow's experiment.
+        run_ids: Of the runs.
+    """
+    if len(run_ids) < 2:
+        return None
+    base = uri.rstrip("/") if uri.startswith(("http:", "https:")) else UI
+    runs, experiments = (quote(json.dumps(ids, separators=(",", ":"))) for ids in (list(run_ids), [experiment_id]))
+    return f"{base}/#/compare-runs?runs={runs}&experiments={experiments}"
+
+
 @dataclass(frozen=True)
 class FoundView:
     """Where in MLflow a search's view is; no ``search_id`` where its experiment holds none."""

@@ -4,11 +4,12 @@ import re
 import pytest
 from rich.console import Console
 
+from rebnn_search.base.duration import duration_text
 from rebnn_search.study.result import Best, Result, TrialRow
 from rebnn_search.study.spec import Objective
 from rebnn_search.terminal import LiveProgress, PlainProgress, print_result
 from rebnn_search.terminal.live import sparkline
-from rebnn_search.terminal.state import SearchState, duration
+from rebnn_search.terminal.state import SearchState
 from rebnn_search.training.report_log import TrackedReport
 
 
@@ -115,7 +116,7 @@ def test_plain_lines() -> None:
 
 
 def test_small_things() -> None:
-    assert [duration(s) for s in (5, 200, 7500)] == ["5 s", "3 min 20 s", "2 h 05 min"]
+    assert [duration_text(s) for s in (5, 200, 7500)] == ["5 s", "3 min 20 s", "2 h 05 min"]
     assert sparkline([3.0, 1.0, 2.0]) == "█▁▅"
     assert sparkline([1.0, 1.0]) == "▁▁"
     assert sparkline([]) == ""

@@ -75,21 +75,34 @@ class LedgerSearcher(Searcher):
 
 
 class LedgerScheduler(_Stateless, FIFOScheduler):
-    """Passes every result on and stops a trial where the answer says so."""
+    """Passes every result on and stops a trial where the answer says so.
 
-    def __init__(self, controller: Controller) -> None:
+    Args:
+        controller: Who decides.
+        limit: How many trials the search may hold, where that can shrink: an actor that no next trial waits for is then given up,
+            of which Tune itself keeps one, with all that it holds.
+    """
+
+    def __init__(self, controller: Controller, limit: Callable[[], int] | None = None) -> None:
         super().__init__()
         self._controller = controller
+        self._limit = limit
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, object]) -> str:
         """Stop a trial that the pruner ended, or that is done."""
         decision = self._pass_on(trial, result)
+        self._keep_actors(tune_controller)
         return str(TrialScheduler.CONTINUE if decision is Decision.CONTINUE else TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, object]) -> None:
         """Take in a last result: Tune does not show it to `on_trial_result` when the trainable itself says it is done."""
         self._pass_on(trial, result)
         self._controller.put_back(trial.config[TASK])
+        self._keep_actors(tune_controller)
+
+    def _keep_actors(self, tune_controller: TuneController) -> None:
+        if self._limit is not None:  # Tune has no public way
+            tune_controller._reuse_actors = self._controller.live < self._limit()
 
     def _pass_on(self, trial: Trial, result: dict[str, Any]) -> Decision:
         return self._controller.update(trial.config[TASK], result.get(UPDATE, TrialUpdate()))
@@ -99,11 +112,15 @@ class LedgerScheduler(_Stateless, FIFOScheduler):
         self._controller.put_back(trial.config[TASK])
 
 
-class ErrorCallback(_Stateless, Callback):
-    """Passes on the trials that Tune gave up."""
+class TrialCallback(_Stateless, Callback):
+    """Passes on which trials have an actor, and which Tune gave up."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
+        """Take in that a trial waits for its resources no more: it has an actor, a new one or one used before."""
+        self._controller.at_work(trial.config[TASK])
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Fail the trial with what Tune knows of the cause."""

@@ -19,13 +19,14 @@ from rebnn_search.config import Notice, UserError
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.ray.adapters import (
     MAX_LOOKAHEAD,
-    ErrorCallback,
     LedgerScheduler,
     LedgerSearcher,
     ReportsNothing,
     StopWhenAsked,
+    TrialCallback,
 )
 from rebnn_search.execution.ray.address import LOCAL, check_address, check_head
+from rebnn_search.execution.ray.fleet import Fleet
 from rebnn_search.execution.ray.room import TellsOfWaiting, bundle, check_machine, refuse_unless_fits
 from rebnn_search.execution.ray.session_folder import own_session
 from rebnn_search.execution.ray.trainable import TASK, RecipeTrial
@@ -87,8 +88,10 @@ class RayExecutor:
     def run(self, controller: Controller) -> None:
         """Run trials until none is left to hand out and none is held, or the controller is ending."""
         resources = self._resources
-        limit = _slots(resources)
-        with environment({"TUNE_MAX_PENDING_TRIALS_PG": str(max(1, limit()))}):
+        slots = _slots(resources)
+        fleet = Fleet(self._folder.name, resources, controller, slots) if self._address != LOCAL else None
+        limit, pending = slots if fleet is None else fleet.limit, {"TUNE_MAX_PENDING_TRIALS_PG": str(max(1, slots()))}
+        with environment(pending), fleet or nullcontext():
             tune.run(
                 RecipeTrial,
                 name="ray",
@@ -96,8 +99,8 @@ class RayExecutor:
                 num_samples=MAX_LOOKAHEAD,
                 resources_per_trial=bundles(resources),
                 search_alg=LedgerSearcher(controller, limit),
-                scheduler=LedgerScheduler(controller),
-                callbacks=[ErrorCallback(controller), TellsOfWaiting(resources)],
+                scheduler=LedgerScheduler(controller, None if fleet is None else fleet.limit),
+                callbacks=[TrialCallback(controller), TellsOfWaiting(resources), *([] if fleet is None else [fleet])],
                 progress_reporter=ReportsNothing(),
                 stop=StopWhenAsked(controller),
                 max_failures=0,  # the controller starts failed trials again

@@ -364,7 +364,7 @@ class World:
         """Files that nothing will ever ask for."""
         known = {
             "search.yaml", "study.journal", "best.yaml", "model.safetensors", "result.json", "driver.lock", "driver.log",
-            "recipe.yaml", "reports.jsonl", "error.txt", "error-before.txt",
+            "recipe.yaml", "reports.jsonl", "attempts.jsonl", "error.txt", "error-before.txt",
         }  # fmt: skip
         found = []
         for path in sorted(self.folder.path.rglob("*")):
