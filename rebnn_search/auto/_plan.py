@@ -6,12 +6,13 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from rebnn_search.auto._look import Look
+from rebnn_search.auto.presets import DEFAULT, PRESETS, Preset
 from rebnn_search.base.metrics import IMAGES_PER_SECOND
 from rebnn_search.config import UserError
 from rebnn_search.training import Recipe, Trainer
@@ -24,6 +25,8 @@ IMPORTS = 1.5
 """How many times as long as the start of this process the imports of Ray and MLflow take, and the workers' own start."""
 LAST_SECONDS, LAST_SHARE = 3.0, 0.02
 """Kept for writing the model and for the process's start and end, and a share of the time in which it may be held up."""
+LOOK_BACK_SHARE, LONGEST_LOOK_BACK = 0.08, 60.0
+"""Of the time, and at most so many seconds, for what is found out about the model once it is trained."""
 SHARING = 1.5
 """How much slower a trial is beside the others and the driver than alone."""
 TRIALS = 10
@@ -35,6 +38,8 @@ EPOCHS = (6, 60)
 """Of a training, at least and at most: fewer leave a schedule no room, more only overfit."""
 TABLE_EPOCHS = 30
 """Of a table's training: each is several passes over the rows."""
+STUDENTS = 2
+"""Trainings of what is distilled: one that is judged, one that is kept."""
 FEWEST_EPOCHS = 3
 """Of a training without a search."""
 PROBE_STEPS = 5
@@ -75,7 +80,9 @@ class Plan:
         refit_seconds: Of one seed's last training, on training and validation split.
         seeds: Last trainings that time is kept for.
         searched: Whether there is time for a search; else the recipe is trained as it is.
+        later: Trainings that time is kept for after the last ones: those that are distilled, and that in real weights.
         reasons: Lines for the user.
+        data: Opened as the network reads them.
     """
 
     recipe: dict[str, Any]
@@ -85,7 +92,9 @@ class Plan:
     refit_seconds: float
     seeds: int
     searched: bool
+    later: int
     reasons: list[str]
+    data: Data
 
     def search(self, recipe_file: str) -> dict[str, Any]:
         """The search as a file holds it."""
@@ -126,7 +135,20 @@ def kept_seconds(seconds: float) -> float:
     return LAST_SECONDS + LAST_SHARE * seconds
 
 
-def plan_for(look: Look, opened: OpenedData, seconds: float, seeds: int, begun: float) -> Plan:
+def look_back_seconds(seconds: float) -> float:
+    """Of a time, what is kept for what is found out about the model."""
+    return min(LONGEST_LOOK_BACK, LOOK_BACK_SHARE * seconds)
+
+
+def plan_for(
+    look: Look,
+    opened: OpenedData,
+    seconds: float,
+    seeds: int,
+    begun: float,
+    preset: Preset = PRESETS[DEFAULT],
+    balanced: bool = False,
+) -> Plan:
     """Measure networks of rising size and plan with the largest that has time for enough epochs.
 
     A search of whole trainings where there is time for one, else of shorter ones, else a training without a search, which needs no
@@ -138,22 +160,26 @@ def plan_for(look: Look, opened: OpenedData, seconds: float, seeds: int, begun: 
         seconds: For everything.
         seeds: Last trainings wanted.
         begun: When the time began, by `time.monotonic`.
+        preset: How the time is used.
+        balanced: Whether classes count alike.
 
     Raises:
         UserError: If the time is too short for the smallest network, saying which would do; or the data are unfit.
     """
     started = time.monotonic() - begun - opened.seconds
     best: tuple[Rung, Data, _Choice] | None = None
+    later = preset.real_weights + (preset.teachers + STUDENTS if preset.teachers else 0)
     for network, size in _ladder(look):
         if size != opened.image_size:
             opened = _open(look, size)
         rung = _measure(look, network, opened)
-        left = seconds - (time.monotonic() - begun) - kept_seconds(seconds)
-        choice = _choose(rung, opened.data, left, seeds, SEARCH_OVERHEAD + IMPORTS * started + REFIT_OVERHEAD)
+        left = seconds - (time.monotonic() - begun) - kept_seconds(seconds) - look_back_seconds(seconds)
+        overhead = SEARCH_OVERHEAD + IMPORTS * started + REFIT_OVERHEAD if preset.searched else math.inf
+        choice = _choose(rung, opened.data, left, seeds, later, overhead)
         if best is None and choice is None:
             raise _too_short(rung, opened.data, seconds, time.monotonic() - begun)
-        # A larger network only where it gets as many steps as it should, and as much of a search.
-        if choice is None or (best is not None and (choice.steps < STEPS or choice.searched != best[2].searched)):
+        # A larger network only where it gets as many steps as it should, and as much of a search and of what follows.
+        if choice is None or (best is not None and (choice.steps < STEPS or _extent(choice) != _extent(best[2]))):
             break
         best = (rung, opened.data, choice)
         if choice.steps < STEPS:
@@ -161,27 +187,45 @@ def plan_for(look: Look, opened: OpenedData, seconds: float, seeds: int, begun: 
     assert best is not None
     rung, data, choice = best
     most = TABLE_EPOCHS if not look.images else max(EPOCHS[1], _least_epochs(_steps(data), STEPS))
-    return _plan(look, rung, data, min(choice.epochs, most), seeds if choice.searched else 1, choice.searched)
+    epochs = min(choice.epochs, max(FEWEST_EPOCHS, math.ceil(preset.length * most)))
+    why = (
+        ""
+        if choice.searched
+        else "the time has no room for one beside Ray's start"
+        if preset.searched
+        else "the preset has none"
+    )
+    plan = _plan(look, rung, data, epochs, seeds if choice.searched else 1, choice.later, why)
+    return replace(plan, recipe={**plan.recipe, "loss": {"class_weight": "balanced"}}) if balanced else plan
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """How a network is trained: the epochs there is time for, the steps that they are at least, and whether after a search."""
+    """How a network is trained: the epochs there is time for, the steps that they are at least, whether after a search, and how many
+    further trainings there is time for.
+    """
 
     epochs: int
     steps: int
     searched: bool
+    later: int = 0
 
 
-def _choose(rung: Rung, data: Data, left: float, seeds: int, overhead: float) -> _Choice | None:
-    """The best that a network has time for; None if it has not even for the shortest training."""
+def _extent(choice: _Choice) -> tuple[bool, bool]:
+    """Whether it searches, and whether it distils."""
+    return choice.searched, choice.later > 1
+
+
+def _choose(rung: Rung, data: Data, left: float, seeds: int, later: int, overhead: float) -> _Choice | None:
+    """The best that a network has time for; None if it has not even for the shortest training. An endless overhead: no search."""
     slots = _slots()
-    for steps in (STEPS, FEWER_STEPS):
-        epochs = _epochs(rung, data, left - overhead, TRIALS, seeds, slots)
+    for steps, more in ((STEPS, later), (STEPS, 0), (FEWER_STEPS, 0)) if overhead < left else ():
+        epochs = _epochs(rung, data, left - overhead, TRIALS, seeds + more, slots)
         if epochs >= _least_epochs(_steps(data), steps):
-            return _Choice(epochs, steps, True)
-    for steps in (STEPS, FEWER_STEPS, FEWEST_STEPS):
-        epochs = _epochs(rung, data, left - DIRECT_OVERHEAD, 0, 1, slots)
+            return _Choice(epochs, steps, True, more)
+    # One training on the training split and one on both splits, else the first alone.
+    for trials, seeds, steps in ((1, 1, STEPS), (1, 1, FEWER_STEPS), (1, 0, FEWER_STEPS), (1, 0, FEWEST_STEPS)):
+        epochs = _epochs(rung, data, left - DIRECT_OVERHEAD, trials, seeds, 1)
         if epochs >= _least_epochs(_steps(data), steps, FEWEST_EPOCHS):
             return _Choice(epochs, steps, False)
     return None
@@ -189,8 +233,8 @@ def _choose(rung: Rung, data: Data, left: float, seeds: int, overhead: float) ->
 
 def _too_short(rung: Rung, data: Data, seconds: float, spent: float) -> UserError:
     epochs = _least_epochs(_steps(data), FEWEST_STEPS, FEWEST_EPOCHS)
-    needed = spent + DIRECT_OVERHEAD + _cost(rung, data, epochs, 0, 1, 1) + LAST_SECONDS
-    needed = 1.1 * needed / (1 - LAST_SHARE)
+    needed = spent + DIRECT_OVERHEAD + _cost(rung, data, epochs, 1, 0, 1) + LAST_SECONDS
+    needed = 1.1 * needed / (1 - LAST_SHARE - LOOK_BACK_SHARE)
     return UserError(
         f"--time {seconds:.0f}s: is too short even for the smallest network and no search ({spent:.0f} s to start, "
         f"{epochs} epochs of {rung.epoch_seconds:.2g} s): --time {math.ceil(max(needed, seconds + 1) / 5) * 5}s would do"
@@ -315,7 +359,8 @@ def _recipe(look: Look, network: dict[str, Any], size: int, data: Data, epochs: 
     }
 
 
-def _plan(look: Look, rung: Rung, data: Data, epochs: int, seeds: int, searched: bool) -> Plan:
+def _plan(look: Look, rung: Rung, data: Data, epochs: int, seeds: int, later: int, unsearched: str) -> Plan:
+    """The plan; ``unsearched`` is why there is no search, empty where there is one."""
     recipe = _recipe(look, rung.network, rung.image_size, data, epochs)
     space: dict[str, Any] = {
         "optimizer.lr": {"log_uniform": [1e-3, 3e-2]},
@@ -335,7 +380,7 @@ def _plan(look: Look, rung: Rung, data: Data, epochs: int, seeds: int, searched:
         f"network: {kind} ({words}): the largest tried that has time for its steps; an epoch takes {rung.epoch_seconds:.2g} s",
         f"each training: {epochs} epochs" + (f" of {passes // epochs} passes each" if passes > epochs else "")
         + f", batches of {recipe['batch_size']}: about {rung.training(epochs):.0f} s alone",
-        f"searched: {', '.join(space)}" if searched else "no search: the time has no room for one beside Ray's start",
+        f"no search: {unsearched}" if unsearched else f"searched: {', '.join(space)}",
     ]  # fmt: skip
     refit = rung.open_seconds + epochs * rung.epoch_seconds * _joined(data)
-    return Plan(recipe, space, epochs, rung.training(epochs), refit, seeds, searched, reasons)
+    return Plan(recipe, space, epochs, rung.training(epochs), refit, seeds, not unsearched, later, reasons, data)

@@ -65,7 +65,7 @@ def test_a_search_that_brought_nothing_gives_way_to_a_training(
         return replace(plan_for(*args), searched=True, epochs=3)
 
     monkeypatch.setattr(auto_run, "plan_for", planned)
-    monkeypatch.setattr(auto_run, "_searched", lambda *_: (0, None))
+    monkeypatch.setattr("rebnn_search.auto._searched.search_and_refit", lambda *_: None)
     said: list[str] = []
     result = run(table, tmp_path / "out", LONG_ENOUGH, said)
     assert "the time to search was over before any trial was trained to its end: the recipe's own values are trained" in said
@@ -73,14 +73,16 @@ def test_a_search_that_brought_nothing_gives_way_to_a_training(
     assert Path(result.model).is_file()
 
 
-def test_a_training_that_the_time_overtakes_ends_with_its_epoch(table: Path, tmp_path: Path) -> None:
+def test_a_training_that_the_time_overtakes_ends_with_its_epoch(table: Path) -> None:
     look = look_at(table)
     plan = plan_for(look, open_smallest(look), TOO_SHORT_TO_SEARCH, 1, time.monotonic())
     said: list[str] = []
-    score = train_directly(plan, plan.epochs, 3, time.monotonic(), tmp_path / "m.safetensors", said.append)
-    assert score.n == 1
+    made = train_directly(plan, plan.epochs, 3, time.monotonic(), said.append)
+    assert (made.score, made.others, made.judged) == (None, [], made.shipped)
     assert said[0] == f"seed 0: the time was over after 1 of {plan.epochs} epochs"
-    assert load_model(tmp_path / "m.safetensors").classes == ["a", "b", "c"]
+    assert said[-1] == "no time was left for a last training on training and validation split"
+    assert made.shipped.trained_on == "training split"
+    assert made.shipped.info.classes == ["a", "b", "c"]
 
 
 def test_the_least_time_is_said_and_is_enough_to_plan_with(table: Path) -> None:
