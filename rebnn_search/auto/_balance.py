@@ -10,8 +10,6 @@ from torch import Tensor
 from rebnn_search.training.data import Data
 from rebnn_search.training.losses import balanced_weights
 
-ASKED = ("auto", "yes", "no")
-"""What ``--balance`` takes."""
 UNEVEN = 3
 """Classes are uneven where the largest has more than so many times the samples of the smallest."""
 
@@ -46,7 +44,7 @@ def balance_for(data: Data, asked: str) -> Balance:
 
     Args:
         data: Opened.
-        asked: Of `ASKED`.
+        asked: Of `rebnn_search.auto.presets.ASKED`.
     """
     ratio = uneven(data)
     balanced = ratio > UNEVEN if asked == "auto" else asked == "yes"

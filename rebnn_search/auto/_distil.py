@@ -133,7 +133,8 @@ def _teachers(recipe: Recipe, terms: Terms, say: Callable[[str], None]) -> list[
     longest = terms.seconds
     for seed in range(recipe.seed, recipe.seed + terms.teachers):
         begun = time.monotonic()
-        if begun + SLOWER * longest * (1 + STUDENTS) > terms.deadline:
+        needed = max(FEWEST_TEACHERS - len(networks), 1) + STUDENTS  # fewer teachers than that are no ensemble
+        if begun + SLOWER * longest * needed > terms.deadline:
             break
         trained = train_real(recipe.model_copy(update={"seed": seed}), terms.deadline)
         if isinstance(trained, str):

@@ -12,7 +12,6 @@ from typing import Any
 from rebnn_search.auto._candidate import Candidate, Made, of_file, of_training
 from rebnn_search.auto._plan import Plan
 from rebnn_search.auto.result import NAME, SPACE_FILE, Interrupted
-from rebnn_search.base.layout import REFIT
 from rebnn_search.base.signals import signals_given_back
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
@@ -66,14 +65,11 @@ def search_and_refit(
     outcome = refit_within(out, plan, seeds, deadline, tracking_uri, say)
     result = json.loads(folder.result_file.read_text(encoding="utf-8"))
     trials = _finalists(folder, result, plan, finalists)
-    if outcome is None or outcome.median is None or outcome.model is None:
+    if outcome is None or outcome.median is None:
         why = "no time was left for a last training" if outcome is None else "every last training diverged"
         say(f"{why}: the model is the search's chosen trial")
         return Made(trials[0], trials[0], trials[1:], Estimate(result["best"]["test_top1"], None, 0), count)
-    refits = [
-        of_file(folder.path / REFIT / f"seed-{score.seed}" / Path(outcome.model).name, f"last training, seed {score.seed}")
-        for score in outcome.seeds if score.test is not None
-    ]  # fmt: skip
+    refits = [of_file(Path(path), f"last training, seed {seed}") for seed, path in outcome.models.items()]
     shipped = next(made for made in refits if made.name == f"last training, seed {outcome.median.seed}")
     others = [made for made in refits if made is not shipped]
     return Made(shipped, trials[0], [*others, *trials], outcome.test("top1"), count)

@@ -45,3 +45,6 @@ PRESETS = {
     ),
 }  # fmt: skip
 DEFAULT = "balanced"
+
+ASKED = ("auto", "yes", "no")
+"""What ``--balance`` takes."""

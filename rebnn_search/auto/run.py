@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 import torch
 import yaml
 
-from rebnn_search.auto._balance import ASKED, UNEVEN, balance_for, uneven
+from rebnn_search.auto._balance import UNEVEN, balance_for, uneven
 from rebnn_search.auto._calibrate import calibrate, validation_logits
 from rebnn_search.auto._direct import train_directly
-from rebnn_search.auto._distil import Distilled, Terms, distil, distilled_lines
+from rebnn_search.auto._distil import Terms, distil, distilled_lines
 from rebnn_search.auto._look import look_at
 from rebnn_search.auto._look_back import look_back
-from rebnn_search.auto._plan import Plan, kept_seconds, look_back_seconds, open_smallest, plan_for
-from rebnn_search.auto.presets import DEFAULT, PRESETS
+from rebnn_search.auto._networks import open_smallest
+from rebnn_search.auto._plan import Plan, kept_seconds, look_back_seconds, plan_for
+from rebnn_search.auto.presets import ASKED, DEFAULT, PRESETS
 from rebnn_search.auto.result import MODEL_FILE, NAME, RECIPE_FILE, RESULT_FILE, SPACE_FILE, TEACHERS, AutoResult
 from rebnn_search.base.command import python_command
 from rebnn_search.base.files import write_atomically
@@ -119,7 +120,7 @@ def run_auto(
     export_packed(made.shipped.network, made.shipped.info, out / MODEL_FILE)  # what comes now may be cut short
     if how.teachers:
         terms = Terms(plan.data, weights, how.teachers, plan.refit_seconds, out / TEACHERS, deadline)
-        made, distilled = distil(made, terms, say) if searched else (made, Distilled(0, reason="there was no search"))
+        made, distilled = distil(made, terms, say)
     logits, labels = validation_logits(made.judged, plan.data), plan.data.labels("validation")
     calibration = calibrate(made, logits, labels, None if weights is None else weights[labels])
     made = made.calibrated(calibration.temperature)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from rebnn_search.auto.presets import DEFAULT, PRESETS
+from rebnn_search.auto.presets import ASKED, DEFAULT, PRESETS
 from rebnn_search.base.command import python_command
 from rebnn_search.base.duration import parse_duration
 from rebnn_search.base.errors import UserError
@@ -48,7 +48,7 @@ def parser(prog: str = "python -m rebnn_search.auto") -> argparse.ArgumentParser
         help=f"last trainings, time permitting (default: {', '.join(f'{name} {preset.seeds}' for name, preset in PRESETS.items())})",
     )  # fmt: skip
     p.add_argument(
-        "--balance", choices=("auto", "yes", "no"), default="auto",
+        "--balance", choices=ASKED, default=ASKED[0],
         help="whether classes count alike, however large: auto, where the largest has over three times the samples of the smallest",
     )  # fmt: skip
     p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: sqlite:///mlflow.db in this directory)")

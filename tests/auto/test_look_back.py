@@ -28,7 +28,8 @@ from rebnn_search.auto._distil import Distilled, Terms, distil, distilled_lines
 from rebnn_search.auto._importance import columns_of, importance, importance_lines
 from rebnn_search.auto._leaderboard import leaderboard, leaderboard_lines
 from rebnn_search.auto._look import look_at
-from rebnn_search.auto._plan import Plan, open_smallest, plan_for
+from rebnn_search.auto._networks import Rung, open_smallest
+from rebnn_search.auto._plan import Plan, plan_for
 from rebnn_search.auto._scores import scores_of
 from rebnn_search.export import export_packed, load_model
 from rebnn_search.training.calibration import fit_temperature
@@ -66,7 +67,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     table.write_text("\n".join(lines), encoding="utf-8")
     look = look_at(table, "kind")
     with pytest.MonkeyPatch.context() as patch:  # as a measurement would say, without one
-        patch.setattr(_plan, "_measure", lambda look, network, opened: _plan.Rung(network, opened.image_size, 0.01, 0.01))
+        patch.setattr(_plan, "measure", lambda look, network, opened: Rung(network, opened.image_size, 0.01, 0.01))
         plan = plan_for(look, open_smallest(look), 1800.0, 1, time.monotonic())
     small = {"network": {"name": "mlp", "width": 32, "depth": 2}, "data": {**plan.recipe["data"], "repeat": 6}}
     plan = replace(plan, recipe={**plan.recipe, **small})
@@ -237,7 +238,7 @@ def test_classes_count_alike_where_they_are_uneven_or_the_user_says_so(tmp_path:
             assert found.balanced is balanced
             assert found.reason.startswith("classes count alike" if balanced else "samples count alike")
             assert (found.weights(data) is None) is not balanced
-        monkeypatch.setattr(_plan, "_measure", lambda look, network, opened: _plan.Rung(network, opened.image_size, 0.01, 0.01))
+        monkeypatch.setattr(_plan, "measure", lambda look, network, opened: Rung(network, opened.image_size, 0.01, 0.01))
         plan = plan_for(look, open_smallest(look), 1800.0, 1, time.monotonic(), balanced=uneven)
         assert plan.recipe.get("loss") == ({"class_weight": "balanced"} if uneven else None)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rebnn_search.auto import _plan
+from rebnn_search.auto import _networks, _plan
 from rebnn_search.auto._look import Look, look_at
 from rebnn_search.auto.presets import PRESETS
 from rebnn_search.cli.auto import main, parser
@@ -17,9 +17,9 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
     """At a table whose networks cost the same on every machine."""
 
     def measure(look: Any, network: Any, opened: Any) -> Any:
-        return _plan.Rung(network, opened.image_size, 0.1, 0.1)
+        return _networks.Rung(network, opened.image_size, 0.1, 0.1)
 
-    monkeypatch.setattr(_plan, "_measure", measure)
+    monkeypatch.setattr(_plan, "measure", measure)
     monkeypatch.setattr(_plan, "_slots", lambda: 2)
     monkeypatch.setattr(_plan.time, "monotonic", lambda: 0.0)
     draw = np.random.default_rng(0)
@@ -29,14 +29,14 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
 
 
 def planned(look: Look, preset: str, seconds: float) -> Any:
-    opened = _plan.open_smallest(look)
+    opened = _networks.open_smallest(look)
     return _plan.plan_for(look, opened, seconds, PRESETS[preset].seeds, 0.0, PRESETS[preset])
 
 
 def test_fast_searches_nothing_and_trains_a_third_as_long(look: Look) -> None:
     fast, balanced = planned(look, "fast", 1800.0), planned(look, "balanced", 1800.0)
     assert (fast.searched, balanced.searched) == (False, True)
-    assert fast.epochs == balanced.epochs / 3 == _plan.TABLE_EPOCHS / 3
+    assert fast.epochs == balanced.epochs / 3 == _networks.TABLE_EPOCHS / 3
     assert "no search: the preset has none" in fast.reasons
     assert "no search: the time has no room for one beside Ray's start" in planned(look, "balanced", 15.0).reasons
 

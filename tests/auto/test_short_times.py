@@ -14,7 +14,8 @@ import pytest
 from rebnn_search.auto import run as auto_run
 from rebnn_search.auto._direct import train_directly
 from rebnn_search.auto._look import look_at
-from rebnn_search.auto._plan import Plan, kept_seconds, open_smallest, plan_for
+from rebnn_search.auto._networks import open_smallest
+from rebnn_search.auto._plan import Plan, kept_seconds, plan_for
 from rebnn_search.auto.result import AutoResult
 from rebnn_search.auto.run import run_auto
 from rebnn_search.config import UserError
