@@ -50,7 +50,12 @@ def test_without_a_search_there_is_a_model_all_the_same(table: Path, tmp_path: P
     said: list[str] = []
     result = run(table, tmp_path / "out", TOO_SHORT_TO_SEARCH, said)
     assert any(line.startswith("no search: ") for line in said)
-    assert (result.trials, result.seeds) == (0, 1)
+    # On a machine that is too busy for a second training the first is the model, and it says so.
+    alone = "no time was left for a last training on training and validation split" in said
+    assert (result.trials, result.seeds) == (0, 0 if alone else 1)
+    assert result.trained_on == ("training split" if alone else "training and validation split")
+    assert result.leaderboard[0].model
+    assert load_model(result.model).info.temperature == result.calibration.temperature != 1
     assert result.test_top1 > result.majority + 20
     assert json.loads((tmp_path / "out" / "auto.json").read_text(encoding="utf-8"))["test_top1"] == result.test_top1
     assert not (tmp_path / "out" / "results").exists()
@@ -70,7 +75,7 @@ def test_a_search_that_brought_nothing_gives_way_to_a_training(
     said: list[str] = []
     result = run(table, tmp_path / "out", LONG_ENOUGH, said)
     assert "the time to search was over before any trial was trained to its end: the recipe's own values are trained" in said
-    assert (result.trials, result.seeds) == (0, 1)
+    assert (result.trials, result.seeds) in ((0, 1), (0, 0))
     assert Path(result.model).is_file()
 
 
