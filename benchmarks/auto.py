@@ -1,116 +1,143 @@
-"""`rebnn_search.auto` beside logistic regression and the majority guess, on scikit-learn's digits and breast-cancer data.
+"""`rebnn_search.auto` in its presets, on five data sets that it was not tuned on, beside what else the user could have had.
 
-    python benchmarks/auto.py --time 3m
+    python benchmarks/auto.py --time 5m --repeats 3 --images ARCHIVE.tar.xz --out auto.jsonl
+    python benchmarks/auto.py --out auto.jsonl --table
 
-Writes the digits as PNG files in class folders and the breast-cancer data as a CSV file, runs auto on each as a user would,
-classifies the test split with `rebnn_search.predict` and the exported model, and fits scikit-learn's LogisticRegression
-(standardised features) on the same training and validation samples.
+Each run is the command as a user gives it, one at a time; a repeat has other rows, or other splits. What is done stands in the file,
+in lines of JSON, and is not done again: the same command goes on after an interruption. Figures are of the test split, percent.
 """
 
+from __future__ import annotations
+
 import argparse
-import csv
 import json
+import platform
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-from sklearn.datasets import load_breast_cancer, load_digits
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from auto_data import Source, sources
 
-from rebnn_search.training import load_recipe
-from rebnn_search.training.data import ResidentData
+PRESETS = ("fast", "balanced", "best")
+KEY = ("data", "preset", "repeat", "time")
 
 
-def write_digits(folder: Path) -> Path:
-    """Write the digits as grey PNG files in class folders."""
-    bunch, root = load_digits(), folder / "digits"
-    for index, (image, target) in enumerate(zip(bunch.images, bunch.target, strict=True)):
-        (root / str(target)).mkdir(parents=True, exist_ok=True)
-        Image.fromarray((image * 255 / 16).round().astype(np.uint8)).save(root / str(target) / f"{index:04d}.png")
-    return root
-
-
-def write_breast_cancer(folder: Path) -> Path:
-    """Write the breast-cancer data as a CSV file."""
-    bunch, path = load_breast_cancer(), folder / "breast_cancer.csv"
-    rows = [[*map(float, row), bunch.target_names[label]] for row, label in zip(bunch.data, bunch.target, strict=True)]
-    write_csv(path, [*bunch.feature_names, "diagnosis"], rows)
-    return path
-
-
-def write_csv(path: Path, names: list[str], rows: list[list[Any]]) -> None:
-    """Write a header and rows."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([names, *rows])
-
-
-def command(folder: Path, *words: str) -> str:
-    """Run a command of the program; return what it printed."""
-    return subprocess.run([sys.executable, "-m", *words], cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
-
-
-def split(data: ResidentData, *names: str) -> tuple[np.ndarray, np.ndarray]:
-    """Features (n, d) and labels (n,) of some splits, one after another."""
-    parts = [data.samples(name) for name in names]  # type: ignore[arg-type]
-    images = np.concatenate([part.images.flatten(1).numpy() for part in parts])
-    return images, np.concatenate([part.labels.numpy() for part in parts])
-
-
-def test_files(folder: Path, data: ResidentData, recipe: Any) -> list[str]:
-    """The test split as files that predict reads, in its order."""
-    if recipe.data.name == "image_folder":
-        return [str(path) for path in recipe.data.build()._list()[1]["test"].files]
-    path = folder / "test.csv"
-    write_csv(path, list(recipe.data["features"]), split(data, "test")[0].tolist())
-    return [str(path)]
-
-
-def measure(folder: Path, write: Callable[[Path], Path], limit: str, *options: str) -> dict[str, Any]:
-    """Run auto on what a function writes, and compare."""
-    source = write(folder)
-    begun = time.monotonic()
-    print(command(folder, "rebnn_search.auto", str(source), "--time", limit, "--out", f"out-{source.stem}", *options))
-    seconds = time.monotonic() - begun
-    out = folder / f"out-{source.stem}"
-    result = json.loads((out / "auto.json").read_text(encoding="utf-8"))
-    recipe = load_recipe(out / "recipe.yaml")
-    data = recipe.data.build().open()
-    known, labels = split(data, "train", "validation")
-    unknown, truth = split(data, "test")
-    fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)).fit(known, labels)
-    predicted = json.loads(
-        command(folder, "rebnn_search.predict", "--json", str(out / "model.safetensors"), *test_files(folder, data, recipe))
-    )
-    hits = [found["class"] == data.classes[label] for found, label in zip(predicted, truth, strict=True)]
+def run(name: str, source: Source, preset: str, repeat: int, limit: str) -> dict[str, Any]:
+    """Write a data set, run the command on it, and return what it came to."""
+    with tempfile.TemporaryDirectory() as given:
+        folder = Path(given)
+        path = source.write(folder, repeat)
+        words = [str(path), "--time", limit, "--preset", preset, "--out", "out", *source.options]
+        begun = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", "rebnn_search.auto", *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True,
+        )  # fmt: skip
+        seconds = time.monotonic() - begun
+        row = {
+            "data": name,
+            "preset": preset,
+            "repeat": repeat,
+            "time": limit,
+            "machine": platform.processor() or platform.machine(),
+        }
+        if done.returncode:
+            return {**row, "seconds": round(seconds, 1), "error": done.stdout.strip().splitlines()[-1:]}
+        result = json.loads((folder / "out" / "auto.json").read_text(encoding="utf-8"))
+    model = next(finalist for finalist in result["leaderboard"] if finalist["model"])
+    others = {other["name"]: other["test_top1"] for other in result["comparison"]}
     return {
-        "data": source.name, "seconds": round(seconds, 1), "trials": result["trials"], "seeds": result["seeds"],
-        "auto": round(result["test_top1"], 2), "±": result["half_width"] and round(result["half_width"], 2),
-        "predict, median seed": round(100 * float(np.mean(hits)), 2), "of": len(hits),
-        "majority": round(result["majority"], 2), "logistic regression": round(100 * fitted.score(unknown, truth), 2),
-        "bytes": (out / "model.safetensors").stat().st_size,
+        **row, "seconds": round(seconds, 1), "trials": result["trials"], "model": result["network"], "top1": model["test_top1"],
+        "balanced": model["test_balanced"], "mean of seeds": result["test_top1"], "latency_ms": model["latency_ms"],
+        "bytes": model["bytes"], "temperature": result["calibration"]["temperature"],
+        "calibration error": result["calibration"]["error"], "others": others, "distilled": result["distilled"],
+        "classes alike": result["balance"]["balanced"],
     }  # fmt: skip
 
 
-def main() -> None:
-    """Measure both."""
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows of each data set, preset and time as one: mean ± standard deviation over the repeats, and how many there were."""
+    others = list(dict.fromkeys(name for row in rows for name in row.get("others", ())))
+    heads = ["data", "preset", "time", "n", "model", "balanced", *others, "ensemble", "kB", "ms", "most seconds"]
+    lines = [heads, ["---"] * len(heads)]
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["data"], row["preset"], row["time"]), []).append(row)
+    for (data, preset, limit), found in groups.items():
+        sound = [row for row in found if "error" not in row]
+        ensembles = [(row["distilled"] or {}).get("ensemble_test") for row in sound]
+        lines.append([
+            data, preset, limit, f"{len(sound)}" + (f" ({len(found) - len(sound)} failed)" if len(found) > len(sound) else ""),
+            spread([row["top1"] for row in sound]), spread([row["balanced"] for row in sound]),
+            *(spread([row["others"].get(name) for row in sound]) for name in others), spread(ensembles),
+            spread([row["bytes"] / 1000 for row in sound]), spread([row["latency_ms"] for row in sound]),
+            f"{max(row['seconds'] for row in found):.0f}",
+        ])  # fmt: skip
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def spread(values: Sequence[float | None]) -> str:
+    """Mean ± standard deviation of what there is; with its number where some is missing."""
+    there = [value for value in values if value is not None]
+    if not there:
+        return "-"
+    text = f"{statistics.fmean(there):.2f}" + (f" ± {statistics.stdev(there):.2f}" if len(there) > 1 else "")
+    return text if len(there) == len(values) else f"{text} (n = {len(there)})"
+
+
+def known(out: Path) -> list[dict[str, Any]]:
+    """What the file has, the last of each run; a line that was cut short is as if it were not there."""
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for line in out.read_text(encoding="utf-8").splitlines() if out.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        rows[tuple(row[key] for key in KEY)] = row
+    return list(rows.values())
+
+
+def keep(out: Path, row: dict[str, Any]) -> None:
+    """Add a row to the file, on a line of its own whatever was cut short before."""
+    torn = out.exists() and not out.read_bytes().endswith(b"\n") and out.stat().st_size
+    with out.open("a", encoding="utf-8") as file:
+        file.write(("\n" if torn else "") + json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--time", default="3m", help="for each of the two (default: %(default)s)")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for row in (
-            measure(folder, write_digits, args.time),
-            measure(folder, write_breast_cancer, args.time, "--label", "diagnosis"),
-        ):
-            print(json.dumps(row, ensure_ascii=False))
+    parser.add_argument("--time", default="5m", help="for each run (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="of each data set and preset (default: %(default)s)")
+    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=PRESETS)
+    parser.add_argument("--data", nargs="+", help="only these (default: all)")
+    parser.add_argument("--images", type=Path, help="archive with train/CLASS/*.jpg, such as CIFAR-10's as files")
+    parser.add_argument(
+        "--out", type=Path, default=Path("auto.jsonl"), help="the results, which are gone on with (default: %(default)s)"
+    )
+    parser.add_argument("--table", action="store_true", help="only print what is there")
+    args = parser.parse_args(argv)
+    rows = known(args.out)
+    if not args.table:
+        found = sources(args.images)
+        if unknown := set(args.data or ()) - found.keys():
+            parser.error(f"--data {' '.join(sorted(unknown))}: there are {', '.join(found)}; pictures need --images")
+        done = {tuple(row[key] for key in KEY) for row in rows if "error" not in row}
+        for repeat in range(args.repeats):
+            for name in args.data or found:
+                for preset in args.presets:
+                    if (name, preset, repeat, args.time) in done:
+                        continue
+                    row = run(name, found[name], preset, repeat, args.time)
+                    rows.append(row)
+                    keep(args.out, row)
+                    print(json.dumps(row, ensure_ascii=False), flush=True)
+    print(table(rows))
 
 
 if __name__ == "__main__":

@@ -5,89 +5,114 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
+from rebnn_search.auto._candidate import HELD_OUT, JOINED, Candidate, Made
 from rebnn_search.auto._plan import Plan
-from rebnn_search.base.metrics import TRAIN_LOSS
+from rebnn_search.base.metrics import TRAIN_LOSS, VAL_TOP1
 from rebnn_search.config import UserError
-from rebnn_search.export import ModelInfo, describe, export_packed
-from rebnn_search.study.estimate import Estimate, estimate
+from rebnn_search.export import describe
+from rebnn_search.study.estimate import estimate
 from rebnn_search.training import Diverged, Recipe, Trainer, TrainingRun
 
 SLOWER = 1.1
-"""How much longer a further seed may take than the one before."""
+"""How much longer a further training may take than the one before."""
 
 
 @dataclass(frozen=True)
-class TrainedSeed:
-    """One seed's network.
+class TrainedOnce:
+    """A training that came to its end, or to that of the time.
 
     Attributes:
-        trainer: That trained it.
-        info: What it was trained as and on.
+        candidate: Its network.
         loss: On what it was trained on, at the last.
-        top1: Percent on the test split.
+        top1: Percent on the test split; None of one on the training split, whose test split is read if it becomes the model.
+        seconds: That it took.
     """
 
-    trainer: Trainer
-    info: ModelInfo
+    candidate: Candidate
     loss: float
-    top1: float
+    top1: float | None
+    seconds: float
 
 
-def train_directly(plan: Plan, epochs: int, seeds: int, deadline: float, model: Path, say: Callable[[str], None]) -> Estimate:
-    """Train the recipe's own values on training and validation split and write the model of the seed of median training loss.
+def train_directly(plan: Plan, epochs: int, seeds: int, deadline: float, say: Callable[[str], None]) -> Made:
+    """Train the recipe's own values on the training split, then on training and validation split, as far as there is time.
+
+    The first tells how sure the network may be, and is the model where there is no time for the second.
 
     Args:
         plan: The recipe.
         epochs: Of each training.
-        seeds: At most; the first is trained, each further one if it would be done in time.
+        seeds: On training and validation split, at most; each is begun if it would be done in time.
         deadline: By `time.monotonic`; a training that comes there ends with the epoch it is in.
-        model: File of the packed model.
         say: Called with each line.
 
     Returns:
-        Mean Top-1 (percent) on the test split, with its interval.
+        The network of the seed of median training loss, or the first.
 
     Raises:
         UserError: If every training diverged.
     """
-    base = Recipe.model_validate({**plan.recipe, "epochs": epochs, "train_on": "train+validation"})
-    done: list[TrainedSeed] = []
-    longest, threads = 0.0, torch.get_num_threads()
+    base = Recipe.model_validate({**plan.recipe, "epochs": epochs})
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the plan measured it
     try:
+        first = train(base, deadline, say, "first training")
+        longer = plan.refit_seconds / max(plan.trial_seconds, 1e-9)
+        longest = plan.refit_seconds if first is None else first.seconds * longer
+        done: list[TrainedOnce] = []
         for seed in range(base.seed, base.seed + seeds):
-            began = time.monotonic()
-            if seed > base.seed and began + SLOWER * longest > deadline:
+            if time.monotonic() + SLOWER * longest > deadline:
                 break
-            try:
-                done.append(_train(base.model_copy(update={"seed": seed}), deadline, say))
-            except Diverged as error:
-                say(f"seed {seed}: diverged: {error.reason}")
-            longest = max(longest, time.monotonic() - began)
+            recipe = base.model_copy(update={"seed": seed, "train_on": "train+validation"})
+            trained = train(recipe, deadline, say, "last training")
+            if trained is not None:
+                done.append(trained)
+                longest = max(longest, trained.seconds)
     finally:
         torch.set_num_threads(threads)
-    score = estimate([trained.top1 for trained in done])
-    if score is None:
-        raise UserError("every training diverged: change the learning rate in the recipe, or give it more --time to search one")
-    ranked = sorted(done, key=lambda trained: trained.loss)
+    judged = None if first is None else first.candidate
+    if not done:
+        if judged is None:
+            raise UserError(
+                "every training diverged: change the learning rate in the recipe, or give it more --time to search one"
+            )
+        say("no time was left for a last training on training and validation split")
+        return Made(judged, judged, [], None, 0)
+    ranked = sorted(done, key=lambda training: training.loss)
     median = ranked[(len(ranked) - 1) // 2]
-    export_packed(median.trainer.network, median.info, model)
-    return score
+    others = [training.candidate for training in done if training is not median]
+    score = estimate([training.top1 for training in done if training.top1 is not None])
+    return Made(median.candidate, judged, others, score, 0)
 
 
-def _train(recipe: Recipe, deadline: float, say: Callable[[str], None]) -> TrainedSeed:
-    trainer = Trainer(recipe)
+def train(recipe: Recipe, deadline: float, say: Callable[[str], None], name: str) -> TrainedOnce | None:
+    """Train a recipe to its end, or to the end of the epoch that the time ends in; None if it diverged.
+
+    Args:
+        recipe: Of a training on the training split or on both.
+        deadline: By `time.monotonic`.
+        say: Called with each line.
+        name: Of what is trained, less the seed.
+    """
+    begun, trainer = time.monotonic(), Trainer(recipe)
+    joined = recipe.train_on != "train"
+    words = JOINED if joined else HELD_OUT
     try:
         for report in TrainingRun(trainer):
             if time.monotonic() > deadline and not trainer.finished:
                 say(f"seed {recipe.seed}: the time was over after {report.epoch:.0f} of {recipe.epochs} epochs")
                 break
-        top1 = trainer.evaluate("test")["top1"]
+        top1 = trainer.evaluate("test")["top1"] if joined else None
+    except Diverged as error:
+        say(f"seed {recipe.seed}: diverged: {error.reason}")
+        return None
     finally:
         trainer.close()
-    say(f"trained on training and validation split, seed {recipe.seed}: test Top-1 {top1:.2f} %")
-    return TrainedSeed(trainer, describe(recipe, trainer.data), report.metrics[TRAIN_LOSS], top1)
+    said = f"validation Top-1 {report.metrics[VAL_TOP1]:.2f} %" if top1 is None else f"test Top-1 {top1:.2f} %"
+    say(f"trained on {words}, seed {recipe.seed}: {said}" if name == "last training" else f"{name}, on {words}: {said}")
+    network = trainer.network.cpu().eval().requires_grad_(False)
+    candidate = Candidate(f"{name}, seed {recipe.seed}", network, describe(recipe, trainer.data), words)
+    return TrainedOnce(candidate, report.metrics[TRAIN_LOSS], top1, time.monotonic() - begun)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
+from rebnn_search.auto._candidate import Candidate, Made, of_file, of_training
 from rebnn_search.auto._plan import Plan
-from rebnn_search.auto.result import NAME, Interrupted
+from rebnn_search.auto.result import NAME, SPACE_FILE, Interrupted
 from rebnn_search.base.signals import signals_given_back
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
@@ -17,11 +20,68 @@ from rebnn_search.execution.session import open_search
 from rebnn_search.refit import RefitResult, SeedScore, Stopped, finished_search, refit_search
 from rebnn_search.refit.progress import ended
 from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.estimate import Estimate
 from rebnn_search.study.search import Search
 from rebnn_search.training.report_log import TrackedReport, read_reports
 
 SUM_UP_SECONDS = 2.0
 """Kept for summing up a refit that was ended."""
+
+
+def search_and_refit(
+    out: Path,
+    plan: Plan,
+    seeds: int,
+    finalists: int,
+    deadline: float,
+    tracking_uri: str,
+    say: Callable[[str], None],
+    observe: Callable[[Search, Budget], AbstractContextManager[SearchObserver]],
+    on_start: Callable[[Callable[[], None]], None],
+) -> Made | None:
+    """Search, and train the best recipe again. None if no trial came to its end.
+
+    Args:
+        out: Folder of the search's file and results.
+        plan: What is searched.
+        seeds: Last trainings, if there is time for so many.
+        finalists: Trials, the chosen one among them, whose networks are kept to be compared.
+        deadline: Of all of it, by `time.monotonic`.
+        tracking_uri: Where it is tracked.
+        say: Called with each line.
+        observe: Makes the search's observer.
+        on_start: As of `rebnn_search.execution.session.Session.run`.
+
+    Raises:
+        Interrupted: If the user stopped the search.
+        UserError: If every trial failed.
+    """
+    folder = SearchFolder(out / "results" / NAME)
+    folder.path.parent.mkdir(parents=True, exist_ok=True)
+    budget = Budget(max(1.0, deadline - plan.seeds * plan.refit_seconds - 5.0 - time.monotonic()))
+    count = search_within(out, SPACE_FILE, folder, budget, tracking_uri, observe, on_start)
+    if count is None:
+        return None
+    outcome = refit_within(out, plan, seeds, deadline, tracking_uri, say)
+    result = json.loads(folder.result_file.read_text(encoding="utf-8"))
+    trials = _finalists(folder, result, plan, finalists)
+    if outcome is None or outcome.median is None:
+        why = "no time was left for a last training" if outcome is None else "every last training diverged"
+        say(f"{why}: the model is the search's chosen trial")
+        return Made(trials[0], trials[0], trials[1:], Estimate(result["best"]["test_top1"], None, 0), count)
+    refits = [of_file(Path(path), f"last training, seed {seed}") for seed, path in outcome.models.items()]
+    shipped = next(made for made in refits if made.name == f"last training, seed {outcome.median.seed}")
+    others = [made for made in refits if made is not shipped]
+    return Made(shipped, trials[0], [*others, *trials], outcome.test("top1"), count)
+
+
+def _finalists(folder: SearchFolder, result: dict[str, Any], plan: Plan, count: int) -> list[Candidate]:
+    """The chosen trial and those that come after it by validation, as many as were trained to their ends."""
+    complete = [row for row in result["trials"] if row["state"] == "COMPLETE" and row["val_loss"] is not None]
+    ranked = [row["number"] for row in sorted(complete, key=lambda row: (row["val_loss"], row["number"]))]
+    chosen = result["best"]["number"]
+    numbers = [chosen, *(number for number in ranked if number != chosen)][:count]
+    return [of_training(folder.trial(number), f"trial #{number}", plan.data) for number in numbers]
 
 
 def search_within(

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rebnn_search.auto._alternatives import Alternative
+from rebnn_search.auto._balance import Balance
+from rebnn_search.auto._calibrate import Calibration
+from rebnn_search.auto._distil import Distilled
+from rebnn_search.auto._importance import Importance
+from rebnn_search.auto._leaderboard import Finalist
+
 SPACE_FILE, RECIPE_FILE, MODEL_FILE, RESULT_FILE = "auto.yaml", "recipe.yaml", "model.safetensors", "auto.json"
+TEACHERS = "teachers"
+"""Folder of the networks that were distilled."""
 NAME = "auto-1"
 """Of the search in ``OUT/results``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AutoResult:
     """What came of it.
 
@@ -17,12 +26,23 @@ class AutoResult:
         out: The folder.
         model: The packed model.
         example: A file that it can classify.
-        test_top1: Percent on the test split: the mean over the seeds, or of the search's chosen trial.
+        test_top1: Percent on the test split: the mean over the seeds, or of the network that is the model.
         half_width: Half of the mean's 95 % interval, if there is one.
         seeds: Last trainings on training and validation split; none if there was no time for one.
         majority: Percent of the test split that are of the training split's largest class.
         trials: Of the search.
         seconds: In all.
+        preset: How the time was used.
+        network: Which of the trained networks the model is.
+        trained_on: What that was trained on.
+        test_balanced: Of the model: mean over the classes of the percent of the test split that are right.
+        balance: How classes count.
+        calibration: Of the model's probabilities.
+        distilled: What came of the distillation; None where the preset has none.
+        leaderboard: The model and the other finalists, chosen by validation alone.
+        left_out: Finalists that there was no time for.
+        comparison: What else the user could have had.
+        importance: Of a table's columns; None where there is none.
     """
 
     out: str
@@ -34,6 +54,17 @@ class AutoResult:
     majority: float
     trials: int
     seconds: float
+    preset: str
+    network: str
+    trained_on: str
+    test_balanced: float
+    balance: Balance
+    calibration: Calibration
+    distilled: Distilled | None
+    leaderboard: list[Finalist]
+    left_out: list[str]
+    comparison: list[Alternative]
+    importance: Importance | None
 
 
 class Interrupted(Exception):  # noqa: N818 - no error: the user wished it

@@ -8,22 +8,29 @@ import shlex
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 import yaml
 
+from rebnn_search.auto._balance import UNEVEN, balance_for, uneven
+from rebnn_search.auto._calibrate import calibrate, validation_logits
 from rebnn_search.auto._direct import train_directly
+from rebnn_search.auto._distil import Terms, distil, distilled_lines
 from rebnn_search.auto._look import look_at
-from rebnn_search.auto._plan import Plan, kept_seconds, open_smallest, plan_for
-from rebnn_search.auto.result import MODEL_FILE, NAME, RECIPE_FILE, RESULT_FILE, SPACE_FILE, AutoResult
+from rebnn_search.auto._look_back import look_back
+from rebnn_search.auto._networks import open_smallest
+from rebnn_search.auto._plan import Plan, kept_seconds, look_back_seconds, plan_for
+from rebnn_search.auto.presets import ASKED, DEFAULT, PRESETS
+from rebnn_search.auto.result import MODEL_FILE, NAME, RECIPE_FILE, RESULT_FILE, SPACE_FILE, TEACHERS, AutoResult
 from rebnn_search.base.command import python_command
-from rebnn_search.base.files import read_whole, write_atomically, write_whole
+from rebnn_search.base.files import write_atomically
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
-from rebnn_search.export import export_packed, find_trained
+from rebnn_search.export import export_packed
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.estimate import Estimate
 from rebnn_search.training import Recipe
@@ -46,12 +53,14 @@ def run_auto(
     label: str | None,
     skip_damaged: bool,
     seconds: float,
-    seeds: int,
+    seeds: int | None,
     tracking_uri: str,
     begun: float,
     say: Callable[[str], None],
     observe: Callable[[Search, Budget], AbstractContextManager[SearchObserver]],
     on_start: Callable[[Callable[[], None]], None],
+    preset: str = DEFAULT,
+    balance: str = ASKED[0],
 ) -> AutoResult:
     """Train a model on data within a time.
 
@@ -61,12 +70,14 @@ def run_auto(
         label: Of a table, the column of labels.
         skip_damaged: Leave pictures out that cannot be decoded, and say which.
         seconds: For everything since ``begun``.
-        seeds: Last trainings, if there is time for so many.
+        seeds: Last trainings, if there is time for so many; None is what the preset says.
         tracking_uri: As `rebnn_search.tracking.check_uri` returned it.
         begun: When the time began, by `time.monotonic`.
         say: Called with each line.
         observe: Makes of the search and its time a context manager that is its observer.
         on_start: As of `rebnn_search.execution.session.Session.run`.
+        preset: One of `rebnn_search.auto.presets.PRESETS`.
+        balance: Whether classes count alike: ``auto``, where they are uneven; ``yes`` or ``no``.
 
     Raises:
         UserError: If the data are unfit, ``out`` holds something, or the time is too short, saying which would do.
@@ -79,72 +90,72 @@ def run_auto(
     majority = majority_guess(opened.data)
     for line in [*look.notes, describe_classes(opened.data)]:
         say(f"data: {line}")
-    plan = plan_for(look, opened, seconds, seeds, begun)
+    how = PRESETS[preset]
+    seeds = how.seeds if seeds is None else seeds
+    balanced = balance_for(opened.data, balance)
+    say(f"data: {balanced.reason}")
+    plan = plan_for(look, opened, seconds, seeds, begun, how, balanced.balanced)
     for line in plan.reasons:
         say(line)
     write_files(out, path, plan)
     say(f"written: {out / RECIPE_FILE}, {out / SPACE_FILE}")
-    model = out / MODEL_FILE
-    report = REPORT_SECONDS if plan.searched and seconds >= LONG_SECONDS else 0.0
-    deadline = begun + seconds - kept_seconds(seconds) - report
-    trials, score = 0, None
+    weights = balanced.weights(plan.data)
+    drawing = REPORT_SECONDS if plan.searched and seconds >= LONG_SECONDS else 0.0
+    end = begun + seconds - kept_seconds(seconds) - drawing
+    reserved = plan.refit_seconds if plan.later and how.real_weights else 0.0
+    deadline = end - look_back_seconds(seconds) - reserved
+    made = distilled = None
     if plan.searched:
-        trials, score = _searched(out, plan, seeds, deadline, tracking_uri, say, observe, on_start)
-        if score is None:
+        from rebnn_search.auto._searched import search_and_refit  # imports Ray and MLflow, which takes seconds
+
+        before = deadline - (plan.later * plan.refit_seconds - reserved)
+        made = search_and_refit(out, plan, seeds, how.finalists, before, tracking_uri, say, observe, on_start)
+        if made is None:
             say("the time to search was over before any trial was trained to its end: the recipe's own values are trained")
-    if score is None:
+    searched = made is not None
+    if made is None:
         left = (deadline - time.monotonic()) / plan.refit_seconds if plan.searched else 1.0
         epochs = max(1, min(plan.epochs, math.floor(left * plan.epochs)))
-        score = train_directly(plan, epochs, seeds, deadline, model, say)
-    elif begun + seconds - time.monotonic() > REPORT_SECONDS:
-        from rebnn_search.base.log_redirect import redirect_output
-        from rebnn_search.report import report_search
-
-        folder = SearchFolder(out / "results" / NAME)
-        with redirect_output(folder.log):
-            page = str(report_search(tracking_uri, folder))
-        say(f"report: {page}")
-    else:
-        words = ["-m", "rebnn_search.report", NAME, "--tracking-uri", hide_secrets(tracking_uri), "--out", str(out / "report")]
-        say(f"no time was left to draw the report: {shlex.join([*python_command(), *words])}")
+        made = train_directly(plan, epochs, seeds, deadline, say)
+    export_packed(made.shipped.network, made.shipped.info, out / MODEL_FILE)  # what comes now may be cut short
+    if how.teachers:
+        terms = Terms(plan.data, weights, how.teachers, plan.refit_seconds, out / TEACHERS, deadline)
+        made, distilled = distil(made, terms, say)
+    logits, labels = validation_logits(made.judged, plan.data), plan.data.labels("validation")
+    calibration = calibrate(made, logits, labels, None if weights is None else weights[labels])
+    made = made.calibrated(calibration.temperature)
+    export_packed(made.shipped.network, made.shipped.info, out / MODEL_FILE)
+    found = look_back(made, plan, how, look.images, logits, weights, end, say)
+    score = made.score or Estimate(found.leaderboard[0].test_top1, None, 0)
+    if distilled is not None:
+        for line in distilled_lines(distilled, score.mean, found.leaderboard[0].bytes):
+            say(line)
+    say(calibration.text())
+    if searched:
+        _report(out, tracking_uri, begun + seconds - time.monotonic() > REPORT_SECONDS, say)
     result = AutoResult(
-        str(out), str(model), look.example, score.mean, score.half_width, score.n, majority, trials, time.monotonic() - begun
-    )
-    write_atomically(out / RESULT_FILE, json.dumps(vars(result), indent=1))
+        out=str(out), model=str(out / MODEL_FILE), example=look.example, test_top1=score.mean, half_width=score.half_width,
+        seeds=score.n, majority=majority, trials=made.trials, seconds=time.monotonic() - begun, preset=preset,
+        network=made.shipped.name, trained_on=made.shipped.trained_on, test_balanced=found.leaderboard[0].test_balanced,
+        balance=balanced, calibration=calibration, distilled=distilled, **vars(found),
+    )  # fmt: skip
+    write_atomically(out / RESULT_FILE, json.dumps(asdict(result), indent=1))
     return result
 
 
-def _searched(
-    out: Path,
-    plan: Plan,
-    seeds: int,
-    deadline: float,
-    tracking_uri: str,
-    say: Callable[[str], None],
-    observe: Callable[[Search, Budget], AbstractContextManager[SearchObserver]],
-    on_start: Callable[[Callable[[], None]], None],
-) -> tuple[int, Estimate | None]:
-    """Search, refit and write the model. Returns the number of trials and the test accuracy, of no seeds where it is the search's
-    chosen trial's; None if no trial came to its end.
-    """
-    from rebnn_search.auto._searched import refit_within, search_within  # imports Ray and MLflow, which takes seconds
+def _report(out: Path, tracking_uri: str, in_time: bool, say: Callable[[str], None]) -> None:
+    """Draw the search's report, or say how to."""
+    if not in_time:
+        words = ["-m", "rebnn_search.report", NAME, "--tracking-uri", hide_secrets(tracking_uri), "--out", str(out / "report")]
+        say(f"no time was left to draw the report: {shlex.join([*python_command(), *words])}")
+        return
+    from rebnn_search.base.log_redirect import redirect_output
+    from rebnn_search.report import report_search
 
     folder = SearchFolder(out / "results" / NAME)
-    folder.path.parent.mkdir(parents=True, exist_ok=True)
-    budget = Budget(max(1.0, deadline - plan.seeds * plan.refit_seconds - 5.0 - time.monotonic()))
-    trials = search_within(out, SPACE_FILE, folder, budget, tracking_uri, observe, on_start)
-    if trials is None:
-        return 0, None
-    outcome = refit_within(out, plan, seeds, deadline, tracking_uri, say)
-    if outcome is not None and outcome.model is not None:
-        write_whole(out / MODEL_FILE, read_whole(Path(outcome.model)))
-        return trials, outcome.test("top1")
-    why = "no time was left for a last training" if outcome is None else "every last training diverged"
-    say(f"{why}: the model is the search's chosen trial")
-    trained = find_trained(str(folder.path))
-    export_packed(trained.network, trained.info, out / MODEL_FILE)
-    chosen = json.loads(folder.result_file.read_text(encoding="utf-8"))["best"]
-    return trials, Estimate(chosen["test_top1"], None, 0)
+    with redirect_output(folder.log):
+        page = str(report_search(tracking_uri, folder))
+    say(f"report: {page}")
 
 
 def majority_guess(data: Data) -> float:
@@ -160,8 +171,8 @@ def describe_classes(data: Data) -> str:
     sizes = f"{train:,} to train on, {validation:,} to validate on, {test:,} to test"
     most, least = int(counts.argmax()), int(counts.argmin())
     share = [f"{data.classes[k]!r} {100 * int(counts[k]) / int(counts.sum()):.1f} %" for k in (most, least)]
-    uneven = ": uneven" if int(counts[most]) > 3 * int(counts[least]) else ""
-    return f"{data.num_classes} classes, {sizes}; largest {share[0]}, smallest {share[1]}{uneven}"
+    said = ": uneven" if uneven(data) > UNEVEN else ""
+    return f"{data.num_classes} classes, {sizes}; largest {share[0]}, smallest {share[1]}{said}"
 
 
 def write_files(out: Path, source: Path, plan: Plan) -> None:

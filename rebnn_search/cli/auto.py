@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from rebnn_search.auto.presets import ASKED, DEFAULT, PRESETS
 from rebnn_search.base.command import python_command
 from rebnn_search.base.duration import parse_duration
 from rebnn_search.base.errors import UserError
@@ -37,8 +38,19 @@ def parser(prog: str = "python -m rebnn_search.auto") -> argparse.ArgumentParser
     p.add_argument("--label", metavar="COLUMN", help="column of a table's labels (default: label, class, target or y)")
     p.add_argument("--skip-damaged", action="store_true", help="leave pictures out that cannot be decoded, and say which")
     p.add_argument("--time", metavar="TIME", default="30m", help="for everything: 90s, 30m, 2h (default: %(default)s)")
+    meaning = "; ".join(f"{name}: {preset.summary}" for name, preset in PRESETS.items())
+    p.add_argument(
+        "--preset", choices=PRESETS, default=DEFAULT, help=f"how the time is used: {meaning} (default: %(default)s)"
+    )  # fmt: skip
     p.add_argument("--out", metavar="DIR", help="where everything goes (default: auto-DATA, with a number if that is taken)")
-    p.add_argument("--seeds", type=int, default=3, metavar="K", help="last trainings, time permitting (default: %(default)s)")
+    p.add_argument(
+        "--seeds", type=int, metavar="K",
+        help=f"last trainings, time permitting (default: {', '.join(f'{name} {preset.seeds}' for name, preset in PRESETS.items())})",
+    )  # fmt: skip
+    p.add_argument(
+        "--balance", choices=ASKED, default=ASKED[0],
+        help="whether classes count alike, however large: auto, where the largest has over three times the samples of the smallest",
+    )  # fmt: skip
     p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: sqlite:///mlflow.db in this directory)")
     p.add_argument("--quiet", action="store_true", help="only the result")
     return p
@@ -49,7 +61,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     begun = time.monotonic()
     args = (parser(prog) if prog else parser()).parse_args(argv)
     seconds = parse_duration(args.time, "--time")
-    if args.seeds < 1:
+    if args.seeds is not None and args.seeds < 1:
         raise UserError(f"--seeds {args.seeds}: must be at least 1")
     uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
     out = Path(args.out) if args.out else _free(Path(args.data))
@@ -78,19 +90,20 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     try:
         result = run_auto(
             Path(args.data), out, label=args.label, skip_damaged=args.skip_damaged, seconds=seconds, seeds=args.seeds,
-            tracking_uri=uri, begun=begun, say=say, observe=observe, on_start=begin,
+            tracking_uri=uri, begun=begun, say=say, observe=observe, on_start=begin, preset=args.preset, balance=args.balance,
         )  # fmt: skip
     except Interrupted:
         words = [*python_command(), "-m", "rebnn_search.run", str(out / SPACE_FILE), "--storage", str(out / "results")]
         print(f"stopped; continue by hand with\n  {shlex.join([*words, '--resume', '--name', NAME])}")
         return 130
     spread = "" if result.half_width is None else f" ± {result.half_width:.2f}"
-    trained = f"n = {result.seeds} seed{'s' if result.seeds > 1 else ''}" if result.seeds else "the search's chosen trial"
+    trained = f"n = {result.seeds} seed{'s' if result.seeds > 1 else ''}" if result.seeds else result.network
     size = Path(result.model).stat().st_size
     predict = shlex.join([*python_command(), "-m", "rebnn_search.predict", result.model, result.example])
     refit = shlex.join([*python_command(), "-m", "rebnn_search.run", str(out / SPACE_FILE), "--time-budget", args.time])
     for line in (
         f"test accuracy: {result.test_top1:.2f}{spread} % ({trained}); guessing the largest class: {result.majority:.2f} %",
+        *([f"balanced accuracy of the model: {result.test_balanced:.2f} %"] if result.balance.balanced else []),
         f"model: {result.model} ({size:,} bytes), after {result.seconds:.0f} s and {result.trials} trials",
         f"classify with it: {predict}",
         f"search on by hand: {refit}",

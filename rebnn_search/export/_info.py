@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rebnn_search.config import Document, Strict, UserError, explain, fail
 from rebnn_search.training import Recipe
+from rebnn_search.training.calibration import COLDEST, HOTTEST
 from rebnn_search.training.data import Data, ResidentData
 from rebnn_search.training.data.normalisation import normalise
 from rebnn_search.training.data.table_data import TableData
@@ -39,6 +40,7 @@ class ModelInfo(Strict):
         white: What 255 of an image file is in those units; None where training saw no bytes, and image files mean nothing.
         crop_pct: Share of an image file's shorter side that is kept: it becomes ``image_size / crop_pct``, the rest is cut off.
         table: How a table's columns become the features; None where it was no table.
+        temperature: Probabilities are the softmax of the logits divided by it (`rebnn_search.training.calibration`).
     """
 
     recipe: dict[str, Any]
@@ -50,12 +52,14 @@ class ModelInfo(Strict):
     white: Positive | None = 255.0
     crop_pct: Annotated[float, Field(gt=0, le=1)] = 1.0
     table: Preprocessing | None = None
+    temperature: Annotated[float, Field(ge=COLDEST, le=HOTTEST)] = 1.0
 
     @model_serializer(mode="wrap")
     def _as_files_have_it(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Files without one of these were written before there was a choice, and their checksum covers the header.
         found: dict[str, Any] = plain(self)
-        left_out = {name for name, default in (("crop_pct", 1.0), ("table", None)) if getattr(self, name) == default}
+        defaults = (("crop_pct", 1.0), ("table", None), ("temperature", 1.0))
+        left_out = {name for name, default in defaults if getattr(self, name) == default}
         return {name: value for name, value in found.items() if name not in left_out}
 
     @model_validator(mode="after")

@@ -44,7 +44,7 @@ class LoadedModel:
         return self.info.classes
 
     def logits(self, images: Array | Tensor) -> Tensor:
-        """The logits (n, classes) of images: arguments and errors as `predict_proba`."""
+        """The logits (n, classes) of images, not divided by the temperature: arguments and errors as `predict_proba`."""
         return self._logits(images_of(images, self.info, "the images"))
 
     def predict_proba(self, images: Array | Tensor) -> Array:
@@ -82,7 +82,10 @@ class LoadedModel:
             yield from zip(names, self._probabilities(raw), strict=True)
 
     def _probabilities(self, raw: Tensor) -> Array:
-        found: Array = self._logits(raw).softmax(1).numpy()
+        logits = self._logits(raw)
+        if self.info.temperature != 1:  # the largest stays 0: what is divided cannot become endless
+            logits = (logits - logits.amax(1, keepdim=True)) / self.info.temperature
+        found: Array = logits.softmax(1).numpy()
         return found
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 from rebnn_search.study.estimate import Estimate, estimate
@@ -39,6 +39,7 @@ class RefitResult:
         model: Path of the median seed's packed model; None if all diverged.
         untracked: Why tracking lacks some of it, if it does.
         version: Of the registered model, if one was asked for.
+        models: Paths of all seeds' packed models, by seed; none of those that diverged.
     """
 
     name: str
@@ -48,6 +49,7 @@ class RefitResult:
     model: str | None = None
     untracked: str | None = None
     version: str | None = None
+    models: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def median(self) -> SeedScore | None:

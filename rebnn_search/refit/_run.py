@@ -154,6 +154,8 @@ def _concluded(search: FinishedSearch, outcome: RefitResult) -> RefitResult:
     if outcome.median is not None:
         model = folder / MODEL_FILE
         write_whole(model, read_whole(SeedFolder(search, outcome.median.seed).model))
-        outcome = replace(outcome, model=str(model))
+        trained = [score.seed for score in outcome.seeds if score.test is not None]
+        models = {seed: str(SeedFolder(search, seed).model) for seed in trained}
+        outcome = replace(outcome, model=str(model), models=models)
     write_atomically(folder / "refit.json", json.dumps(outcome.dump(), indent=1))
     return outcome

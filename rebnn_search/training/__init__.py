@@ -1,6 +1,7 @@
 """The trainer that all trials share: recipe, data, training, checkpoints. Needs neither Ray, Optuna nor MLflow."""
 
 from rebnn_search.training.checkpoint import CheckpointDirectory
+from rebnn_search.training.ensemble_teacher import EnsembleTeacher
 from rebnn_search.training.folder import TrainingFolder
 from rebnn_search.training.recipe import Recipe, dump_recipe, load_recipe, load_recipe_document
 from rebnn_search.training.report import Diverged, Report, Stopped
@@ -12,6 +13,7 @@ from rebnn_search.training.trainer import Trainer
 __all__ = [
     "CheckpointDirectory",
     "Diverged",
+    "EnsembleTeacher",
     "Recipe",
     "Report",
     "ReportLog",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rebnn_search.training.data import Data, Split
 from rebnn_search.training.distributed import World
@@ -14,11 +14,14 @@ EVALUATION_BATCH = 512
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, data: Data, split: Split, computing: Computing, world: World) -> dict[str, float]:
+def evaluate(
+    network: nn.Module, data: Data, split: Split, computing: Computing, world: World, class_weights: Tensor | None = None
+) -> dict[str, float]:
     """Return ``loss`` (mean cross-entropy), ``top1`` and ``top5`` (percent; Top-5 of fewer classes is of all) of a split.
 
     Computed in float32, without autocast or compilation, whatever it is trained in: the figures are those of the exported network.
     Every sample counts once, or by its weight, over all ranks; all ranks return the same. The network is left in the mode it was in.
+    Class weights (classes,), on the device, count in the loss alone.
 
     Raises:
         ValueError: If the split is empty.
@@ -29,7 +32,8 @@ def evaluate(network: nn.Module, data: Data, split: Split, computing: Computing,
     network.eval()
     world.share(network.buffers())  # batch statistics are each rank's own from its last step on
     k = min(5, data.num_classes)
-    sums = torch.zeros(3, dtype=torch.float64, device=computing.device)
+    # Loss, hits of the first and of the first k; and what the loss is a mean over, where that is not what the hits are.
+    sums = torch.zeros(3 if class_weights is None else 4, dtype=torch.float64, device=computing.device)
     batches = data.weighted_batches(
         split, batch_size=EVALUATION_BATCH, rank=world.rank, world_size=world.size, device=computing.device
     )
@@ -38,10 +42,31 @@ def evaluate(network: nn.Module, data: Data, split: Split, computing: Computing,
         hits = logits.topk(k, dim=1).indices == labels[:, None]
         if weights is not None:
             hits = hits * weights[:, None]
-        sums[0] += weighted_sum(logits, labels, weights)
+        if class_weights is None:
+            sums[0] += weighted_sum(logits, labels, weights)
+        else:
+            shares = class_weights[labels] if weights is None else weights * class_weights[labels]
+            sums[0] += weighted_sum(logits, labels, shares)
+            sums[3] += shares.double().sum()
         sums[1] += hits[:, 0].sum()
         sums[2] += hits.sum()
     network.train(training)
     given = data.weights(split)
-    loss, top1, top5 = (world.sum(sums) / (data.size(split) if given is None else given.double().sum())).tolist()
+    summed = world.sum(sums)
+    loss, top1, top5 = (summed[:3] / (data.size(split) if given is None else given.double().sum())).tolist()
+    if class_weights is not None:
+        loss = float(summed[0] / summed[3])
     return {"loss": loss, "top1": 100 * top1, "top5": 100 * top5}
+
+
+@torch.no_grad()
+def logits_of(network: nn.Module, data: Data, split: Split) -> Tensor:
+    """The logits (N, classes) float32 of a split in its order, on the CPU, computed where and as `evaluate` does.
+
+    The network is left in the mode it was in.
+    """
+    training, device = network.training, next(network.parameters()).device
+    network.eval()
+    found = [network(images).float().cpu() for images, _ in data.batches(split, batch_size=EVALUATION_BATCH, device=device)]
+    network.train(training)
+    return torch.cat(found) if found else torch.empty(0, data.num_classes)

@@ -27,6 +27,18 @@ def weighted_sum(logits: Tensor, targets: Tensor, weights: Tensor | None, label_
     return F.cross_entropy(logits, targets, label_smoothing=label_smoothing, reduction="none") @ weights
 
 
+def balanced_weights(data: Data) -> Tensor:
+    """The weight (classes,) float32 of a sample of each class with which all classes weigh alike: n / (K · n_k).
+
+    Of n training samples n_k are of class k, of K; samples count by their weights, where they have some. Over the training
+    samples the mean is 1.
+    """
+    labels, given = data.labels("train"), data.weights("train")
+    counts = torch.bincount(labels, None if given is None else given.double(), minlength=data.num_classes).double()
+    found = counts.sum() / (data.num_classes * counts)
+    return torch.where(counts > 0, found, 1.0).float()
+
+
 class BatchLoss:
     """The loss of a batch.
 
@@ -43,6 +55,8 @@ class BatchLoss:
         self._smoothing = loss.label_smoothing
         self._label_share = 1.0 if loss.teacher is None else loss.label_share
         self._computing = computing
+        self.class_weights = balanced_weights(data).to(computing.device) if loss.class_weight else None
+        """(classes,), where they differ."""
         self._teacher: nn.Module | None = None
         if loss.teacher is not None:
             teacher = loss.teacher.build().open(data)
@@ -58,6 +72,8 @@ class BatchLoss:
             weights: (N,) float32 that multiply the samples' losses, or None.
         """
         logits = logits.float()
+        if self.class_weights is not None:
+            weights = self.class_weights[labels] if weights is None else weights * self.class_weights[labels]
         total = logits.new_zeros(())
         if self._label_share > 0:
             labels_loss = weighted_sum(logits, labels, weights, self._smoothing)

@@ -61,11 +61,14 @@ class Loss(Strict):
             network's logits with the teacher's softmax, as in the published runs; without, the labels' cross-entropy.
         label_share: Share of the labels' cross-entropy in the loss beside a teacher's.
         label_smoothing: Share of the label's probability spread over all classes.
+        class_weight: ``balanced`` has classes count alike (`rebnn_search.training.losses.balanced_weights`), in the loss of every
+            split; without, samples do.
     """
 
     teacher: Annotated[Component[Teacher], Choose(TEACHERS, "teacher", construct=True)] | None = None
     label_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    class_weight: Literal["balanced"] | None = None
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> Loss:

@@ -165,8 +165,11 @@ class Trainer:
         return Report(self.reports_done, epoch, self._iteration, metrics, latent)
 
     def evaluate(self, split: Split) -> dict[str, float]:
-        """Return ``loss``, ``top1`` and ``top5`` (percent) of a split, as the exported network has them: computed in float32."""
-        return evaluate(self.network, self.data, split, self._computing, self._world)
+        """Return ``loss``, ``top1`` and ``top5`` (percent) of a split, as the exported network has them: computed in float32.
+
+        The loss has the class weights of training.
+        """
+        return evaluate(self.network, self.data, split, self._computing, self._world, self._batch_loss.class_weights)
 
     def _begin(self) -> None:
         """Start stage two: latent weights, scaling factors, γ."""

@@ -215,18 +215,18 @@ def test_arrays_are_seen_as_images_or_a_table(tmp_path: Path) -> None:
 
 
 def test_more_time_never_plans_for_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rebnn_search.auto import _plan
+    from rebnn_search.auto import _networks, _plan
 
     measured = {32: 0.1, 64: 0.15, 128: 0.3}
 
     def measure(look: Any, network: Any, opened: Any) -> Any:
-        return _plan.Rung(network, opened.image_size, measured[network["width"]], 0.1)
+        return _networks.Rung(network, opened.image_size, measured[network["width"]], 0.1)
 
-    monkeypatch.setattr(_plan, "_measure", measure)
+    monkeypatch.setattr(_plan, "measure", measure)
     monkeypatch.setattr(_plan, "_slots", lambda: 2)
     monkeypatch.setattr(_plan.time, "monotonic", lambda: 0.0)
     look = look_at(write_table(tmp_path / "flowers.csv"), "kind")
-    opened = _plan.open_smallest(look)
+    opened = _networks.open_smallest(look)
     with pytest.raises(UserError, match=r"smallest network and no search .*: --time (\d+)s would do") as error:
         plan_for(look, opened, 4.0, 3, 0.0)
     enough = float(re.findall(r"--time (\d+)s would do", str(error.value))[0])

@@ -127,7 +127,8 @@ HEADER_PLACES = (
     "version", "sha256", "model", "binary", f"binary/{LAYER}", "model/recipe", "model/recipe/network", "model/recipe/network/name",
     "model/recipe/network/width", "model/recipe/network/depth", "model/recipe/data", "model/recipe/data/name",
     "model/recipe/data/label", "model/recipe/data/features", "model/classes", "model/channels", "model/image_size", "model/mean",
-    "model/std", "model/white", "model/crop_pct", "model/table", "model/unknown",
+    "model/std", "model/white", "model/crop_pct", "model/table", "model/temperature",
+    "model/unknown",
 )  # fmt: skip
 VALUES: dict[str, Any] = {
     "missing": MISSING, "null": None, "true": True, "text": "text", "empty text": "", "zero": 0, "negative": -1, "one": 1,
@@ -149,6 +150,7 @@ TRUE = {
     ("model/recipe/data", "own code"),
     ("model/recipe/network/depth", "one"), ("model/image_size", "one"), ("version", "one"),
     ("model/classes", "list of texts"), ("model/mean", "list of zeros"), ("sha256", "missing"),
+    ("model/temperature", "missing"), ("model/temperature", "one"), ("model/temperature", "float"),
     ("model/table", "missing"), ("model/table", "null"), ("model/crop_pct", "missing"), ("model/crop_pct", "one"),
     ("model/mean", "huge shape"), ("model/std", "huge shape"), ("model/mean", "list of negatives"),
 }  # fmt: skip
