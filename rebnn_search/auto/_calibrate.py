@@ -13,7 +13,7 @@ from rebnn_search.training.evaluation import logits_of
 
 
 @dataclass(frozen=True)
-class Calibration:
+class TemperatureFit:
     """A temperature, and what it brings where it was fitted.
 
     Attributes:
@@ -40,10 +40,12 @@ class Calibration:
         )
 
 
-UNCALIBRATED = Calibration(1.0, "no network of this recipe was trained on the training split alone", 0, (0.0, 0.0), (0.0, 0.0))
+UNCALIBRATED = TemperatureFit(
+    1.0, "no network of this recipe was trained on the training split alone", 0, (0.0, 0.0), (0.0, 0.0)
+)
 
 
-def calibrate(made: Made, logits: Tensor | None, labels: Tensor, weights: Tensor | None = None) -> Calibration:
+def calibrate(made: Made, logits: Tensor | None, labels: Tensor, weights: Tensor | None = None) -> TemperatureFit:
     """The temperature of what becomes the model.
 
     Where that was trained on the validation split too, it takes the temperature of a network of the same recipe that was not.
@@ -63,7 +65,7 @@ def calibrate(made: Made, logits: Tensor | None, labels: Tensor, weights: Tensor
         source += f" by {judged.name}, of the same recipe, which did not see them"
     loss = tuple(cross_entropy(logits, labels, at, weights) for at in (1.0, temperature))
     error = tuple(calibration_error(logits, labels, at) for at in (1.0, temperature))
-    return Calibration(temperature, source, len(labels), (loss[0], loss[1]), (error[0], error[1]))
+    return TemperatureFit(temperature, source, len(labels), (loss[0], loss[1]), (error[0], error[1]))
 
 
 def validation_logits(candidate: Candidate | None, data: Data) -> Tensor | None:

@@ -41,7 +41,7 @@ class ColumnWorth:
 
 
 @dataclass(frozen=True)
-class Importance:
+class ColumnImportance:
     """All columns, the most important first.
 
     Attributes:
@@ -61,7 +61,7 @@ class Importance:
 
 def importance(
     judged: Candidate, data: Data, logits: Tensor, weights: Tensor | None, repeats: int, end: float
-) -> Importance | None:
+) -> ColumnImportance | None:
     """What each column is worth; None where the data are no table.
 
     Args:
@@ -99,7 +99,7 @@ def importance(
         error = float((share**2 * (lost - drop) ** 2).sum()) ** 0.5
         found.append(ColumnWorth(name, 100 * drop, 100 * NORMAL * error))
     ranked = sorted(found, key=lambda column: -column.drop)
-    return Importance(judged.name, len(labels), repeats, ranked, [name for name, _ in blocks[len(found) :]])
+    return ColumnImportance(judged.name, len(labels), repeats, ranked, [name for name, _ in blocks[len(found) :]])
 
 
 def columns_of(data: ResidentData) -> list[tuple[str, slice]]:
@@ -113,7 +113,7 @@ def columns_of(data: ResidentData) -> list[tuple[str, slice]]:
     return blocks
 
 
-def importance_lines(found: Importance) -> list[str]:
+def importance_lines(found: ColumnImportance) -> list[str]:
     """For the user: the top columns."""
     lines = [
         f"importance of columns: points of accuracy lost on {found.rows:,} validation rows where one is shuffled "

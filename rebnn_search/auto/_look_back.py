@@ -17,7 +17,7 @@ from rebnn_search.auto._alternatives import (
     real_alternative,
 )
 from rebnn_search.auto._candidate import Made
-from rebnn_search.auto._importance import Importance, importance, importance_lines
+from rebnn_search.auto._importance import ColumnImportance, importance, importance_lines
 from rebnn_search.auto._leaderboard import Finalist, leaderboard, leaderboard_lines
 from rebnn_search.auto._plan import Plan
 from rebnn_search.auto.presets import Preset
@@ -40,7 +40,7 @@ class LookBack:
     leaderboard: list[Finalist]
     left_out: list[str]
     comparison: list[Alternative]
-    importance: Importance | None
+    importance: ColumnImportance | None
 
 
 def look_back(

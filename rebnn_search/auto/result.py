@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from rebnn_search.auto._alternatives import Alternative
 from rebnn_search.auto._balance import Balance
-from rebnn_search.auto._calibrate import Calibration
+from rebnn_search.auto._calibrate import TemperatureFit
 from rebnn_search.auto._distil import Distilled
-from rebnn_search.auto._importance import Importance
+from rebnn_search.auto._importance import ColumnImportance
 from rebnn_search.auto._leaderboard import Finalist
 
 SPACE_FILE, RECIPE_FILE, MODEL_FILE, RESULT_FILE = "auto.yaml", "recipe.yaml", "model.safetensors", "auto.json"
@@ -59,12 +59,12 @@ class AutoResult:
     trained_on: str
     test_balanced: float
     balance: Balance
-    calibration: Calibration
+    calibration: TemperatureFit
     distilled: Distilled | None
     leaderboard: list[Finalist]
     left_out: list[str]
     comparison: list[Alternative]
-    importance: Importance | None
+    importance: ColumnImportance | None
 
 
 class Interrupted(Exception):  # noqa: N818 - no error: the user wished it
