@@ -298,6 +298,8 @@ class Ledger:
             final = next((report.step for report in log.reports if report.final), 0)
             known = trial.last_step or 0
             infeasible = self.infeasible(trial.number) is not None
+            if log.last_step > known:
+                log.sync()
             doomed = not infeasible and 0 < known <= log.last_step and known != final and self._judge_again(trial)
             for report in log.reports:
                 if report.step not in trial.intermediate_values:

@@ -132,6 +132,14 @@ class ReportLog:
                 shutil.copyfile(path, path.with_name(f"{path.name}.damaged"))
             os.truncate(path, parsed.size)
 
+    def sync(self) -> None:
+        """Put on the disk what a killed process may have left on its way there: to be done before anybody else is told of it."""
+        if self._path is not None and self._path.exists():
+            with self._path.open("rb") as file:
+                os.fsync(file.fileno())
+            sync_directory(self._path.parent)
+            self._named = True
+
     @property
     def last_step(self) -> int:
         """The step of the last report, 0 if there is none."""

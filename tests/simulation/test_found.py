@@ -292,3 +292,19 @@ def test_of_two_runs_of_a_trial_the_one_that_was_worked_with_is_kept(runs: Runs,
     runs.client.delete_run(stray[0])  # by a call that was not answered
     again.forget_doubles()
     assert len(runs.client.search_runs([runs.experiment_id])) == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="a descriptor's file is asked of /proc")
+def test_a_report_of_a_killed_driver_is_on_the_disk_before_the_record_has_it(synced: list[Path]) -> None:
+    with simulated_search() as (search, path):
+        folder = SearchFolder(path / "s")
+        folder.path.mkdir()
+        number, _ = Ledger(folder, search).ask()
+        file = folder.report_file(number)
+        ReportLog(file).append(REPORT)  # and killed before it told the record, perhaps before the name was on the disk
+        synced.clear()
+        ledger = Ledger(folder, search)
+        ledger.unfinished()
+        journal = synced.index(folder.journal.resolve())
+        assert {file.resolve(), file.parent.resolve()} <= set(synced[:journal])
+        assert ledger.trial(number).intermediate_values == {1: 1.0}
