@@ -299,12 +299,14 @@ def test_a_report_of_a_killed_driver_is_on_the_disk_before_the_record_has_it(syn
     with simulated_search() as (search, path):
         folder = SearchFolder(path / "s")
         folder.path.mkdir()
-        number, _ = Ledger(folder, search).ask()
+        killed = Ledger(folder, search)
+        folder.write_search("space.yaml", search.dump(), None, killed.search_id)
+        number, _ = killed.ask()
         file = folder.report_file(number)
         ReportLog(file).append(REPORT)  # and killed before it told the record, perhaps before the name was on the disk
         synced.clear()
         ledger = Ledger(folder, search)
         ledger.unfinished()
-        journal = synced.index(folder.journal.resolve())
+        journal = len(synced) - 1 - synced[::-1].index(folder.journal.resolve())
         assert {file.resolve(), file.parent.resolve()} <= set(synced[:journal])
         assert ledger.trial(number).intermediate_values == {1: 1.0}
