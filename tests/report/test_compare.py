@@ -10,7 +10,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from rebnn_search.report.page import render
 from rebnn_search.report.tracked import TrackedSearch
-from rebnn_search.tracking.ui import HOST, pick_port, serve_ui
+from rebnn_search.tracking.ui import HOST, serve_ui
 
 PATIENCE = 60
 
@@ -20,7 +20,9 @@ def test_the_comparison_opens_on_the_objective(
     browser: webdriver.Chrome, searched: Path, result: dict[str, Any], tracked: TrackedSearch
 ) -> None:
     assert result["compare"] == tracked.compare
-    port = pick_port(None)
+    with socket.socket() as probe:  # not MLflow's usual one, where another test's may be about to listen
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
     with serve_ui(f"sqlite:///{searched / 'mlflow.db'}", port):
         browser.get(result["compare"].replace("http://127.0.0.1:5000", f"http://{HOST}:{port}"))
         wait = WebDriverWait(browser, PATIENCE, ignored_exceptions=[Exception])

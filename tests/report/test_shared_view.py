@@ -1,5 +1,6 @@
 """A search's view in MLflow's UI, in a real browser."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from rebnn_search.base.metrics import BEST_VAL_LOSS, EPOCHS, FLIP_RATIO, VAL_LOSS, VAL_TOP1, final
 from rebnn_search.report import TrackedSearch
-from rebnn_search.tracking.ui import HOST, pick_port, serve_ui
+from rebnn_search.tracking.ui import HOST, serve_ui
 
 PATIENCE = 60
 SHOWN = (VAL_LOSS, VAL_TOP1, FLIP_RATIO, EPOCHS)
@@ -19,7 +20,9 @@ SHOWN = (VAL_LOSS, VAL_TOP1, FLIP_RATIO, EPOCHS)
 
 @pytest.fixture(scope="module")
 def ui(searched: Path) -> Iterator[str]:
-    port = pick_port(None)
+    with socket.socket() as probe:  # not MLflow's usual one, where another test's may be about to listen
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
     with serve_ui(f"sqlite:///{searched / 'mlflow.db'}", port):
         yield f"http://{HOST}:{port}"
 

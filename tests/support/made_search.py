@@ -40,7 +40,8 @@ class MadeSearch(TrackedSearch):
                 "pruner": {"name": "none"}, **spec}  # fmt: skip
         self.search = restore_search({"recipe": RECIPE, **spec})
         self.parent: Any = SimpleNamespace(
-            data=SimpleNamespace(metrics={}, tags={"state": "FINISHED"}), info=SimpleNamespace(run_id="parent")
+            data=SimpleNamespace(metrics={}, tags={"state": "FINISHED"}),
+            info=SimpleNamespace(run_id="parent", experiment_id="0"),
         )
         self.not_evaluated = "made up"
         self._series = {}
