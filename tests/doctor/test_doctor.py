@@ -133,6 +133,7 @@ def test_tracking_answers_or_would_be_made(tmp_path: Path, tracking_database: Pa
     assert finding.level == Level.OK and "will be made" in finding.value and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow(minutes=0.5)
 def test_ray_answers(ray_here: str) -> None:
     found = by_name(examine_ray("local"))
     assert not worst(found) and found["resources"].value.startswith("2 CPUs, 0 GPUs on 1 node")

@@ -154,7 +154,10 @@ def alone(search: Search, unpruned: Search, recorded: Recorded, tmp_path_factory
     return found
 
 
-@pytest.fixture(params=["serial", "simulated", "ray"])
+ON_RAY = pytest.param("ray", marks=pytest.mark.slow(minutes=0.5))
+
+
+@pytest.fixture
 def make(request: pytest.FixtureRequest, search: Search, recorded: Recorded) -> Callable[..., Executor]:
     if request.param == "serial":
         return lambda folder: SerialExecutor()
@@ -166,6 +169,7 @@ def make(request: pytest.FixtureRequest, search: Search, recorded: Recorded) -> 
     return lambda folder: RayExecutor(folder, search.spec.resources)
 
 
+@pytest.mark.parametrize("make", ["serial", "simulated", ON_RAY], indirect=True)
 def test_the_ledger_is_the_one_of_a_search_left_alone(
     alone: Sequence_, search: Search, make: Callable[..., Executor], tmp_path: Path
 ) -> None:
@@ -177,9 +181,7 @@ def test_the_ledger_is_the_one_of_a_search_left_alone(
 
 
 @pytest.mark.parametrize("after", [1, 6])
-@pytest.mark.parametrize(
-    "make", ["serial", "simulated", pytest.param("ray", marks=pytest.mark.slow(minutes=0.5))], indirect=True
-)
+@pytest.mark.parametrize("make", ["serial", "simulated", ON_RAY], indirect=True)
 def test_stopped_and_gone_on_with_it_is_the_same(
     alone: Sequence_, search: Search, make: Callable[..., Executor], tmp_path: Path, after: int
 ) -> None:

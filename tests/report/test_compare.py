@@ -1,5 +1,6 @@
 """The best trials beside each other in MLflow's UI, in a real browser."""
 
+import socket
 from pathlib import Path
 from typing import Any
 

@@ -70,6 +70,7 @@ def test_a_search_begun_without_a_view_is_given_one(runs: Runs, tmp_path: Path) 
     assert state == view_state("key", runs.parent_id, SPACE, "val/top1", minimize=False)
 
 
+@pytest.mark.slow(minutes=0.5)
 def test_ui_serves_on_loopback_and_ends_on_ctrl_c(runs: Runs, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "rebnn_search", "ui", "gamma-1"]
     process = subprocess.Popen(words, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
