@@ -56,7 +56,9 @@ def test_a_search_from_beginning_to_end(workplace) -> None:  # type: ignore[no-u
 
     # Resuming a finished search runs nothing, reads the test split no second time and says the same.
     again = workplace.json("--resume")
+    first, second = result.pop("cost"), again.pop("cost")
     assert again == result
+    assert second["trial_seconds"] == first["trial_seconds"] and len(second["run_seconds"]) == 2, "a run that trained nothing"
     # It can grow.
     grown = workplace.json("--resume", "--trials", "9")
     assert grown["trials"][:8] == result["trials"]
