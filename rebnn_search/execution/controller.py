@@ -81,7 +81,8 @@ class Controller:
         self._failures: Counter[int] = Counter()
         self._handed_out: Counter[int] = Counter()
         self._ends: Counter[TrialState] = Counter()
-        self._enough: tuple[tuple[int, int], str | None] | None = None
+        self._enough: str | None = None
+        self._stale = True  # trials ended, began to wait or went on since
         self.stopping = False
         self.abort_reason: str | None = None
         ended = {t.number: (t.state.name, t.user_attrs.get(SUMMARY, {})) for t in ledger.trials if t.state.is_finished()}
@@ -116,10 +117,9 @@ class Controller:
     @property
     def enough(self) -> str | None:
         """Why no more trials are begun though there are fewer than there might be, in words; None if they are."""
-        known = (self._ledger.ended.total(), len(self._paused))
-        if self._enough is None or self._enough[0] != known:
-            self._enough = known, reason_to_stop(self._search, self._ledger)
-        return self._enough[1]
+        if self._stale:
+            self._enough, self._stale = reason_to_stop(self._search, self._ledger), False
+        return self._enough
 
     @property
     def unfinished(self) -> bool:
@@ -182,8 +182,12 @@ class Controller:
         number = self._next_paused()
         if number is None:
             return self._ledger.ask()
+        return number, self._take_up(number)
+
+    def _take_up(self, number: int) -> Params:
         self._paused.remove(number)
-        return number, self._ledger.take_up(number)
+        self._stale = True
+        return self._ledger.take_up(number)
 
     def _is_live(self, task: TrialTask) -> bool:
         return task.number in self._live and task.attempt == self._handed_out[task.number]
@@ -218,8 +222,7 @@ class Controller:
     def _wait_unless_next(self, number: int) -> Decision:
         self._wait(number)
         if not self._todo and self._next_paused() == number:
-            self._paused.remove(number)
-            self._ledger.take_up(number)
+            self._take_up(number)
             return Decision.CONTINUE
         del self._live[number]
         self._attempts.end(number)
@@ -229,6 +232,7 @@ class Controller:
     def _wait(self, number: int) -> None:
         self._ledger.pause(number)
         bisect.insort(self._paused, number)
+        self._stale = True
 
     def error(self, task: TrialTask, message: str) -> None:
         """Take in that a trial raised or its worker died: put it at the head of the queue, or give it up after too many times."""
@@ -276,6 +280,7 @@ class Controller:
             self._ledger.prune(number, reason or "")
         else:
             self._ledger.fail(number, reason or "")
+        self._stale = True
         del self._live[number]
         trial = self._ledger.trial(number)
         self._tracking.ended(trial, reports)
