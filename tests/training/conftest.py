@@ -1,9 +1,11 @@
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+import torch
 
 from rebnn_search.config import parse, validate
-from rebnn_search.training import Recipe
+from rebnn_search.training import Recipe, precision
 
 TINY = """
 data: {name: digits}
@@ -27,3 +29,16 @@ def recipe() -> Callable[..., Recipe]:
         return validate(Recipe, document)
 
     return make
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[torch.fx.GraphModule]:
+    """The graphs that are compiled, by a backend that runs them as they are: what Dynamo decides is what is counted."""
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(precision, "BACKEND", backend)
+    return graphs

@@ -9,23 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from rebnn_search.training import Recipe, Trainer, precision
+from rebnn_search.training import Recipe, Trainer
 
 Make = Callable[..., Recipe]
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
-
-
-@pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> list[torch.fx.GraphModule]:
-    """The graphs that are compiled, by a backend that runs them as they are: what Dynamo decides is what is counted."""
-    graphs: list[torch.fx.GraphModule] = []
-
-    def backend(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
-        graphs.append(graph)
-        return graph.forward
-
-    monkeypatch.setattr(precision, "BACKEND", backend)
-    return graphs
 
 
 def mlp(width: int, *more: str) -> tuple[str, ...]:
