@@ -15,8 +15,8 @@ COMPILE_STEPS = 10_000
 """Training steps from which compiling is taken to earn its half a minute back."""
 
 COMPILE_MACS = 5e12
-"""Multiply-accumulates of a training's forward passes from which compiling is taken to pay on a CPU: a quarter of an hour on one core.
-It takes up to a minute, and makes convolutional networks 1.6 to 1.9 times as fast (benchmarks/README.md)."""
+"""Multiply-accumulates of a training's forward passes from which compiling is taken to pay on a CPU: a quarter of an hour on a
+core. It takes up to a minute, and makes convolutional networks 1.6 to 1.9 times as fast (benchmarks/README.md)."""
 
 BACKEND: str | Callable[..., object] = "inductor"
 """torch.compile's."""
