@@ -5,6 +5,7 @@ One thread for torch, here and in every process a test starts: sums split over o
 
 import getpass
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ if _capability := os.environ.get("ATEN_CPU_CAPABILITY"):
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_compiled))
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -58,6 +60,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     left = given - (time.monotonic() - BEGUN) / 60
     if given and _minutes(item) > left:
         pytest.skip(f"takes about {_minutes(item):g} minutes, {max(left, 0):.0f} of {given:g} are left")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object | None) -> None:
+    """Says how a worker ended that should not have: a negative code is the signal, another is a library's or a test's exit."""
+    if error:
+        print(f"\n{node.gateway.id}: {error}; code {node.gateway._io.popen.wait(10)}", file=sys.__stderr__, flush=True)
 
 
 def _minutes(item: pytest.Item) -> float:

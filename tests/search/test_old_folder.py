@@ -1,7 +1,7 @@
 """A search begun by version 0.1.0 goes on in this one, and what it left can be read.
 
 The asset holds two searches of one file, with one trial at a time: one left alone, and one killed after its twelfth report; with the
-tracking database of both.
+tracking database of both, whose artifacts were in ``/searches``.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 
 import optuna
 import pytest
+import yaml
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from support.commands import call
@@ -27,6 +28,15 @@ ONE = ("--set", "resources={max_concurrent: 1}")
 def old(tmp_path: Path) -> Path:
     with tarfile.open(ASSET) as archive:
         archive.extractall(tmp_path, filter="data")
+    columns = ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location")
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        for table, column in columns:
+            database.execute(f"update {table} set {column} = replace({column}, '/searches/', '{tmp_path}/')")
+        finished = database.execute("select artifact_uri from runs where name = 'finished'").fetchone()[0]
+    artifacts = Path(finished.removeprefix("file://"))
+    artifacts.mkdir(parents=True)
+    kept = yaml.safe_load((tmp_path / "results" / "finished" / "search.yaml").read_text(encoding="utf-8"))
+    (artifacts / "search.yaml").write_text(yaml.safe_dump(kept["search"]), encoding="utf-8")  # as at a search's end
     return tmp_path
 
 
