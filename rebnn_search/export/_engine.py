@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 import threading
 import warnings
@@ -52,6 +53,24 @@ class _Request:
         self.images, self.logits = request.get_input_tensor().data, request.get_output_tensor().data
 
 
+def openvino_core() -> Any:
+    """The process's one core of OpenVINO, made at the first call.
+
+    Each core gives the thread that makes it a stack for signals and unmaps it at its end. Of several that do not end in the reverse
+    order one leaves the thread a stack that is gone (OpenVINO 2026.4), and the next signal with a handler, of a child's end say, ends
+    the process.
+
+    Raises:
+        ImportError: If OpenVINO is not installed.
+    """
+    return _core(openvino())
+
+
+@functools.cache
+def _core(module: Any) -> Any:
+    return module.Core()
+
+
 class OpenVINO:
     """Computes a network's logits by OpenVINO, in float32 but for the binary layers, whose sums are exact.
 
@@ -68,7 +87,7 @@ class OpenVINO:
     def __init__(self, network: nn.Module, info: ModelInfo) -> None:
         self._network, self._info = network, info
         try:
-            self._core = openvino().Core()
+            self._core = openvino_core()
         except ImportError:
             raise NoEngineError("OpenVINO is not installed: pip install 'rebnn-search[openvino]'") from None
         self._compiled: dict[int, Any] = {}

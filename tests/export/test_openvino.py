@@ -42,7 +42,7 @@ def run(lowered: Lowered, images: torch.Tensor, watch: bool = False) -> list[np.
     """The graph's logits, and with ``watch`` where each sign is +1."""
     outputs = [result.input_value(0) for result in lowered.model.get_results()]
     more = [x for _, x, _ in lowered.signs] if watch else []
-    compiled = ov.Core().compile_model(ov.Model(outputs + more, lowered.model.get_parameters()), "CPU", FLOAT32)
+    compiled = engines.openvino_core().compile_model(ov.Model(outputs + more, lowered.model.get_parameters()), "CPU", FLOAT32)
     found = compiled(images.contiguous().numpy())
     values = [np.array(found[index]) for index in range(len(outputs + more))]
     signs = [
@@ -325,6 +325,24 @@ def test_an_onnx_file_has_its_own_engine(tmp_path: Path, made: Make) -> None:
         load_model(tmp_path / "m", engine="torch")
     with pytest.raises(UserError, match="engine 'fast': valid are torch, openvino, auto"):
         load_model(tmp_path / "m", engine="fast")
+
+
+LET_GO = """
+import signal, subprocess, sys
+from rebnn_search.export import load_model
+first = load_model(sys.argv[1], engine="openvino")
+second = load_model(sys.argv[1], engine="openvino")
+del first
+del second
+signal.signal(signal.SIGCHLD, lambda *_: print("ended"))
+subprocess.run([sys.executable, "-c", "import time; time.sleep(0.2)"], check=True)
+"""
+
+
+def test_a_signal_after_models_were_let_go_of_in_any_order(made: Make, tmp_path: Path) -> None:
+    export_openvino(*made("mlp", "rebnn"), tmp_path / "m")
+    done = subprocess.run([sys.executable, "-c", LET_GO, tmp_path / "m"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
 
 
 def test_a_copied_network_is_not_changed(made: Make) -> None:
