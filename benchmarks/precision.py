@@ -66,6 +66,8 @@ def measure(name: str, folder: Path, turns: int, modes: list[str]) -> dict[str, 
         begun = time.perf_counter()
         trainer.next_report()
         first[mode] = time.perf_counter() - begun
+    for trainer in trainers.values():  # a trainer that compiles forgets what others had compiled
+        trainer.next_report()
     for turn in range(turns):
         for mode in modes if turn % 2 else reversed(modes):
             rates[mode].append(trainers[mode].next_report().metrics["train/images_per_second"])

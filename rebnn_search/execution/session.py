@@ -113,7 +113,8 @@ class Session:
         check_answers(tracking_uri)
         executor: Executor = self._executor()
         if not self.resumed:
-            clear_leftover(folder)
+            with explain_disk_errors(folder):
+                clear_leftover(folder)
         with removed_unless_begun(folder), ExitStack() as stack:
             try:
                 make_directory(folder.path)

@@ -207,7 +207,9 @@ def read_journal(store: ObjectStore) -> bytes:
         journal, hole = b"", None
         for name in store.names(JOURNAL):
             offset = int(name)
-            content = store.read(f"{JOURNAL}/{name}") or b""
+            content = store.read(f"{JOURNAL}/{name}")
+            if not content:  # removed meanwhile, or of a record that has begun anew
+                continue
             if offset > len(journal):
                 hole = offset
                 break

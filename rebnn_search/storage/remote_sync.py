@@ -20,6 +20,7 @@ from rebnn_search.base.layout import SEARCH_FILE
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.begun import has_begun, holds_trial
+from rebnn_search.storage.conditional_write import Version
 from rebnn_search.storage.fetch import JOURNAL, compare, read_journal, travelling_files, whole_lines
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.lease import Lease, LeaseLost
@@ -86,25 +87,34 @@ class RemoteSync:
                 flush=True,
             )
         self._new = self._store.read(SEARCH_FILE) is None
-        if self._new and not self._folder.search_file.exists():
-            self._clear()
-        difference = compare(self._folder)
-        if difference.behind:
-            raise UserError(
-                f"{self._folder.name}: another driver recorded more of this search while this one started: run the same command "
-                "again, with --resume"
-            )
-        self._journal_sent = len(difference.journal)
+        if not (self._new and not self._folder.search_file.exists() and self._clear()):
+            difference = compare(self._folder)
+            if difference.behind:
+                raise UserError(
+                    f"{self._folder.name}: another driver recorded more of this search while this one started: run the same "
+                    "command again, with --resume"
+                )
+            self._journal_sent = len(difference.journal)
         self._segments = SEGMENTS  # join what an earlier run left
         self.send()
 
-    def _clear(self) -> None:
-        """Remove the records that drivers left, here and there, who died before their search was one: the next begins anew."""
+    def _clear(self) -> bool:
+        """Let the record begin anew whose drivers, here and there, died before their search was one. Whether it does.
+
+        Nothing is removed there: a driver that slept meanwhile would remove what another has recorded. All but the record's first
+        segment is emptied, if it still is what was read; the first is replaced when there is a beginning to send.
+        """
+        left = {name: self._lease.objects.get(f"{JOURNAL}/{name}") for name in self._store.names(JOURNAL)}
         if has_begun(self._folder) or holds_trial(read_journal(self._store).splitlines(keepends=True)):
-            return
+            return False
         self._folder.journal.unlink(missing_ok=True)
-        for name in self._store.names(JOURNAL):
-            self._store.delete(f"{JOURNAL}/{name}")
+        for name, found in left.items():
+            if int(name) > 0 and found is not None and found[0] and not self._replaced(f"{JOURNAL}/{name}", b"", found[1]):
+                raise LeaseLost("another process")
+        return True
+
+    def _replaced(self, name: str, content: bytes, expected: Version | None) -> bool:
+        return self._lease.objects.put(name, content, expected) is not None
 
     def _work(self) -> None:
         while not self._done.wait(POLL_SECONDS):
@@ -163,7 +173,10 @@ class RemoteSync:
             upto = sum(map(len, head))
             if upto > self._journal_sent:
                 self._send_journal(upto)
-        self._send_file(self._folder.search_file)
+        file = self._folder.search_file
+        content = file.read_bytes()
+        if not self._replaced(SEARCH_FILE, content, None) and self._store.read(SEARCH_FILE) != content:
+            raise LeaseLost("another process")  # which began the search while this one slept
         self._new = False
 
     def _send_file(self, file: Path) -> None:
@@ -189,27 +202,40 @@ class RemoteSync:
         if not content:
             return
         if joined:
-            self._lease.renew()  # what follows replaces and removes
-            self._store.write(f"{JOURNAL}/{0:015d}", content)
+            self._join(content)
+            self._segments = 0
         else:
             content = self._add_segment(start, content)
         self._journal_sent = start + len(content)
         self._segments += 1
-        if joined:
-            for name in self._store.names(JOURNAL):
-                if int(name) > 0:
-                    self._store.delete(f"{JOURNAL}/{name}")
-            self._segments = 1
+
+    def _join(self, content: bytes) -> None:
+        """Replace the first segment by all that there is, and remove those that it holds.
+
+        A driver that slept in here after another took its place replaces nothing, as the first segment is not what was read before
+        the lease was renewed. It removes nothing that is needed either: the other's segments begin where the first one ended or
+        later.
+        """
+        first = f"{JOURNAL}/{0:015d}"
+        before = self._lease.objects.get(first)
+        self._lease.renew()
+        if not self._replaced(first, content, None if before is None else before[1]):
+            raise LeaseLost("another process")
+        for name in self._store.names(JOURNAL):
+            if 0 < int(name) < len(content):
+                self._store.delete(f"{JOURNAL}/{name}")
 
     def _add_segment(self, start: int, content: bytes) -> bytes:
         """Add a segment where there is none. Returns what is there now: an earlier try may have come through unheard."""
         name = f"{JOURNAL}/{start:015d}"
-        if self._lease.objects.put(name, content, None) is not None:
+        if self._replaced(name, content, None):
             return content
-        there = self._store.read(name) or b""
-        if not content.startswith(there):
+        there = self._lease.objects.get(name)
+        if there is not None and not there[0] and self._replaced(name, content, there[1]):  # emptied, see `_clear`
+            return content
+        if there is None or not there[0] or not content.startswith(there[0]):
             raise LeaseLost("another process")
-        return there
+        return there[0]
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._done.set()

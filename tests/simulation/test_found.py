@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 from support.simulation.faults import Calm
+from support.simulation.kernel import Fault, Process
 from support.simulation.workloads import WORKLOADS
 from support.simulation.world import World
 
@@ -225,19 +226,79 @@ def test_a_segment_of_a_driver_that_was_taken_for_dead_is_passed_over(remote: tu
     assert read_journal(remote[1]) == b"1\n2\n3\n4\n"
 
 
-LINE, TRIAL = b'{"op_code":2}\n', b'{"op_code":4}\n'
+LINE, OTHER, TRIAL = b'{"op_code":2}\n', b'{"op_code":2,"new":true}\n', b'{"op_code":4}\n'
 
 
 def test_what_was_sent_of_a_search_that_never_was_one_is_in_nobody_s_way(remote: tuple[SearchFolder, ObjectStore]) -> None:
     folder, store = remote
-    store.write(f"{JOURNAL}/{0:015d}", LINE)
+    for offset in (0, len(LINE), 2 * len(LINE)):
+        store.write(f"{JOURNAL}/{offset:015d}", LINE)
     folder.journal.write_bytes(LINE + b'{"torn')
-    with RemoteSync(folder, 1):
-        assert not folder.journal.exists() and store.names(JOURNAL) == []
+    with RemoteSync(folder, 1) as sync:
+        assert not folder.journal.exists()
+        for content in (OTHER, OTHER + TRIAL):
+            folder.journal.write_bytes(content)
+            folder.search_file.write_text("search", encoding="utf-8")
+            sync.send()
+            assert read_journal(store) == content
+    folder.search_file.unlink()
+    store.delete("search.yaml")
     store.write(f"{JOURNAL}/{0:015d}", LINE + TRIAL)
     with pytest.raises(UserError, match="another driver recorded more"), RemoteSync(folder, 1):
         pass
-    assert store.read(f"{JOURNAL}/{0:015d}") == LINE + TRIAL
+    assert read_journal(store) == LINE + TRIAL
+
+
+@pytest.mark.parametrize(
+    ("asleep", "call"),
+    [((ObjectStore, "names"), 1), ((Lease, "renew"), 1), ((ObjectStore, "names"), 2), ((ObjectStore, "names"), 3)],
+)
+def test_a_driver_that_slept_while_another_began_the_search_takes_nothing_from_it(
+    remote: tuple[SearchFolder, ObjectStore], monkeypatch: pytest.MonkeyPatch, asleep: tuple[type, str], call: int
+) -> None:
+    folder, store = remote
+    store.write(f"{JOURNAL}/{0:015d}", LINE)
+    store.write(f"{JOURNAL}/{len(LINE):015d}", LINE)
+    there = {f"{JOURNAL}/{0:015d}": OTHER + TRIAL, f"{JOURNAL}/{len(OTHER + TRIAL):015d}": TRIAL, "search.yaml": b"other"}
+    calls, function = [0], getattr(*asleep)
+
+    def sleep(self: Any, *words: Any) -> Any:
+        found = function(self, *words)
+        calls[0] += 1
+        if calls[0] == call:
+            store.delete(LEASE)
+            sync._lease._beat -= STALE_SECONDS + 1
+            store.delete(f"{JOURNAL}/{len(LINE):015d}")
+            for name, content in there.items():
+                store.write(name, content)
+        return found
+
+    monkeypatch.setattr(*asleep, sleep)
+    sync = RemoteSync(folder, 1)
+    with pytest.raises((UserError, LeaseLost)), sync:
+        folder.journal.write_bytes(LINE + LINE + TRIAL)
+        folder.search_file.write_text("search", encoding="utf-8")
+        sync.send()
+    assert calls[0] >= call
+    assert {name: store.read(name) for name in there} == there
+    assert read_journal(store) == OTHER + TRIAL + TRIAL
+
+
+class _Full(Calm):
+    """The disk is full from the first write on."""
+
+    def at(self, process: Process, kind: str, what: str) -> Fault | None:
+        return Fault("full", 0.0) if kind == "disk" and what.startswith("write") else None
+
+
+def test_a_full_disk_while_a_leftover_is_cleared_is_a_message(tmp_path: Path) -> None:
+    world = World(tmp_path / "w", WORKLOADS[0], _Full())
+    with world._installed():
+        folder = world.folder
+        folder.path.mkdir(parents=True)
+        folder.search_file.write_text("source: space.yaml", encoding="utf-8")
+        _, outcome = world.begin()
+    assert outcome.startswith("told") and DISK_FULL in outcome and not world.problems
 
 
 def test_a_search_is_one_in_the_store_once_its_record_is_there(

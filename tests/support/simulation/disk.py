@@ -304,9 +304,14 @@ class Calls:
     ) -> Any:  # fmt: skip
         """`open`."""
         at = self._at(file)
-        if at is None or not set(mode) & set("wax+"):
+        if at is None:
             return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
         disk, parts = at
+        if not set(mode) & set("wax+"):
+            there = disk.find(parts)
+            if mode != "rb" or there is None or there.names is not None:
+                return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
+            return io.BufferedReader(_File(self, disk, there, file, "r"))
         self.kernel.check()
         raw_mode = mode.replace("b", "").replace("t", "")
         if "x" in mode and disk.find(parts) is not None:

@@ -479,6 +479,8 @@ def _joined(stored: Mapping[str, bytes]) -> tuple[bytes, str | None]:
     journal = b""
     for name in sorted(name for name in stored if name.startswith("study.journal.d/")):
         offset = int(name.rpartition("/")[2])
+        if not stored[name]:
+            continue
         if offset > len(journal):
             return journal, name
         journal += stored[name][len(journal) - offset :]
