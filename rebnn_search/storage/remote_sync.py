@@ -29,6 +29,10 @@ from rebnn_search.storage.object_store import ObjectStore
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+LARGE = 2**20
+"""Bytes of an object that is not read to know its version."""
+TRIES = 5
+"""So often may an object change while it is being replaced."""
 SEGMENTS = 256
 """So many segments of the journal are joined to one."""
 
@@ -54,6 +58,7 @@ class RemoteSync:
         self._store = ObjectStore(folder.remote)
         self._lease = Lease(self._store, folder.name)
         self._sent: dict[Path, tuple[int, int]] = {}
+        self._versions: dict[str, Version | None] = {}
         self._journal_sent = 0
         self._segments = 0
         self._new = False
@@ -162,7 +167,9 @@ class RemoteSync:
             self._send_journal(upto)
         result = self._folder.result_file
         if result in self._sent and not result.exists():
+            self._hold()
             self._store.delete(result.name)
+            self._versions.pop(result.name, None)
             del self._sent[result]
 
     def _send_first(self) -> None:
@@ -173,10 +180,8 @@ class RemoteSync:
             upto = sum(map(len, head))
             if upto > self._journal_sent:
                 self._send_journal(upto)
-        file = self._folder.search_file
-        content = file.read_bytes()
-        if not self._replaced(SEARCH_FILE, content, None) and self._store.read(SEARCH_FILE) != content:
-            raise LeaseLost("another process")  # which began the search while this one slept
+        self._versions[SEARCH_FILE] = None  # if it is there now, another driver began the search while this one slept
+        self._send_file(self._folder.search_file)
         self._new = False
 
     def _send_file(self, file: Path) -> None:
@@ -190,8 +195,32 @@ class RemoteSync:
             return
         if file.suffix == ".jsonl":
             content = content[: content.rfind(b"\n") + 1]
-        self._store.write(file.relative_to(self._folder.path).as_posix(), content)
+        self._put(file.relative_to(self._folder.path).as_posix(), content)
         self._sent[file] = mark
+
+    def _put(self, name: str, content: bytes) -> None:
+        """Put an object in the place of what this driver knows to be there: it may have slept, and another have written since."""
+        objects = self._lease.objects
+        if len(content) > LARGE:  # of a trial's end, and the same whoever makes it
+            self._hold()
+            self._store.write(name, content)
+            return
+        for _ in range(TRIES):
+            if name not in self._versions:
+                there = objects.get(name)
+                self._versions[name] = None if there is None else there[1]
+            self._hold()
+            version = objects.put(name, content, self._versions.pop(name))
+            if version is not None:
+                self._versions[name] = version
+                return
+            self._lease.renew()
+        raise OSError(f"{name} changes all the time")
+
+    def _hold(self) -> None:
+        """See that the lease is this driver's, if it may not be: by the clock, which goes on while a machine sleeps."""
+        if self._lease.is_due():
+            self._lease.renew()
 
     def _send_journal(self, upto: int) -> None:
         joined = self._segments >= SEGMENTS

@@ -284,6 +284,32 @@ def test_a_driver_that_slept_while_another_began_the_search_takes_nothing_from_i
     assert read_journal(store) == OTHER + TRIAL + TRIAL
 
 
+def test_a_driver_that_slept_writes_no_older_report_over_a_newer_one(
+    remote: tuple[SearchFolder, ObjectStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, store = remote
+    folder.journal.write_bytes(LINE + TRIAL)
+    folder.search_file.write_text("search", encoding="utf-8")
+    file = folder.report_file(0)
+    file.parent.mkdir(parents=True)
+    file.write_text("1\n", encoding="utf-8")
+    name = "trials/0000/reports.jsonl"
+    with pytest.raises((UserError, LeaseLost)), RemoteSync(folder, 1) as sync:
+        put = sync._lease.objects.put
+
+        def sleep(to: str, content: bytes, expected: object) -> object:
+            if to == name and store.read(LEASE) is not None:  # another driver came, and has finished the search
+                store.delete(LEASE)
+                sync._lease._beat -= STALE_SECONDS + 1
+                store.write(name, b"1\n2\n3\n")
+            return put(to, content, expected)
+
+        monkeypatch.setattr(sync._lease.objects, "put", sleep)
+        file.write_text("1\n2\n", encoding="utf-8")
+        sync.send()
+    assert store.read(name) == b"1\n2\n3\n"
+
+
 class _Full(Calm):
     """The disk is full from the first write on."""
 
