@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rebnn_search.method import BinaryConv2d
+from rebnn_search.method.networks import NETWORKS
 from rebnn_search.training import Recipe, Trainer
 from rebnn_search.training.data import ResidentData, Samples
 
@@ -72,7 +74,7 @@ def published(args: argparse.Namespace, compile_it: bool) -> Turn:
     return repeated(step, args)
 
 
-def trainer(args: argparse.Namespace, compile_it: bool) -> Turn:
+def trainer(args: argparse.Namespace, compile_it: bool, dtype: str = "float32") -> Turn:
     """Our trainer: one report a turn, whose speed is that of the training part."""
     count = args.batch * args.steps
 
@@ -86,50 +88,72 @@ def trainer(args: argparse.Namespace, compile_it: bool) -> Turn:
     recipe = Recipe.model_validate(
         {
             "data": {"name": "digits"},  # stands for the data given below
-            "network": {"name": "resnet18", "stem": "cifar"},
+            "network": network_options(args.network),
             "optimizer": {"name": "adam", "lr": 1e-3},
             "schedule": {"name": "constant"},
             "batch_size": args.batch,
             "epochs": 10**6,
             "reports_per_epoch": 1,
-            "precision": {"dtype": "float32", "compile": compile_it, "channels_last": compile_it},
+            "precision": {"dtype": dtype, "compile": compile_it, "channels_last": compile_it},
         }
     )
     run = Trainer(recipe, device=args.device, data=data)
     return lambda: args.batch / run.next_report().metrics["train/images_per_second"]
 
 
-def convolutions(args: argparse.Namespace) -> Turn:
-    """The 16 binary convolutions' arithmetic alone, forward and backward, in whichever memory format is faster."""
-    turns = [repeated(convolution_step(args, layout), args) for layout in (torch.channels_last, torch.contiguous_format)]
+def network_options(name: str) -> dict[str, Any]:
+    """What a recipe says of a network for images of 32×32."""
+    return {"name": name, "stem": "cifar"} if name == "resnet18" else {"name": name}
+
+
+def convolutions(args: argparse.Namespace, dtype: torch.dtype = torch.float32) -> Turn:
+    """The binary convolutions' arithmetic alone, forward and backward, in whichever memory format is faster."""
+    shapes = convolution_shapes(args.network)
+    layouts = torch.channels_last, torch.contiguous_format
+    turns = [repeated(convolution_step(args, shapes, layout, dtype), args) for layout in layouts]
     for turn in turns:
         turn()
     return min(turns, key=lambda turn: turn())
 
 
-def convolution_step(args: argparse.Namespace, layout: torch.memory_format) -> Callable[[], None]:
-    """Forward and both gradients of every 3×3 convolution in the units of a ResNet-18 for images of 32×32."""
-    shapes: list[tuple[int, int, int, int]] = []
-    width, side = 64, SIZE
-    for stage, out in enumerate((64, 128, 256, 512)):
-        for index in range(4):
-            stride = 2 if stage and not index else 1
-            shapes.append((width, out, side, stride))
-            width, side = out, side // stride
-    inputs: list[Tensor] = []
-    weights: list[Tensor] = []
-    for in_, out, size, _ in shapes:
-        x, w = torch.randn(args.batch, in_, size, size), torch.randn(out, in_, 3, 3)
-        inputs.append(x.to(args.device, memory_format=layout).requires_grad_())
-        weights.append(w.to(args.device, memory_format=layout).requires_grad_())
-    gradients = [
-        torch.randn(args.batch, out, size // stride, size // stride).to(args.device, memory_format=layout)
-        for _, out, size, stride in shapes
+def convolution_shapes(name: str) -> list[tuple[BinaryConv2d, tuple[int, ...], tuple[int, ...]]]:
+    """The binary convolutions of a network for images of 32×32: layer, and the shapes of a sample and of what becomes of it."""
+    options = network_options(name)
+    network = NETWORKS[options.pop("name")](in_channels=3, image_size=SIZE, num_classes=CLASSES, **options).eval()
+    found: list[tuple[BinaryConv2d, tuple[int, ...], tuple[int, ...]]] = []
+    for layer in network.modules():
+        if isinstance(layer, BinaryConv2d):
+            layer.register_forward_hook(lambda layer, x, y: found.append((layer, x[0].shape[1:], y.shape[1:])))
+    with torch.no_grad():
+        network(torch.randn(1, 3, SIZE, SIZE))
+    return found
+
+
+def convolution_step(
+    args: argparse.Namespace,
+    shapes: list[tuple[BinaryConv2d, tuple[int, ...], tuple[int, ...]]],
+    layout: torch.memory_format,
+    dtype: torch.dtype,
+) -> Callable[[], None]:
+    """Forward and both gradients of every binary convolution."""
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(*shape).to(args.device, dtype).to(memory_format=layout)
+
+    every = [
+        (
+            drawn(args.batch, *before).requires_grad_(),
+            drawn(*layer.weight.shape).requires_grad_(),
+            drawn(args.batch, *after),
+            layer.stride,
+            layer.padding,
+        )
+        for layer, before, after in shapes
     ]
 
     def step() -> None:
-        for x, w, g, (_, _, _, stride) in zip(inputs, weights, gradients, shapes, strict=True):
-            torch.autograd.grad(F.conv2d(x, w, None, stride, 1), (x, w), g)
+        for x, w, g, stride, padding in every:
+            torch.autograd.grad(F.conv2d(x, w, None, stride, padding), (x, w), g)
 
     return step
 
@@ -154,6 +178,9 @@ MAKERS: dict[str, Callable[[argparse.Namespace], Turn]] = {
     "eager": lambda args: trainer(args, False),
     "compiled": lambda args: trainer(args, True),
     "convolutions": convolutions,
+    "eager bfloat16": lambda args: trainer(args, False, "bfloat16"),
+    "compiled bfloat16": lambda args: trainer(args, True, "bfloat16"),
+    "convolutions bfloat16": lambda args: convolutions(args, torch.bfloat16),
 }
 
 
@@ -178,6 +205,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--device", required=True)
+    parser.add_argument("--network", required=True)
     args = parser.parse_args()
     torch.manual_seed(0)
     idle = peak_mib(args.device)

@@ -1,13 +1,15 @@
 """Time and memory of one training step: this trainer beside the published ReBNN code, and beside its convolutions alone.
 
-    python benchmarks/step_time.py --official DIR [--device cuda] [--json]
+    python benchmarks/step_time.py --official DIR [--device cuda] [--bfloat16] [--json]
+    python benchmarks/step_time.py --network resnet20 --batch 128 [--bfloat16]
 
 DIR is a copy of the published code (its ``2_step2_rebnn`` folder or the one above), which is read and changed in memory only.
 Each contender runs in its own process; the processes stay, and take turns, a few steps each, so that whatever else the machine does
 meets all of them alike. Memory is measured in further processes, one contender alone at a time.
 
-The task: ResNet-18 with a CIFAR stem (the published network gets one in memory), ten classes, random images of 32×32,
-float32, Adam, cross-entropy. The step of this trainer is all of it: taking the batch, normalising it, γ and oscillation statistics.
+The task: ResNet-18 with a CIFAR stem (the published network gets one in memory) or another network, ten classes, random images of
+32×32, Adam, cross-entropy; float32, and with ``--bfloat16`` this trainer and the convolutions in that too. The step of this trainer
+is all of it: taking the batch, normalising it, γ and oscillation statistics.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from typing import Any
 
 WORKER = Path(__file__).with_name("_step_time_worker.py")
 CONTENDERS = ("published", "published compiled", "eager", "compiled", "convolutions")
+BFLOAT16 = ("eager bfloat16", "compiled bfloat16", "convolutions bfloat16")
+NETWORKS = ("resnet18", "resnet20", "resnet34")
 
 
 class Worker:
@@ -32,7 +36,7 @@ class Worker:
     def __init__(self, contender: str, args: argparse.Namespace) -> None:
         self.contender = contender
         words = [sys.executable, str(WORKER), contender, "--batch", str(args.batch), "--steps", str(args.steps),
-                 "--device", args.device]  # fmt: skip
+                 "--device", args.device, "--network", args.network]  # fmt: skip
         if args.official:
             words += ["--official", str(args.official)]
         threads = {"OMP_NUM_THREADS": str(args.threads), "MKL_NUM_THREADS": str(args.threads)}
@@ -72,10 +76,16 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=3, help="steps a turn")
     parser.add_argument("--rounds", type=int, default=10, help="turns of each contender")
-    parser.add_argument("--only", action="append", choices=CONTENDERS, help="measure this contender; may be repeated")
+    parser.add_argument("--network", default="resnet18", choices=NETWORKS, help="the published code is a resnet18")
+    parser.add_argument("--bfloat16", action="store_true", help="with the contenders of that number format")
+    parser.add_argument(
+        "--only", action="append", choices=CONTENDERS + BFLOAT16, help="measure this contender; may be repeated"
+    )
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    names = [name for name in args.only or CONTENDERS if args.official or not name.startswith("published")]
+    published = args.official and args.network == "resnet18"
+    wanted = args.only or CONTENDERS + BFLOAT16 * args.bfloat16
+    names = [name for name in wanted if published or not name.startswith("published")]
 
     found: dict[str, dict[str, Any]] = {}
     for name in names:
@@ -106,7 +116,8 @@ def table(found: dict[str, dict[str, Any]], args: argparse.Namespace) -> str:
     """The result as Markdown."""
     machine = next(iter(found.values()))["machine"]
     lines = [
-        f"{args.rounds} turns of {args.steps} steps each, batch {args.batch}, {machine['device']}, {args.threads} CPU threads,"
+        f"{args.network}, {args.rounds} turns of {args.steps} steps each, batch {args.batch}, {machine['device']}, "
+        f"{args.threads} CPU threads,"
         f" torch {machine['torch']}, Python {platform.python_version()}.",
         "",
         "| step | median | least to most | published / this | peak memory above idle | this / published | convolutions alone |",
