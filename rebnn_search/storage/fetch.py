@@ -19,6 +19,7 @@ from rebnn_search.base.files import PARTIAL, write_atomically
 from rebnn_search.base.layout import CHECKPOINTS, JOURNAL_FILE, REFIT, REPORT_FILE, RESULT_FILE, SEARCH_FILE, STAGE_ONE, TRIALS
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
+from rebnn_search.storage.begun import holds_trial
 from rebnn_search.storage.folder import NAME, DriverLock, SearchFolder
 from rebnn_search.storage.object_store import ObjectStore, place_in, working_copy
 
@@ -108,7 +109,7 @@ def compare(folder: SearchFolder) -> Difference:
         OSError: If the store cannot be read.
     """
     store = _store(folder)
-    journal = read_journal(store)
+    journal = read_record(store)
     stored = _stored_reports(store, folder)
     here = whole_lines(_content(folder.journal) or b"")
     names = {file.relative_to(folder.path).as_posix() for pattern in REPORTS for file in folder.path.glob(pattern)}
@@ -220,6 +221,14 @@ def read_journal(store: ObjectStore) -> bytes:
         if hole is None:
             return journal
     raise UserError(f"{hide_secrets(store.uri)}: {JOURNAL}: the journal has a hole before byte {hole}; restore it from a copy")
+
+
+def read_record(store: ObjectStore) -> bytes:
+    """The journal as `read_journal`, empty where its driver died before its search was one: nobody misses that."""
+    journal = read_journal(store)
+    if not holds_trial(journal.splitlines(keepends=True)) and store.read(SEARCH_FILE) is None:
+        return b""
+    return journal
 
 
 def whole_lines(content: bytes) -> bytes:

@@ -21,7 +21,7 @@ from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.begun import has_begun, holds_trial
 from rebnn_search.storage.conditional_write import Version
-from rebnn_search.storage.fetch import JOURNAL, compare, read_journal, travelling_files, whole_lines
+from rebnn_search.storage.fetch import JOURNAL, compare, read_record, travelling_files, whole_lines
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.lease import Lease, LeaseLost
 from rebnn_search.storage.object_store import ObjectStore
@@ -92,31 +92,32 @@ class RemoteSync:
                 flush=True,
             )
         self._new = self._store.read(SEARCH_FILE) is None
-        if not (self._new and not self._folder.search_file.exists() and self._clear()):
-            difference = compare(self._folder)
-            if difference.behind:
-                raise UserError(
-                    f"{self._folder.name}: another driver recorded more of this search while this one started: run the same "
-                    "command again, with --resume"
-                )
-            self._journal_sent = len(difference.journal)
+        if self._new and not read_record(self._store):
+            self._clear()
+        difference = compare(self._folder)
+        if difference.behind:
+            raise UserError(
+                f"{self._folder.name}: another driver recorded more of this search while this one started: run the same command "
+                "again, with --resume"
+            )
+        self._journal_sent = len(difference.journal)
         self._segments = SEGMENTS  # join what an earlier run left
         self.send()
 
-    def _clear(self) -> bool:
-        """Let the record begin anew whose drivers, here and there, died before their search was one. Whether it does.
+    def _clear(self) -> None:
+        """Make way for a record: what drivers left, here and there, who died before their search was one, is nobody's.
 
         Nothing is removed there: a driver that slept meanwhile would remove what another has recorded. All but the record's first
         segment is emptied, if it still is what was read; the first is replaced when there is a beginning to send.
         """
         left = {name: self._lease.objects.get(f"{JOURNAL}/{name}") for name in self._store.names(JOURNAL)}
-        if has_begun(self._folder) or holds_trial(read_journal(self._store).splitlines(keepends=True)):
-            return False
-        self._folder.journal.unlink(missing_ok=True)
+        if read_record(self._store):
+            return
+        if not self._folder.search_file.exists() and not has_begun(self._folder):
+            self._folder.journal.unlink(missing_ok=True)
         for name, found in left.items():
             if int(name) > 0 and found is not None and found[0] and not self._replaced(f"{JOURNAL}/{name}", b"", found[1]):
                 raise LeaseLost("another process")
-        return True
 
     def _replaced(self, name: str, content: bytes, expected: Version | None) -> bool:
         return self._lease.objects.put(name, content, expected) is not None

@@ -20,7 +20,7 @@ from rebnn_search.base.files import make_directory, write_atomically
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.events import Silent, Untracked
 from rebnn_search.execution.reconcile import reconcile
-from rebnn_search.storage.fetch import JOURNAL, read_journal
+from rebnn_search.storage.fetch import JOURNAL, fetch_search, read_journal
 from rebnn_search.storage.folder import DISK_FULL, SearchFolder, new_search
 from rebnn_search.storage.lease import LEASE, STALE_SECONDS, Lease, LeaseLost
 from rebnn_search.storage.leftovers import clear_partial_files
@@ -247,6 +247,19 @@ def test_what_was_sent_of_a_search_that_never_was_one_is_in_nobody_s_way(remote:
     with pytest.raises(UserError, match="another driver recorded more"), RemoteSync(folder, 1):
         pass
     assert read_journal(store) == LINE + TRIAL
+
+
+def test_what_was_sent_of_a_search_that_never_was_one_is_no_reason_to_set_another_aside(
+    remote: tuple[SearchFolder, ObjectStore],
+) -> None:
+    folder, store = remote
+    store.write(f"{JOURNAL}/{0:015d}", LINE)
+    folder.journal.write_bytes(OTHER)
+    folder.search_file.write_text("search", encoding="utf-8")  # and its driver died before it sent anything
+    fetch_search(folder)
+    assert folder.journal.read_bytes() == OTHER and folder.search_file.exists()
+    with RemoteSync(folder, 1):
+        assert read_journal(store) == OTHER and store.read("search.yaml") == b"search"
 
 
 @pytest.mark.parametrize(
