@@ -36,37 +36,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--minutes", type=float, default=0.0, help="leave out slow tests that would not end in so many; 0: none")
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "one_ray" in getattr(item, "fixturenames", ()):
             item.add_marker("ray")
-    yield
     # The longest first: a worker that began one last would be waited for. What is given a time comes after them: the first of a fresh
     # environment also compiles all that it imports. Of more than there is time for the shortest first: then most of it is seen.
     sign = -1 if config.getoption("--minutes") else 1
     items.sort(key=lambda item: (sign * _minutes(item), _searches(item) and not _timed(item)), reverse=True)
-    if sign > 0:
-        items[:] = _dealt(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
-
-
-def _dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
-    """In another order: xdist begins with one piece of the list for each worker, and each begins with other directories' searches."""
-    groups: dict[Path, list[pytest.Item]] = {}
-    rest = []
-    for item in items:
-        if _searches(item) and not _timed(item):
-            groups.setdefault(item.path.parent, []).append(item)
-        else:
-            rest.append(item)
-    pieces: list[list[pytest.Item]] = [[] for _ in range(workers)]
-    for index, group in enumerate(groups.values()):
-        pieces[index % workers] += group
-    for index, piece in enumerate(pieces):
-        wanted = max(0, (len(rest) + sum(map(len, pieces[index:]))) // (workers - index) - len(piece))
-        piece += rest[:wanted]
-        rest = rest[wanted:]
-    return [item for piece in pieces for item in piece]
 
 
 def _searches(item: pytest.Item) -> bool:

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from support.commands import stop_ray
 
 from rebnn_search.config import exit_on_user_error
 from rebnn_search.training.custom_parts import ALLOWED
@@ -108,6 +109,13 @@ FILES: dict[str, str | bytes] = {
     "rows.csv": "a,b,label\n1,2,x\n3,4,y\n",
     "words.txt": "hello",
 }
+
+
+@pytest.fixture(autouse=True)
+def no_ray_here() -> None:
+    """What other tests left running in this process would be found by ``--address auto``."""
+    if "ray" in sys.modules:
+        stop_ray()
 
 
 @pytest.fixture(scope="module")
