@@ -7,10 +7,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from rebnn_search.config import UserError
+from rebnn_search.execution.ray import executor as ray_executor
 from rebnn_search.execution.ray.session_folder import LATEST, MARK, own_session, remove_dead_sessions
 
 
@@ -87,3 +89,20 @@ def test_killed_and_resumed_leaves_ray_s_folder_as_it_was(workplace, ray_folder:
     (left,) = ray_folder.rglob(MARK)
     workplace.run_apart("--name", "mine", "--resume")
     assert not left.exists() and not list(ray_folder.rglob("session_*"))
+
+
+def test_a_head_that_does_not_come_up_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[object] = []
+
+    def init(**options: object) -> object:
+        tries.append(options)
+        if len(tries) < 3 or options["address"] == "elsewhere":
+            raise RuntimeError("Failed to start GCS.")
+        return SimpleNamespace(address_info={"session_dir": "/tmp/ray/session"})
+
+    monkeypatch.setattr(ray_executor.ray, "init", init)
+    monkeypatch.setattr(ray_executor.ray, "shutdown", lambda: None)
+    assert ray_executor._started({"address": "local"}, ray_executor.STARTS) == Path("/tmp/ray/session")
+    with pytest.raises(RuntimeError, match="Failed to start"):
+        ray_executor._started({"address": "elsewhere"}, 1)
+    assert len(tries) == 4
