@@ -23,7 +23,7 @@ from rebnn_search.execution.reconcile import reconcile
 from rebnn_search.storage.fetch import JOURNAL, fetch_search, read_journal
 from rebnn_search.storage.folder import DISK_FULL, SearchFolder, new_search
 from rebnn_search.storage.lease import LEASE, STALE_SECONDS, Lease, LeaseLost
-from rebnn_search.storage.leftovers import clear_partial_files
+from rebnn_search.storage.leftovers import clear_partial_files, set_aside
 from rebnn_search.storage.object_store import ObjectStore
 from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.ledger import Ledger
@@ -321,6 +321,18 @@ def test_a_driver_that_slept_writes_no_older_report_over_a_newer_one(
         file.write_text("1\n2\n", encoding="utf-8")
         sync.send()
     assert store.read(name) == b"1\n2\n3\n"
+
+
+def test_a_driver_that_slept_takes_no_trial_of_another_s_for_a_leftover(remote: tuple[SearchFolder, ObjectStore]) -> None:
+    folder, store = remote
+    store.write("trials/0000/reports.jsonl", b"1\n")
+    store.write(f"{JOURNAL}/{0:015d}", LINE + TRIAL)
+    with pytest.raises(UserError, match="another driver recorded more"):
+        set_aside(folder, 0)
+    assert store.read("trials/0000/reports.jsonl") == b"1\n"
+    store.write(f"{JOURNAL}/{0:015d}", LINE)
+    set_aside(folder, 0)
+    assert store.read("trials/0000/reports.jsonl") is None
 
 
 class _Full(Calm):
