@@ -103,7 +103,7 @@ def trainer(args: argparse.Namespace, compile_it: bool, dtype: str = "float32") 
 
 def network_options(name: str) -> dict[str, Any]:
     """What a recipe says of a network for images of 32×32."""
-    return {"name": name, "stem": "cifar"} if name == "resnet18" else {"name": name}
+    return {"name": name, "stem": "cifar"} if name != "resnet20" else {"name": name}
 
 
 def convolutions(args: argparse.Namespace, dtype: torch.dtype = torch.float32) -> Turn:

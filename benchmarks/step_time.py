@@ -117,15 +117,14 @@ def table(found: dict[str, dict[str, Any]], args: argparse.Namespace) -> str:
     machine = next(iter(found.values()))["machine"]
     lines = [
         f"{args.network}, {args.rounds} turns of {args.steps} steps each, batch {args.batch}, {machine['device']}, "
-        f"{args.threads} CPU threads,"
-        f" torch {machine['torch']}, Python {platform.python_version()}.",
+        f"{args.threads} CPU threads, torch {machine['torch']}, Python {platform.python_version()}.",
         "",
         "| step | median | least to most | published / this | peak memory above idle | this / published | convolutions alone |",
         "|---|---|---|---|---|---|---|",
     ]
     published = found.get("published")
-    floor = found.get("convolutions")
     for name, row in found.items():
+        floor = found.get("convolutions bfloat16" if name.endswith("bfloat16") else "convolutions")
         speed = f"{published['median'] / row['median']:.2f}×" if published else ""
         memory = f"{row['peak_mib'] / published['peak_mib']:.2f}×" if published else ""
         share = f"{100 * floor['median'] / row['median']:.0f} %" if floor else ""

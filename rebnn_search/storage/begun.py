@@ -37,6 +37,11 @@ def holds_trial(journal: Iterable[bytes]) -> bool:
         return True
 
 
+def trials_begun(journal: bytes) -> int:
+    """The number of trials that the whole lines of a journal begin."""
+    return sum(holds_trial([line]) for line in journal.splitlines(keepends=True))
+
+
 def is_leftover(folder: SearchFolder) -> bool:
     """Whether a folder holds a search that was never begun, and nothing else."""
     return folder.search_file.exists() and not has_begun(folder)

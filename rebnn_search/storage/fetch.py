@@ -231,6 +231,14 @@ def read_record(store: ObjectStore) -> bytes:
     return journal
 
 
+def went_on(folder: SearchFolder) -> UserError:
+    """What a driver is told that finds another's work in the store, from after it had looked there."""
+    return UserError(
+        f"{folder.name}: another driver recorded more of this search while this one started: run the same command again, "
+        "with --resume"
+    )
+
+
 def whole_lines(content: bytes) -> bytes:
     """What there is up to the last end of a line."""
     return content[: content.rfind(b"\n") + 1]

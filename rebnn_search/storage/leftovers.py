@@ -6,16 +6,15 @@ object store that was sent the reports and not yet the line that begins their tr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container
 
 from rebnn_search.base.files import PARTIAL
-from rebnn_search.base.journal import CREATE_TRIAL
 from rebnn_search.base.layout import TRIALS
 from rebnn_search.base.notices import notice
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
-from rebnn_search.storage.fetch import read_journal
+from rebnn_search.storage.begun import trials_begun
+from rebnn_search.storage.fetch import read_journal, went_on
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.object_store import ObjectStore
 
@@ -50,23 +49,16 @@ def set_aside(folder: SearchFolder, number: int) -> None:
         UserError: If the record in the store knows the trial by now: another driver's, that came while this one slept.
     """
     here = folder.trial(number)
+    names: list[str] = []
+    if folder.remote is not None:
+        store = ObjectStore(folder.remote)
+        names = [f"{TRIALS}/{here.name}/{name}" for name in store.names(f"{TRIALS}/{here.name}", recursive=True)]
+        if names and trials_begun(read_journal(store)) > number:
+            raise went_on(folder)
     if here.exists():
         count = sum(1 for _ in here.parent.glob(f"{here.name}.lost-*")) + 1
         aside = here.with_name(f"{here.name}.lost-{count}")
         here.rename(aside)
         notice(f"{here}: the record knows nothing of this trial; kept as {aside.name}, and trained anew when it is asked for")
-    if folder.remote is not None:
-        store = ObjectStore(folder.remote)
-        names = store.names(f"{TRIALS}/{here.name}", recursive=True)
-        if names and _recorded(read_journal(store)) > number:
-            raise UserError(
-                f"{folder.name}: another driver recorded more of this search while this one started: run the same command again, "
-                "with --resume"
-            )
-        for name in names:
-            store.delete(f"{TRIALS}/{here.name}/{name}")
-
-
-def _recorded(journal: bytes) -> int:
-    """The number of trials that a journal begins."""
-    return sum(json.loads(line)["op_code"] == CREATE_TRIAL for line in journal.splitlines())
+    for name in names:
+        store.delete(name)

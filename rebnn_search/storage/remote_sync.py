@@ -21,7 +21,7 @@ from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.begun import has_begun, holds_trial
 from rebnn_search.storage.conditional_write import Version
-from rebnn_search.storage.fetch import JOURNAL, compare, read_record, travelling_files, whole_lines
+from rebnn_search.storage.fetch import JOURNAL, compare, read_record, travelling_files, went_on, whole_lines
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.lease import Lease, LeaseLost
 from rebnn_search.storage.object_store import ObjectStore
@@ -92,14 +92,11 @@ class RemoteSync:
                 flush=True,
             )
         self._new = self._store.read(SEARCH_FILE) is None
-        if self._new and not read_record(self._store):
+        if self._new:
             self._clear()
         difference = compare(self._folder)
         if difference.behind:
-            raise UserError(
-                f"{self._folder.name}: another driver recorded more of this search while this one started: run the same command "
-                "again, with --resume"
-            )
+            raise went_on(self._folder)
         self._journal_sent = len(difference.journal)
         self._segments = SEGMENTS  # join what an earlier run left
         self.send()
@@ -134,8 +131,7 @@ class RemoteSync:
         if self._lost is not None:
             return True
         try:
-            if self._lease.is_due():
-                self._lease.renew()
+            self._hold()
             self.send()
         except LeaseLost as error:
             self._lost = str(error)

@@ -297,16 +297,21 @@ def test_a_driver_that_slept_while_another_began_the_search_takes_nothing_from_i
     assert read_journal(store) == OTHER + TRIAL + TRIAL
 
 
-def test_a_driver_that_slept_writes_no_older_report_over_a_newer_one(
-    remote: tuple[SearchFolder, ObjectStore], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, store = remote
+def begun_here(folder: SearchFolder, reports: str) -> Path:
+    """Write what a search has after its first reports. Returns their file."""
     folder.journal.write_bytes(LINE + TRIAL)
     folder.search_file.write_text("search", encoding="utf-8")
     file = folder.report_file(0)
     file.parent.mkdir(parents=True)
-    file.write_text("1\n", encoding="utf-8")
-    name = "trials/0000/reports.jsonl"
+    file.write_text(reports, encoding="utf-8")
+    return file
+
+
+def test_a_driver_that_slept_writes_no_older_report_over_a_newer_one(
+    remote: tuple[SearchFolder, ObjectStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, store = remote
+    file, name = begun_here(folder, "1\n"), "trials/0000/reports.jsonl"
     with pytest.raises((UserError, LeaseLost)), RemoteSync(folder, 1) as sync:
         put = sync._lease.objects.put
 
@@ -356,10 +361,7 @@ def test_a_search_is_one_in_the_store_once_its_record_is_there(
     remote: tuple[SearchFolder, ObjectStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, store = remote
-    folder.journal.write_bytes(LINE + TRIAL)
-    folder.search_file.write_text("search", encoding="utf-8")
-    folder.report_file(0).parent.mkdir(parents=True)
-    folder.report_file(0).write_text("{}\n", encoding="utf-8")
+    begun_here(folder, "{}\n")
     written: list[str] = []
     write = ObjectStore.write
 

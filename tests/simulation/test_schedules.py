@@ -12,8 +12,8 @@ import pytest
 from support.simulation.workloads import WORKLOADS
 from support.simulation.world import simulate
 
-QUICK, MANY = 200, 10_000
-CHUNK, LARGE = 10, 500
+QUICK, MANY = 300, 10_000
+CHUNK, LARGE = 15, 500
 
 
 def run(path: Path, seeds: range) -> None:

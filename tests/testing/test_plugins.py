@@ -45,7 +45,7 @@ def test_a_recipe_knows_the_part_and_the_documented_test_passes(site: Path) -> N
     assert TEST is not None
     (site.parent / "test_mine.py").write_text(TEST[1], encoding="utf-8")
     done = run(site, "-m", "pytest", "-q", "test_mine.py")
-    assert done.returncode == 0 and re.search(r"^\d passed", done.stdout, re.MULTILINE), done.stdout
+    assert done.returncode == 0 and "5 passed" in done.stdout, done.stdout
 
 
 def test_a_broken_plug_in_is_one_message(site: Path) -> None:
