@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist worksteal --durations=20
+# Compiled once and not in each of some hundred processes, whatever the environment says.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist worksteal --durations=20
 NUMERIC := tests/method tests/training tests/estimators tests/export tests/tables tests/auto
 
 .PHONY: install search test test-all test-numeric test-slow lint format clean

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.forked import forked_code
 
 ROOT = Path(__file__).parents[1]
 EXTEND = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
@@ -75,7 +76,7 @@ def test_every_example_is_tried() -> None:
 
 @pytest.mark.parametrize(("title", "code"), PARTS, ids=[title for title, _ in PARTS])
 def test_an_example_works(title: str, code: str) -> None:
-    subprocess.run([sys.executable, "-c", code + USE[title]], check=True, timeout=120)
+    assert forked_code(code + USE[title]) == 0
 
 
 def test_the_documents_link_to_what_is_there() -> None:

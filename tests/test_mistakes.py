@@ -313,6 +313,11 @@ def label(case: tuple[str, list[str], Sequence[str]]) -> str:
     return ascii(" ".join([case[0], *case[1]]))[:60]
 
 
+def files(folder: Path) -> set[Path]:
+    """All but what Python makes of the modules it imports."""
+    return {path for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
 @pytest.mark.parametrize("case", BAD, ids=map(label, BAD))
 def test_a_mistake_is_one_message_and_leaves_nothing(
     case: tuple[str, list[str], Sequence[str]],
@@ -326,7 +331,7 @@ def test_a_mistake_is_one_message_and_leaves_nothing(
     monkeypatch.setenv(ALLOWED, "")
     monkeypatch.setenv("TMPDIR", str(folder))  # no cluster was started there
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    before = set(folder.rglob("*"))
+    before = files(folder)
     main = import_module(COMMANDS[command]).main
     code, message = told(lambda: main(argv), capsys)
     assert code == 2, message
@@ -336,7 +341,7 @@ def test_a_mistake_is_one_message_and_leaves_nothing(
     assert max(map(len, message)) < 600
     for word in words:
         assert word in "\n".join(message)
-    assert {path for path in folder.rglob("*") if "__pycache__" not in path.parts} == before
+    assert files(folder) == before
 
 
 @pytest.mark.parametrize("name", ["bomb.yaml", "merge_bomb.yaml"])

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TextIO
 
 from rebnn_search.base.errors import exit_on_user_error
@@ -104,6 +105,20 @@ def forked(module: str, *words: object, cwd: Path, **options: Any) -> subprocess
     out, err = process.communicate()
     assert process.returncode is not None
     return subprocess.CompletedProcess([module, *map(str, words)], process.returncode, out, err)
+
+
+def forked_code(code: str) -> int:
+    """What ``python -c CODE`` does, in a forked process. Returns how it ended."""
+    process = _CONTEXT.Process(target=_run_code, args=(code,), daemon=False)
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _run_code(code: str) -> None:
+    sys.modules["__main__"] = module = ModuleType("__main__")
+    exec(compile(code, "<string>", "exec"), module.__dict__)
 
 
 def _run(

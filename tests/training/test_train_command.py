@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.forked import Forked
+from support.once import Once
 
 from rebnn_search.config import UserError
 from rebnn_search.train import main
@@ -141,11 +143,8 @@ def test_a_training_that_ended_before_its_first_report_is_resumed(tmp_path: Path
 
 def interrupt(folder: Path, number: int, words: list[str], after: str, times: int = 1) -> subprocess.CompletedProcess[str]:
     """Start the command, send it a signal when a line begins so, return how it ended."""
-    process = subprocess.Popen(
-        command(*words, "--out", str(folder)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert process.stdout is not None
+    env = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    process = Forked("train", *words, "--out", str(folder), cwd=Path.cwd(), env=env, apart=True)
     seen = []
     for line in process.stdout:
         seen.append(line)
@@ -161,11 +160,13 @@ STAGED = [DIGITS, *TINY, "--set", "epochs=15", "--set", "stage_one={epochs: 10, 
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def whole(once: Once) -> list[dict[str, Any]]:
     """The reports of an uninterrupted training."""
-    folder = tmp_path_factory.mktemp("whole") / "out"
-    assert main([*STAGED, "--out", str(folder)]) == 0
-    return without_speed(lines(folder))
+
+    def train(folder: Path) -> None:
+        assert main([*STAGED, "--out", str(folder / "out")]) == 0
+
+    return without_speed(lines(once("trained_whole", train) / "out"))
 
 
 @pytest.mark.parametrize(
