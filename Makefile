@@ -23,11 +23,11 @@ search: install
 test: install lint
 	$(PYTEST)
 
-# With what takes longer: MINUTES=20 leaves out, and names, what would not end in so many.
+# With what takes longer: MINUTES=20 leaves out, and names, what would not end in so many. Nearly each of these starts a Ray of its own.
 test-all: test test-slow
 
 test-slow: install
-	$(PYTEST) -m "slow and not gpu" --minutes=$(or $(MINUTES),0)
+	$(PYTEST) --numprocesses 2 -m "slow and not gpu" --minutes=$(or $(MINUTES),0)
 
 # What could depend on which CPU adds the numbers. ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA make one machine behave as several.
 test-numeric: install

@@ -15,16 +15,20 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from support.simulation.crashes import Tally, every_crash, every_pair
+from support.simulation.crashes import Tally, every_crash, first_crashes, second_crashes
+from support.simulation.faults import Death
 from support.simulation.mutations import MUTATIONS
-from support.simulation.workloads import SHORTEST, THREE, THREE_AT_ONCE, WORKLOADS
+from support.simulation.workloads import SHORTEST, THREE, THREE_AT_ONCE, WORKLOADS, Workload
 from support.simulation.world import Violation, simulate, undisturbed
+
+PARTS = 30
+"""Of the pairs of crashes: each ends in minutes and is told."""
 
 
 def schedule(seed: int) -> tuple[int, int, int, str]:
@@ -53,27 +57,65 @@ def schedules(seeds: range, processes: int) -> int:
     return len(failed)
 
 
-def _enumerate(job: tuple[str, Callable[..., Tally], Any, bool]) -> tuple[str, bool, Tally, float]:
-    what, function, workload, eager = job
-    began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        tally = function(Path(folder), workload, eager=eager)
-    return f"{what} of {workload.name}", eager, tally, time.perf_counter() - began
+@dataclass(frozen=True)
+class Job:
+    """Crashes of a small search: of every single one, or, after some first ones, of every second."""
+
+    workload: Workload
+    eager: bool
+    first: tuple[Death, ...] = ()
+
+    def __str__(self) -> str:
+        kind = "second crashes" if self.first else "crashes"
+        return f"{kind} of {self.workload.name}, {'tracking' if self.eager else 'driver'} first"
+
+    def run(self) -> tuple[str, Tally, float]:
+        """Try them. Returns what, what came of it, and seconds of a core."""
+        began = time.process_time()
+        with tempfile.TemporaryDirectory() as folder:
+            if self.first:
+                tally = second_crashes(Path(folder), self.workload, list(self.first), eager=self.eager)
+            else:
+                tally = every_crash(Path(folder), self.workload, eager=self.eager)
+        return str(self), tally, time.process_time() - began
 
 
-def enumerations(jobs: list[tuple[str, Callable[..., Tally], Any, bool]], processes: int) -> int:
+def every_pair(workload: Workload) -> tuple[list[Job], int]:
+    """Crash a search once, everywhere. Returns the jobs that go on from what that leaves, and how many spoiled something."""
+    jobs, failed = [], 0
+    for eager in (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            tally, different = first_crashes(Path(folder), workload, eager=eager)
+        print(f"{Job(workload, eager)}: {tally.tried:,} tried, {len(different):,} states to go on from", flush=True)
+        failed += told(tally)
+        jobs += [Job(workload, eager, tuple(different[part::PARTS])) for part in range(min(PARTS, len(different)))]
+    return jobs, failed
+
+
+def told(tally: Tally) -> int:
+    """Print the first violation. Returns how many there are."""
+    if tally.violations:
+        print(tally.violations[0], flush=True)
+    return len(tally.violations)
+
+
+def enumerations(jobs: list[Job], processes: int) -> int:
     """Try every crash. Returns how many spoiled something."""
-    failed = 0
+    parts, tallies, seconds, failed = Counter(map(str, jobs)), defaultdict(Tally), Counter[str](), 0
+    done = Counter[str]()
     with multiprocessing.get_context("fork").Pool(processes) as pool:
-        for what, eager, tally, seconds in pool.imap_unordered(_enumerate, jobs):
+        for what, found, took in pool.imap_unordered(Job.run, jobs):
+            tally = tallies[what]
+            tally.add(found)
+            done[what] += 1
+            seconds[what] += took
+            part = "" if done[what] == parts[what] else f" ({done[what]} parts of {parts[what]})"
             print(
-                f"{what}, {'tracking' if eager else 'driver'} first: {tally.tried:,} tried, {len(tally.states):,} states, "
-                f"{len(tally.violations)} violations, {seconds:.0f} s",
+                f"{what}: {tally.tried:,} tried, {len(tally.states):,} states, {len(tally.violations)} violations, "
+                f"{seconds[what]:.0f} s of a core{part}",
                 flush=True,
             )
-            if tally.violations and not failed:
-                print(tally.violations[0])
-            failed += len(tally.violations)
+            failed += told(found)
     return failed
 
 
@@ -103,14 +145,15 @@ def main() -> int:
     p.add_argument("--mutations", action="store_true", help="break guarantees on purpose")
     p.add_argument("--processes", type=int, default=1)
     args = p.parse_args()
-    failed, both = 0, (False, True)
+    failed = 0
     if args.schedules:
         failed += schedules(range(args.seed, args.seed + args.schedules), args.processes)
     if args.crashes:
         small = (THREE, THREE_AT_ONCE, SHORTEST)
-        failed += enumerations([("crashes", every_crash, one, eager) for one in small for eager in both], args.processes)
+        failed += enumerations([Job(one, eager) for one in small for eager in (False, True)], args.processes)
     if args.pairs:
-        failed += enumerations([("pairs of crashes", every_pair, SHORTEST, eager) for eager in both], args.processes)
+        jobs, spoiled = every_pair(SHORTEST)
+        failed += spoiled + enumerations(jobs, args.processes)
     if args.mutations:
         failed += mutations(300)
     return 1 if failed else 0

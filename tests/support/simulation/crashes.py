@@ -44,6 +44,12 @@ class Tally:
     states: set[str] = field(default_factory=set)
     violations: list[str] = field(default_factory=list)
 
+    def add(self, other: Tally) -> None:
+        """Count another's too."""
+        self.tried += other.tried
+        self.states |= other.states
+        self.violations += other.violations
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -131,21 +137,23 @@ def every_crash(path: Path, workload: Workload, *, eager: bool, each: int = 1, e
     return tally
 
 
-def every_pair(path: Path, workload: Workload, *, eager: bool, each: int = 1) -> Tally:
-    """Crash a search at each operation, and the driver that goes on at each of its own; where the first left what another had, once.
+def first_crashes(path: Path, workload: Workload, *, eager: bool, each: int = 1) -> tuple[Tally, list[Death]]:
+    """Crash a search at each operation. Returns what was tried, and the deaths that left what no other had left.
 
     Processes are killed before the operation, and machines lose all that was not synced.
     """
-    tally, once = Tally(), Tally()
-    for operation in operations(path / "whole", workload, [], eager)[::each]:
-        for death in _whole(operation):
-            if crash(path / "w", workload, [death], eager, once):
-                for second in operations(path / "next", workload, [death], eager)[::each]:
-                    for more in _whole(second):
-                        crash(path / "w", workload, [death, more], eager, tally)
-    tally.tried += once.tried
-    tally.states |= once.states
-    tally.violations += once.violations
+    tally = Tally()
+    deaths = [death for one in operations(path / "whole", workload, [], eager)[::each] for death in _whole(one)]
+    return tally, [death for death in deaths if crash(path / "w", workload, [death], eager, tally)]
+
+
+def second_crashes(path: Path, workload: Workload, first: list[Death], *, eager: bool, each: int = 1) -> Tally:
+    """After each of some deaths, crash the driver that goes on at each of its own operations."""
+    tally = Tally()
+    for death in first:
+        for operation in operations(path / "next", workload, [death], eager)[::each]:
+            for second in _whole(operation):
+                crash(path / "w", workload, [death, second], eager, tally)
     return tally
 
 
