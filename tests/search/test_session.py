@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.commands import stop_ray
 
 from rebnn_search.config import UserError
-from rebnn_search.execution.ray import executor as ray_executor
 from rebnn_search.execution.ray.session_folder import LATEST, MARK, own_session, remove_dead_sessions
 
 
@@ -89,24 +87,3 @@ def test_killed_and_resumed_leaves_ray_s_folder_as_it_was(workplace, ray_folder:
     (left,) = ray_folder.rglob(MARK)
     workplace.run_apart("--name", "mine", "--resume")
     assert not left.exists() and not list(ray_folder.rglob("session_*"))
-
-
-def test_a_head_that_does_not_come_up_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    wait = "RAY_gcs_server_port_wait_time_s"
-    stop_ray()
-    monkeypatch.setenv(wait, "0")  # Ray waits for its head no longer than that
-    options = {"address": "local", "include_dashboard": False, "log_to_driver": False}
-    with pytest.raises(RuntimeError):
-        ray_executor._started(options, 1)
-    shutdown = ray_executor.ray.shutdown
-
-    def waits_again() -> None:
-        shutdown()
-        monkeypatch.delenv(wait, raising=False)
-
-    monkeypatch.setattr(ray_executor.ray, "shutdown", waits_again)
-    try:
-        assert ray_executor._started(options, 2).is_dir()
-    finally:
-        monkeypatch.undo()
-        stop_ray()

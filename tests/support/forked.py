@@ -56,7 +56,10 @@ class Forked:
         prepared: tuple[Any, ...] = (),
     ) -> None:
         pipes = [_CONTEXT.Pipe(duplex=False) for _ in range(1 + apart)]
-        arguments = (module, words, str(cwd), dict(env or os.environ), [end for _, end in pipes], prepare, prepared)
+        # Ray, once started in this process, has put this into its environment. Where Ray was imported before, it is heeded by the
+        # servers that are started there and not by the process itself, whom they then refuse.
+        environment = {name: value for name, value in (env or os.environ).items() if name != "RAY_AUTH_MODE"}
+        arguments = (module, words, str(cwd), environment, [end for _, end in pipes], prepare, prepared)
         self._process = _CONTEXT.Process(target=_run, args=arguments, daemon=False)
         self._process.start()
         for _, end in pipes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -40,8 +40,6 @@ T = TypeVar("T")
 RAY_LOGS = "ray_logs"
 """Folder of Ray's own logs of a run that raised."""
 
-STARTS = 3
-"""So often a Ray of one's own is started before it is given up."""
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow and the ledger keep what CSV and TensorBoard would
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are the command's to handle
@@ -160,16 +158,6 @@ def _slots(resources: Resources) -> Callable[[], int]:
     return limit
 
 
-def _started(options: Mapping[str, object], tries: int) -> Path:
-    """Start Ray, or connect to it. Returns its session's folder. On a busy machine a head may take longer than Ray waits for it."""
-    for _ in range(tries - 1):
-        try:
-            return Path(ray.init(**options).address_info["session_dir"])
-        except (ConnectionError, RuntimeError):
-            ray.shutdown()  # what of it has started
-    return Path(ray.init(**options).address_info["session_dir"])
-
-
 @contextmanager
 def _ray(address: str, logs: Path) -> Iterator[None]:
     if ray.is_initialized():
@@ -183,7 +171,7 @@ def _ray(address: str, logs: Path) -> Iterator[None]:
             check_head(address)
         if ALLOWED in os.environ:
             options["runtime_env"] = {"env_vars": {ALLOWED: os.environ[ALLOWED]}}
-        session = _started(options, STARTS if address == LOCAL else 1)
+        session = Path(ray.init(**options).address_info["session_dir"])
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(
             f"--address {address}: no Ray there: {(str(error).splitlines() or ['it does not answer'])[0]}"
