@@ -15,6 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
+from ray._raylet import Config  # nothing public does it
+
 from rebnn_search.base.errors import exit_on_user_error
 from support.commands import entry
 
@@ -56,10 +58,7 @@ class Forked:
         prepared: tuple[Any, ...] = (),
     ) -> None:
         pipes = [_CONTEXT.Pipe(duplex=False) for _ in range(1 + apart)]
-        # Ray, once started in this process, has put this into its environment. Where Ray was imported before, it is heeded by the
-        # servers that are started there and not by the process itself, whom they then refuse.
-        environment = {name: value for name, value in (env or os.environ).items() if name != "RAY_AUTH_MODE"}
-        arguments = (module, words, str(cwd), environment, [end for _, end in pipes], prepare, prepared)
+        arguments = (module, words, str(cwd), dict(env or os.environ), [end for _, end in pipes], prepare, prepared)
         self._process = _CONTEXT.Process(target=_run, args=arguments, daemon=False)
         self._process.start()
         for _, end in pipes:
@@ -132,6 +131,9 @@ def _run(
     os.dup2(pipes[-1].fileno(), 2)
     os.environ.clear()
     os.environ.update(env)
+    Config.initialize(
+        ""
+    )  # as Ray does when it is imported: of the environment it was imported in it keeps whether it has a token
     os.chdir(cwd)
     sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for the process's life
     sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", encoding="utf-8", buffering=1) for number in (1, 2))

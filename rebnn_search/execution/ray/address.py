@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -12,6 +13,8 @@ from rebnn_search.config import UserError
 LOCAL, AUTO = "local", "auto"
 ENVIRONMENT = "RAY_ADDRESS"
 """Environment variable whose address ``auto`` means, if it is set."""
+MODE = "RAY_AUTH_MODE"
+"""Environment variable by which a process shows the token that a head may ask for: ``token``, unless Ray finds out by itself."""
 CURRENT = Path("ray_current_cluster")
 """In Ray's temporary folder: the address of the cluster that ``ray start`` last made, or joined, on this machine."""
 HOST_PORT = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})")
@@ -36,12 +39,14 @@ def check_address(address: str) -> str:
         return address
     option = f"--address {address}"
     if address == AUTO:
-        found = _current()
+        found = _named() or _current()
         if found is None:
             raise UserError(
                 f"{option}: no Ray cluster runs on this machine and {ENVIRONMENT} names none: start one with ray start --head, "
                 "name one as HOST:PORT, or leave --address out for a Ray of the search's own"
             )
+        if _named() is None:
+            _show_token()
         address, option = found, f"{option} (which is {found})"
     if address.startswith("ray://"):
         raise UserError(f"{option}: that is the way for remote clients: run this on a node of the cluster, with --address auto")
@@ -74,17 +79,43 @@ def check_head(address: str) -> None:
     try:
         GcsClient(address=address).internal_kv_get(b"rebnn_search", None, timeout=SECONDS)
     except Exception as error:  # Ray's RpcError is not public
-        raise UserError(f"--address {address}: what answers there is no Ray head: {str(error).splitlines()[0]}") from None
+        said = str(error).splitlines()[0]
+        if "InvalidAuthToken" in said:
+            advice = "that of ~/.ray/auth_token, or of RAY_AUTH_TOKEN, is another's"
+            if os.environ.get(MODE) != "token":
+                advice = f"set {MODE}=token, and have it in ~/.ray/auth_token or in RAY_AUTH_TOKEN"
+            raise UserError(f"--address {address}: that cluster asks for a token: {advice}") from None
+        raise UserError(f"--address {address}: what answers there is no Ray head: {said}") from None
+
+
+def _show_token() -> None:
+    """Let this process show the machine's token, if it has one: then ``ray start`` made a cluster that asks for it.
+
+    Ray does so for its own ``auto``, and never for an address that was given.
+    """
+    try:
+        from ray._private.authentication import authentication_token_setup as setup
+    except ImportError:  # Ray's own; a version without it asks for none
+        return
+    logger = logging.getLogger(setup.__name__)
+    before, logger.disabled = logger.disabled, True  # it warns of what was asked for
+    try:
+        setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    finally:
+        logger.disabled = before
+
+
+def _named() -> str | None:
+    """The address that the environment names."""
+    named = os.environ.get(ENVIRONMENT)
+    return named if named and named != AUTO else None
 
 
 def _current() -> str | None:
-    """The address that ``auto`` means on this machine, None for none.
+    """The cluster that ``ray start`` last made or joined on this machine, None for none.
 
     Ray's own ``auto`` also takes any Ray it finds among the processes, such as another search's own, which ends with that search.
     """
-    named = os.environ.get(ENVIRONMENT)
-    if named and named != AUTO:
-        return named
     folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - where Ray looks
     try:
         return (Path(folder) / "ray" / CURRENT).read_text(encoding="utf-8").strip() or None
