@@ -213,7 +213,7 @@ def soak(search: Search, kills: int, rng: random.Random, tally: Counter[str]) ->
             continue
         if process.returncode == 0:
             return
-        if process.returncode > 0 and "Ray's head" not in output:
+        if process.returncode > 0 and "Ray's head" not in output and "Ray's node" not in output:
             tally["ended with an error"] += 1
             print(f"a run ended with exit code {process.returncode}: {output[-500:].strip()}", file=sys.stderr, flush=True)
         harm = damage(search, rng)

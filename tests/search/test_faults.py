@@ -32,16 +32,18 @@ def read_until(process: Forked | subprocess.Popen[str], mark: str) -> str:
 
 
 @pytest.mark.slow(minutes=1.5)
-def test_a_dead_head_is_told_and_nothing_is_lost(workplace) -> None:  # type: ignore[no-untyped-def]
-    process = workplace.start("--name", "mine")
+@pytest.mark.parametrize(("dies", "word"), [("gcs_server", "head at"), ("raylet", "node on this machine")])
+def test_a_dead_head_or_node_is_told_and_nothing_is_lost(workplace, dies: str, word: str) -> None:  # type: ignore[no-untyped-def]
+    long = ("--set", "epochs=40", "--set", "pruner.name=none")  # Ray takes some seconds to miss a node
+    process = workplace.start(*long, "--name", "mine")
     read_until(process, "[2/6]")
-    (gcs,) = [p for p in psutil.Process(process.pid).children(recursive=True) if "gcs_server" in p.name()]
-    gcs.kill()
+    (part,) = [p for p in psutil.Process(process.pid).children(recursive=True) if p.name() == dies]
+    part.kill()
     rest = process.communicate(timeout=60)[0]
     assert process.returncode == 1
-    assert "error: Ray's head at" in rest
+    assert f"error: Ray's {word}" in rest
     assert "Continue with --resume." in rest
-    result = workplace.json("--name", "mine", "--resume")
+    result = workplace.json(*long, "--name", "mine", "--resume")
     assert len(result["trials"]) == 6
     assert result["best"] is not None
 

@@ -1,1 +1,1 @@
-"""Ray Tune's side: trials in actors, adapters of Tune's interfaces, the watch over Ray's head."""
+"""Ray Tune's side: trials in actors, adapters of Tune's interfaces, the watch over Ray."""

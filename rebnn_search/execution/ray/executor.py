@@ -30,7 +30,7 @@ from rebnn_search.execution.ray.fleet import Fleet
 from rebnn_search.execution.ray.room import TellsOfWaiting, bundle, check_machine, refuse_unless_fits
 from rebnn_search.execution.ray.session_folder import own_session
 from rebnn_search.execution.ray.trainable import TASK, RecipeTrial
-from rebnn_search.execution.ray.watchdog import watched_gcs
+from rebnn_search.execution.ray.watchdog import watched
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.spec import Resources
 from rebnn_search.training.custom_parts import ALLOWED
@@ -179,7 +179,7 @@ def _ray(address: str, logs: Path) -> Iterator[None]:
     own = address == LOCAL
     with own_session(session, logs) if own else nullcontext():
         try:
-            with watched_gcs(session if own else None):
+            with watched(session if own else None):
                 yield
         finally:
             ray.shutdown(wait_for_processes=True)

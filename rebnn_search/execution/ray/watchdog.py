@@ -1,4 +1,8 @@
-"""Notices that Ray's head is gone: Ray itself tries for a minute and then ends the process, with a word in the log at most."""
+"""Notices that Ray's head, or its node on this machine, is gone.
+
+Without its head Ray itself tries for a minute and then ends the process, with a word in the log at most. Without the node it is on
+a driver waits for ever: no actor of it can be started any more, and those that it had ended with the node.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,9 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import ray
 
@@ -18,18 +23,20 @@ MISSES = 3
 
 
 @contextmanager
-def watched_gcs(own: Path | None) -> Iterator[None]:
-    """Watch the head of the Ray that is initialised while the body runs.
+def watched(own: Path | None) -> Iterator[None]:
+    """Watch the head of the Ray that is initialised, and the node that this process is on, while the body runs.
 
-    Its death is reported on stderr. If the head is this process's own it will not come back: the process then ends at once with exit
-    code 1, which loses nothing that a resume needs. A cluster's head may be started again, so there Ray goes on trying.
+    A death is reported on stderr. If the head is this process's own it will not come back, nor will this process's node: the process
+    then ends at once with exit code 1, which loses nothing that a resume needs. A cluster's head may be started again, so there Ray
+    goes on trying.
 
     Args:
         own: The session's folder, if the head is this process's own.
     """
-    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
     done = threading.Event()
-    thread = threading.Thread(target=_watch, args=(host.strip("[]"), int(port), own, done), name="head", daemon=True)
+    context = ray.get_runtime_context()
+    watch = _Watch(context.gcs_address, context.get_node_id(), own)
+    thread = threading.Thread(target=watch.until, args=(done,), name="watchdog", daemon=True)
     thread.start()
     try:
         yield
@@ -38,17 +45,40 @@ def watched_gcs(own: Path | None) -> Iterator[None]:
         thread.join()
 
 
-def _watch(host: str, port: int, own: Path | None, done: threading.Event) -> None:
-    missed = 0
-    while not done.wait(POLL_SECONDS):
+class _Watch:
+    def __init__(self, head: str, node: str, own: Path | None) -> None:
+        self._head, self._node, self._own = head, node, own
+
+    def until(self, done: threading.Event) -> None:
+        """Look again and again until it is done."""
+        missed = 0
+        while not done.wait(POLL_SECONDS):
+            missed = 0 if self._head_answers() else missed + 1
+            if missed == MISSES and self._own:
+                self._end(f"Ray's head at {self._head}")
+            elif missed == MISSES:
+                _tell(f"Ray's head at {self._head} is gone; waiting for it to come back. Continue with --resume.")
+            elif not missed and self._node_died():
+                self._end("Ray's node on this machine (its raylet)")
+
+    def _head_answers(self) -> bool:
+        host, _, port = self._head.rpartition(":")
         try:
-            with socket.create_connection((host, port), timeout=POLL_SECONDS):
-                missed = 0
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=POLL_SECONDS):
+                return True
         except OSError:
-            missed += 1
-        if missed == MISSES:
-            here = f"this run ends here, Ray's logs of it are in {own}/logs until the next search"
-            end = here if own else "waiting for it to come back"
-            print(f"error: Ray's head at {host}:{port} is gone; {end}. Continue with --resume.", file=sys.stderr, flush=True)
-            if own:
-                os._exit(1)
+            return False
+
+    def _node_died(self) -> bool:
+        with suppress(Exception):  # what Ray raises where its head went at this moment is not public
+            return any(node["NodeID"] == self._node and not node["Alive"] for node in ray.nodes())
+        return False
+
+    def _end(self, what: str) -> NoReturn:
+        logs = f", Ray's logs of it are in {self._own}/logs until the next search" if self._own else ""
+        _tell(f"{what} is gone; this run ends here{logs}. Continue with --resume.")
+        os._exit(1)
+
+
+def _tell(error: str) -> None:
+    print(f"error: {error}", file=sys.stderr, flush=True)
