@@ -22,6 +22,12 @@ def signals_given_back() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def interrupt_on_signals() -> None:
+    """Let each of `STOPS` raise KeyboardInterrupt."""
+    for number in STOPS:
+        signal.signal(number, signal.default_int_handler)
+
+
 def stop_on_signals(stop: Callable[[], None], when: str = "at the next report") -> None:
     """Let the first of `STOPS` call ``stop`` and say so on stderr, and the second raise KeyboardInterrupt.
 
@@ -32,8 +38,7 @@ def stop_on_signals(stop: Callable[[], None], when: str = "at the next report") 
 
     def handle(number: int, frame: FrameType | None) -> None:
         print(f"\nstopping {when}; once more to stop at once", file=sys.stderr)
-        for each in STOPS:
-            signal.signal(each, signal.default_int_handler)
+        interrupt_on_signals()
         stop()
 
     for number in STOPS:

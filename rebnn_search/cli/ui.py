@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
 from rebnn_search.base.errors import UserError
-from rebnn_search.base.signals import STOPS, signals_given_back
+from rebnn_search.base.signals import interrupt_on_signals, signals_given_back
 from rebnn_search.tracking import check_uri, default_uri
 
 
@@ -42,8 +41,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         return 0
     port = pick_port(args.port)
     with signals_given_back():
-        for number in STOPS:
-            signal.signal(number, signal.default_int_handler)
+        interrupt_on_signals()
         try:
             view = find_view(uri, args.name)
             with serve_ui(uri, port) as server:

@@ -183,7 +183,7 @@ def _rows(search: Search, folder: SearchFolder, trial: FrozenTrial, runs: Sequen
         REASON_COLUMN: trial.user_attrs.get(REASON),
         **{name: cell(p, params[name]) if name in params else None for name, p in search.space.parameters.items()},
     }  # fmt: skip
-    reports = read_reports(folder.trial(trial.number) / "reports.jsonl")
+    reports = read_reports(folder.report_file(trial.number))
     if not reports:
         return [{**common, STEP: None, EPOCH: None, SECONDS: None, **dict.fromkeys(METRICS)}]
     spent = seconds_spent(trial, reports, runs)

@@ -14,6 +14,7 @@ from rebnn_search.config import UserError, nearest
 from rebnn_search.storage.find import named_search
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.front import knee_of
+from rebnn_search.study.ranking import Ordering
 from rebnn_search.study.search import restore_search
 from rebnn_search.study.spec import Params
 from rebnn_search.training import Recipe, load_recipe
@@ -101,9 +102,7 @@ def _recipe(data: Mapping[str, Any], params: Params, number: int) -> Recipe:
 
 def _picked(name: str, result: Mapping[str, Any], pick: str) -> int:
     """The number of a trial of the front."""
-    objectives: dict[str, int] = {
-        goal["name"]: 1 if goal["direction"] == "minimize" else -1 for goal in result.get("objectives", ())
-    }
+    objectives = {goal["name"]: Ordering(goal["direction"]) for goal in result.get("objectives", ())}
     if not objectives:
         raise UserError(
             f"--pick {pick}: {name} has one objective, whose best trial is #{result['best']['number']}: leave it out"
@@ -121,7 +120,7 @@ def _picked(name: str, result: Mapping[str, Any], pick: str) -> int:
         allowed = f"{KNEE}, an objective ({', '.join(objectives)}) or a trial of the front ({_listed(numbers)})"
         raise UserError(f"--pick {pick}: {nearest(pick, [KNEE, *objectives])}expected {allowed}")
     points = [
-        tuple(sign * fmean(trial["values"][goal] for trial in trials) for goal, sign in objectives.items())
+        tuple(goal.sort_key(fmean(trial["values"][name] for trial in trials)) for name, goal in objectives.items())
         for trials in front.values()
     ]
     place = list(objectives).index(pick) if pick in objectives else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, cast
 
-from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5
+from rebnn_search.base.metrics import TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.events import Silent
 from rebnn_search.execution.simulated import RecordedReport, SimulatedClock, SimulatedExecutor
@@ -80,7 +80,7 @@ def curve(params: Mapping[str, Any]) -> list[RecordedReport]:
 
 
 def _metrics(loss: float) -> dict[str, float]:
-    return {"train/loss": loss, VAL_LOSS: loss, VAL_TOP1: 100 / (1 + loss), VAL_TOP5: 100.0, "flip_ratio": 0.0, "lr": 1e-2}
+    return {TRAIN_LOSS: loss, VAL_LOSS: loss, VAL_TOP1: 100 / (1 + loss), VAL_TOP5: 100.0, "flip_ratio": 0.0, "lr": 1e-2}
 
 
 @contextmanager
