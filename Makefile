@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Compiled once and not in each of some hundred processes, whatever the environment says.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist worksteal --durations=20
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist worksteal --durations=20
 NUMERIC := tests/method tests/training tests/estimators tests/export tests/tables tests/auto
 
 .PHONY: install search test test-all test-numeric test-slow lint format clean

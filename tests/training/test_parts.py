@@ -134,7 +134,10 @@ def test_auto_on_a_gpu_compiles_what_is_trained_long_enough(monkeypatch: pytest.
 
 COMPILED = pytest.param(
     "{compile: true}",
-    marks=pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU"),
+    marks=[
+        pytest.mark.slow(minutes=1),  # compiling
+        pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU"),
+    ],
 )
 
 
