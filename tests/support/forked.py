@@ -131,9 +131,7 @@ def _run(
     os.dup2(pipes[-1].fileno(), 2)
     os.environ.clear()
     os.environ.update(env)
-    Config.initialize(
-        ""
-    )  # as Ray does when it is imported: of the environment it was imported in it keeps whether it has a token
+    Config.initialize("")  # as at its import, from which Ray keeps whether it shows a token
     os.chdir(cwd)
     sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for the process's life
     sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", encoding="utf-8", buffering=1) for number in (1, 2))

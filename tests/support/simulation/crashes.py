@@ -137,21 +137,21 @@ def every_crash(path: Path, workload: Workload, *, eager: bool, each: int = 1, e
     return tally
 
 
-def first_crashes(path: Path, workload: Workload, *, eager: bool, each: int = 1) -> tuple[Tally, list[Death]]:
+def first_crashes(path: Path, workload: Workload, *, eager: bool) -> tuple[Tally, list[Death]]:
     """Crash a search at each operation. Returns what was tried, and the deaths that left what no other had left.
 
     Processes are killed before the operation, and machines lose all that was not synced.
     """
     tally = Tally()
-    deaths = [death for one in operations(path / "whole", workload, [], eager)[::each] for death in _whole(one)]
+    deaths = [death for one in operations(path / "whole", workload, [], eager) for death in _whole(one)]
     return tally, [death for death in deaths if crash(path / "w", workload, [death], eager, tally)]
 
 
-def second_crashes(path: Path, workload: Workload, first: list[Death], *, eager: bool, each: int = 1) -> Tally:
+def second_crashes(path: Path, workload: Workload, first: list[Death], *, eager: bool) -> Tally:
     """After each of some deaths, crash the driver that goes on at each of its own operations."""
     tally = Tally()
     for death in first:
-        for operation in operations(path / "next", workload, [death], eager)[::each]:
+        for operation in operations(path / "next", workload, [death], eager):
             for second in _whole(operation):
                 crash(path / "w", workload, [death, second], eager, tally)
     return tally
