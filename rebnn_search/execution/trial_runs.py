@@ -10,7 +10,7 @@ from rebnn_search.base.metrics import BEST, final
 from rebnn_search.study.attributes import REASON, SUMMARY
 from rebnn_search.study.search import Search
 from rebnn_search.study.spec import Params
-from rebnn_search.tracking import CONFIGURATION_TAG, SEED_TAG, Point, Runs, Tracker
+from rebnn_search.tracking import CONFIGURATION_TAG, LAST_TAG, SEED_TAG, Point, Runs, Tracker
 from rebnn_search.training.report_log import TrackedReport
 
 LATENT_FILE = "latent_weights.json"
@@ -50,7 +50,7 @@ class TrialRuns:
     def ended(self, trial: FrozenTrial, reports: Sequence[TrackedReport]) -> None:
         """Log the histograms of latent weights, and end the run with what it is compared by."""
         self._tracker.do(lambda runs: log_latent_weights(runs, trial.number, reports))
-        self._tracker.end(trial.number, trial.state.name, end_tags(self._search, trial), end_metrics(trial))
+        self._tracker.end(trial.number, trial.state.name, end_tags(self._search, trial, reports), end_metrics(trial))
 
 
 def point(report: TrackedReport, first: str) -> Point:
@@ -78,11 +78,16 @@ def start_tags(search: Search, number: int) -> dict[str, str]:
     return {} if seed is None else {CONFIGURATION_TAG: str(search.configuration_of(number)), SEED_TAG: str(seed)}
 
 
-def end_tags(search: Search, trial: FrozenTrial) -> dict[str, str]:
+def last_report(reports: Sequence[TrackedReport]) -> str:
+    """What `LAST_TAG` says of a trial with these reports."""
+    return f"{reports[-1].step} at {reports[-1].timestamp}" if reports else "none"
+
+
+def end_tags(search: Search, trial: FrozenTrial, reports: Sequence[TrackedReport]) -> dict[str, str]:
     """The tags a finished trial's run gets besides its state."""
     reason = trial.user_attrs.get(REASON)
     broken = search.broken(trial.user_attrs.get(SUMMARY, {}), ended=trial.state == TrialState.COMPLETE)
-    tags = {"reason": reason, INFEASIBLE_TAG: broken}
+    tags = {LAST_TAG: last_report(reports), "reason": reason, INFEASIBLE_TAG: broken}
     return {name: str(text)[:5000] for name, text in tags.items() if text is not None}
 
 

@@ -2,13 +2,24 @@
 
 from rebnn_search.tracking.client import check_answers, check_uri, default_uri
 from rebnn_search.tracking.refits import REFIT_TAG, RefitRuns
-from rebnn_search.tracking.runs import CONFIGURATION_TAG, NOTE_TAG, SEARCH_TAG, SEED_TAG, STATE_TAG, TRIAL_TAG, Point, Runs
+from rebnn_search.tracking.runs import (
+    CONFIGURATION_TAG,
+    LAST_TAG,
+    NOTE_TAG,
+    SEARCH_TAG,
+    SEED_TAG,
+    STATE_TAG,
+    TRIAL_TAG,
+    Point,
+    Runs,
+)
 from rebnn_search.tracking.search import find_parent, find_runs
 from rebnn_search.tracking.shared_view import VIEW_TAG, compare_link, view_link, write_view
 from rebnn_search.tracking.tracker import Tracker
 
 __all__ = [
     "CONFIGURATION_TAG",
+    "LAST_TAG",
     "NOTE_TAG",
     "REFIT_TAG",
     "SEARCH_TAG",

@@ -22,6 +22,8 @@ CONFIGURATION_TAG = "configuration"
 """Tag with the number of a trial's configuration, where configurations have several seeds."""
 SEED_TAG = "seed"
 """Tag with a trial's seed, likewise."""
+LAST_TAG = "rebnn_search.last_report"
+"""Tag of an ended run with the step and the time of the trial's last report: by it one knows whether it tells of the same ones."""
 OPENED_TAG = "rebnn_search.opened"
 """Tag with the time, in milliseconds since 1970, of the search's last run on the parent, of a search's first on the experiment."""
 NOTE_TAG = "mlflow.note.content"
@@ -65,7 +67,7 @@ class Runs:
         """Find the runs that there are. Whatever else is known of them, of a search's or a refit's, begins here."""
         self.children: dict[int, str] = {}
         self.doubles: list[str] = []
-        """Runs that another run of the same trial, or of the search, is kept for."""
+        """Runs to be put away: another run of the same trial, or of the search, is kept, or will be made."""
         self._unheard: set[int | None] = set()
         """Trials for which a run was asked for without an answer: it may have been made. None stands for the parent."""
         self._find()
@@ -179,6 +181,14 @@ class Runs:
         for start in range(0, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
 
+    def times(self, run_id: str, metric: str) -> dict[int, set[int]]:
+        """The times, in milliseconds since 1970, at which each step of a metric was reported; none of step 0, which no report has."""
+        found: dict[int, set[int]] = {}
+        for point in self.client.get_metric_history(run_id, metric):
+            if point.step > 0:
+                found.setdefault(point.step, set()).add(point.timestamp)
+        return found
+
     def last_step(self, run_id: str, metric: str) -> int:
         """The last step of a metric, 0 where nothing is logged."""
         return max((point.step for point in self.client.get_metric_history(run_id, metric)), default=0)
@@ -200,11 +210,11 @@ class Runs:
     def forget(self, number: int) -> None:
         """Put the run of a trial in MLflow's bin, as if it had never had one."""
         if number in self.children:
-            self._put_away(self.children[number])
-            del self.children[number]
+            self.doubles.append(self.children.pop(number))
+        self.forget_doubles()
 
     def forget_doubles(self) -> None:
-        """Put `doubles` there."""
+        """Put `doubles` there, and what an earlier try left of a run to be forgotten: it may be there, and the answer was lost."""
         while self.doubles:
             self._put_away(self.doubles[-1])
             self.doubles.pop()
@@ -233,12 +243,13 @@ class Runs:
         )
         self.client.set_terminated(run_id, STATUS[state])
 
-    def is_ended(self, number: int, state: str) -> bool:
-        """Whether a trial has a run that was ended in a state."""
+    def is_ended(self, number: int, state: str, last: str | None = None) -> bool:
+        """Whether a trial has a run that was ended in a state, with a `LAST_TAG` where that is given."""
         if number not in self.children:
             return False
         run = self.client.get_run(self.children[number])
-        return bool(run.info.status == STATUS[state] and run.data.tags.get(STATE_TAG) == state)
+        tags = run.data.tags
+        return bool(run.info.status == STATUS[state] and tags.get(STATE_TAG) == state and last in (None, tags.get(LAST_TAG)))
 
 
 def _order(run: Run) -> tuple[bool, bool, int, int]:

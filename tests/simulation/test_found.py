@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.exceptions import MlflowException
 from support.simulation.faults import Calm
 from support.simulation.kernel import Fault, Process
 from support.simulation.workloads import WORKLOADS
@@ -19,14 +18,11 @@ from rebnn_search.base.errors import UserError
 from rebnn_search.base.files import make_directory, write_atomically
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.events import Silent, Untracked
-from rebnn_search.execution.reconcile import reconcile
 from rebnn_search.storage.folder import DISK_FULL, SearchFolder, new_search
 from rebnn_search.storage.leftovers import clear_partial_files
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.record import JournalLock
 from rebnn_search.testing.pause_rule import drive, simulated_search
-from rebnn_search.tracking import Point, Runs, Tracker
-from rebnn_search.tracking.runs import SEARCH_TAG
 from rebnn_search.training.report_log import ReportLog, TrackedReport
 
 REPORT = TrackedReport(1, 0.5, 1000, False, {"val/loss": 1.0, "val/top1": 50.0})
@@ -90,37 +86,6 @@ def test_half_written_files_are_removed(tmp_path: Path) -> None:
     clear_partial_files(folder)
     assert not any(file.exists() for file in lefts)
     assert folder.report_file(0).exists() and checkpoint.exists()  # its worker may be at it
-
-
-@pytest.fixture
-def runs(tracking_database: Path, tmp_path: Path) -> Runs:
-    (tmp_path / "mlflow.db").write_bytes(tracking_database.read_bytes())
-    return Runs(f"sqlite:///{tmp_path / 'mlflow.db'}", "space", "0" * 32)
-
-
-def test_a_run_whose_making_was_not_answered_is_not_made_again(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    create = runs.client.create_run
-
-    def unheard(*args: Any, **options: Any) -> None:
-        create(*args, **options)
-        monkeypatch.undo()
-        raise MlflowException("no answer")
-
-    for ensure in (lambda: runs.ensure_parent("s", {}), lambda: runs.ensure_child(0, "#0", {})):
-        monkeypatch.setattr(runs.client, "create_run", unheard)
-        with pytest.raises(MlflowException):
-            ensure()
-        ensure()
-    assert len(runs.client.search_runs([runs.experiment_id])) == 2
-
-
-def test_an_enlarged_search_shows_its_new_best(runs: Runs) -> None:
-    parent = runs.ensure_parent("s", {})
-    for value in (2.0, 1.0, 1.5):
-        for _ in range(2):
-            runs.end(parent, "FINISHED", {}, {"best/val_loss": value})
-        assert runs.client.get_run(parent).data.metrics["best/val_loss"] == value
-    assert [point.step for point in runs.client.get_metric_history(parent, "best/val_loss")] == [0, 1, 2]
 
 
 def test_a_full_disk_and_ctrl_c_are_not_hidden_by_the_record_s_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,37 +175,6 @@ def test_a_full_disk_while_a_leftover_is_cleared_is_a_message(tmp_path: Path) ->
         folder.search_file.write_text("source: space.yaml", encoding="utf-8")
         _, outcome = world.begin()
     assert outcome.startswith("told") and DISK_FULL in outcome and not world.problems
-
-
-def test_a_run_that_knows_more_than_the_record_is_made_anew(runs: Runs, tmp_path: Path) -> None:
-    with simulated_search("trials=2", "pruner=none") as (search, path):
-        drive(search, path / "s", stop_after=3)
-        folder = SearchFolder(path / "s")
-        runs.ensure_parent("s", {})
-        first = runs.ensure_child(0, "#0", {})
-        runs.log(
-            first, [Point(step, 1000 * step, {"val/loss": 1.0}) for step in (1, 2, 3, 4)]
-        )  # the fourth went with its machine
-        tracker = Tracker(lambda: runs)
-        reconcile(search, folder, Ledger(folder, search), tracker)
-        assert tracker.close(60)
-        told = [(report.step, report.timestamp) for report in ReportLog(folder.report_file(0)).reports]
-    again = runs.children[0]
-    history = runs.client.get_metric_history(again, "val/loss")
-    assert again != first and sorted((point.step, point.timestamp) for point in history) == told
-    assert runs.client.get_run(first).info.lifecycle_stage == "deleted"
-
-
-def test_of_two_runs_of_a_trial_the_one_that_was_worked_with_is_kept(runs: Runs, tmp_path: Path) -> None:
-    parent = runs.ensure_parent("s", {"sampler": "random"})
-    kept = runs.ensure_child(0, "#0", {"optimizer.lr": 0.1})
-    stray = [runs.client.create_run(runs.experiment_id, tags=runs.own_tags(0)).info.run_id for _ in range(2)]
-    stray.append(runs.client.create_run(runs.experiment_id, tags={SEARCH_TAG: runs.search_id}).info.run_id)
-    again = Runs(f"sqlite:///{tmp_path / 'mlflow.db'}", "space", runs.search_id)
-    assert (again.parent_id, again.children, sorted(again.doubles)) == (parent, {0: kept}, sorted(stray))
-    runs.client.delete_run(stray[0])  # by a call that was not answered
-    again.forget_doubles()
-    assert len(runs.client.search_runs([runs.experiment_id])) == 2
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="a descriptor's file is asked of /proc")
