@@ -13,7 +13,7 @@ from rebnn_search.auto._plan import Plan
 from rebnn_search.base.metrics import TRAIN_LOSS, VAL_TOP1
 from rebnn_search.config import UserError
 from rebnn_search.export import describe
-from rebnn_search.study.estimate import estimate
+from rebnn_search.study.estimate import estimate, median_training
 from rebnn_search.training import Diverged, Recipe, Trainer, TrainingRun
 
 SLOWER = 1.1
@@ -74,15 +74,14 @@ def train_directly(plan: Plan, epochs: int, seeds: int, deadline: float, say: Ca
     finally:
         torch.set_num_threads(threads)
     judged = None if first is None else first.candidate
-    if not done:
+    median = median_training(done, lambda training: training.loss)
+    if median is None:
         if judged is None:
             raise UserError(
                 "every training diverged: change the learning rate in the recipe, or give it more --time to search one"
             )
         say("no time was left for a last training on training and validation split")
         return Made(judged, judged, [], None, 0)
-    ranked = sorted(done, key=lambda training: training.loss)
-    median = ranked[(len(ranked) - 1) // 2]
     others = [training.candidate for training in done if training is not median]
     score = estimate([training.top1 for training in done if training.top1 is not None])
     return Made(median.candidate, judged, others, score, 0)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from rebnn_search.auto._candidate import Candidate, Made, of_file, of_training
 from rebnn_search.auto._plan import Plan
@@ -21,6 +19,8 @@ from rebnn_search.refit import RefitResult, SeedScore, Stopped, finished_search,
 from rebnn_search.refit.progress import ended
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.estimate import Estimate
+from rebnn_search.study.ranking import STATES
+from rebnn_search.study.result import Best, TrialRow
 from rebnn_search.study.search import Search
 from rebnn_search.training.report_log import TrackedReport, read_reports
 
@@ -59,28 +59,25 @@ def search_and_refit(
     folder = SearchFolder(out / "results" / NAME)
     folder.path.parent.mkdir(parents=True, exist_ok=True)
     budget = Budget(max(1.0, deadline - plan.seeds * plan.refit_seconds - 5.0 - time.monotonic()))
-    count = search_within(out, SPACE_FILE, folder, budget, tracking_uri, observe, on_start)
-    if count is None:
+    result = search_within(out, SPACE_FILE, folder, budget, tracking_uri, observe, on_start)
+    if result is None:
         return None
+    best, rows = result
     outcome = refit_within(out, plan, seeds, deadline, tracking_uri, say)
-    result = json.loads(folder.result_file.read_text(encoding="utf-8"))
-    trials = _finalists(folder, result, plan, finalists)
+    trials = _finalists(folder, best, rows, plan, finalists)
     if outcome is None or outcome.median is None:
         why = "no time was left for a last training" if outcome is None else "every last training diverged"
         say(f"{why}: the model is the search's chosen trial")
-        return Made(trials[0], trials[0], trials[1:], Estimate(result["best"]["test_top1"], None, 0), count)
+        return Made(trials[0], trials[0], trials[1:], Estimate(best.test_top1, None, 0), len(rows))
     refits = [of_file(Path(path), f"last training, seed {seed}") for seed, path in outcome.models.items()]
     shipped = next(made for made in refits if made.name == f"last training, seed {outcome.median.seed}")
     others = [made for made in refits if made is not shipped]
-    return Made(shipped, trials[0], [*others, *trials], outcome.test("top1"), count)
+    return Made(shipped, trials[0], [*others, *trials], outcome.test("top1"), len(rows))
 
 
-def _finalists(folder: SearchFolder, result: dict[str, Any], plan: Plan, count: int) -> list[Candidate]:
-    """The chosen trial and those that come after it by validation, as many as were trained to their ends."""
-    complete = [row for row in result["trials"] if row["state"] == "COMPLETE" and row["val_loss"] is not None]
-    ranked = [row["number"] for row in sorted(complete, key=lambda row: (row["val_loss"], row["number"]))]
-    chosen = result["best"]["number"]
-    numbers = [chosen, *(number for number in ranked if number != chosen)][:count]
+def _finalists(folder: SearchFolder, best: Best, rows: Sequence[TrialRow], plan: Plan, count: int) -> list[Candidate]:
+    """The chosen trial and those that come after it, as many as were trained to their ends."""
+    numbers = [best.number, *(row.number for row in rows if row.state == STATES[0] and row.number != best.number)][:count]
     return [of_training(folder.trial(number), f"trial #{number}", plan.data) for number in numbers]
 
 
@@ -92,8 +89,11 @@ def search_within(
     tracking_uri: str,
     observe: Callable[[Search, Budget], AbstractContextManager[SearchObserver]],
     on_start: Callable[[Callable[[], None]], None],
-) -> int | None:
-    """Search within the budget. Returns the number of trials; None if the time was over before any came to its end.
+) -> tuple[Best, list[TrialRow]] | None:
+    """Search within the budget.
+
+    Returns:
+        The chosen trial and all of them, the best first; None if the time was over before any came to its end.
 
     Raises:
         Interrupted: If the user stopped the search.
@@ -115,7 +115,7 @@ def search_within(
         raise UserError(
             f"{folder.path}: no trial was trained to its end: {result.rows[0].reason if result.rows else 'none began'}"
         )
-    return len(result.rows)
+    return result.best, result.rows
 
 
 class _Watch:

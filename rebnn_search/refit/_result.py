@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 
-from rebnn_search.study.estimate import Estimate, estimate
+from rebnn_search.study.estimate import Estimate, estimate, median_training
 from rebnn_search.terminal.html import table_html
 
 
@@ -53,9 +53,8 @@ class RefitResult:
 
     @property
     def median(self) -> SeedScore | None:
-        """The seed of median training loss, the lower of two: the test split chooses nothing. None if all diverged."""
-        ranked = sorted((score for score in self.seeds if score.test is not None), key=lambda s: (s.train_loss or 0.0, s.seed))
-        return ranked[(len(ranked) - 1) // 2] if ranked else None
+        """The seed of median training loss (`rebnn_search.study.estimate.median_training`). None if all diverged."""
+        return median_training([score for score in self.seeds if score.test is not None], lambda score: score.train_loss or 0.0)
 
     def test(self, metric: str) -> Estimate | None:
         """Mean and interval of a metric of the test split over the seeds that did not diverge."""

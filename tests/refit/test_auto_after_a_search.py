@@ -1,5 +1,6 @@
 """What `rebnn_search.auto` makes of a finished search: the chosen trial, the finalists, the last trainings."""
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -13,6 +14,10 @@ from rebnn_search.auto._calibrate import calibrate, validation_logits
 from rebnn_search.auto._candidate import HELD_OUT, JOINED
 from rebnn_search.auto._plan import Plan
 from rebnn_search.auto.result import NAME
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.result import Best, leaderboard
+from rebnn_search.study.search import restore_search
 from rebnn_search.training import load_recipe
 from rebnn_search.training.evaluation import logits_of
 
@@ -27,8 +32,13 @@ def plan(finished: Any) -> Plan:
 def out(finished: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as auto's after its search."""
     shutil.copytree(finished.path / "results" / "mine", finished.path / "out" / "results" / NAME)
-    monkeypatch.setattr(_searched, "search_within", lambda *_: 2)
-    return Path(finished.path / "out")
+    out = Path(finished.path / "out")
+    folder = SearchFolder(finished.path / "results" / "mine")
+    _, data = folder.read_search()
+    search = restore_search(data)
+    searched = Best(**_result(out)["best"]), leaderboard(search, Ledger(folder, search), {})
+    monkeypatch.setattr(_searched, "search_within", lambda *_: searched)
+    return out
 
 
 def made_within(out: Path, plan: Plan, uri: str, seconds: float, said: list[str]) -> Any:
@@ -69,6 +79,4 @@ def test_without_time_for_a_last_training_the_chosen_trial_is_the_model(out: Pat
 
 
 def _result(out: Path) -> Any:
-    import json
-
     return json.loads((out / "results" / NAME / "result.json").read_text(encoding="utf-8"))
