@@ -10,7 +10,7 @@ from rebnn_search.base.metrics import BEST, final
 from rebnn_search.study.attributes import REASON, SUMMARY
 from rebnn_search.study.search import Search
 from rebnn_search.study.spec import Params
-from rebnn_search.tracking import CONFIGURATION_TAG, LAST_TAG, SEED_TAG, Point, Runs, Tracker
+from rebnn_search.tracking import CONFIGURATION_TAG, LAST_TAG, SEED_TAG, Point, Runs, Tracker, last_report
 from rebnn_search.training.report_log import TrackedReport
 
 LATENT_FILE = "latent_weights.json"
@@ -76,11 +76,6 @@ def start_tags(search: Search, number: int) -> dict[str, str]:
     """The tags a trial's run gets when it is made."""
     seed = search.seed_of(number)
     return {} if seed is None else {CONFIGURATION_TAG: str(search.configuration_of(number)), SEED_TAG: str(seed)}
-
-
-def last_report(reports: Sequence[TrackedReport]) -> str:
-    """What `LAST_TAG` says of a trial with these reports."""
-    return f"{reports[-1].step} at {reports[-1].timestamp}" if reports else "none"
 
 
 def end_tags(search: Search, trial: FrozenTrial, reports: Sequence[TrackedReport]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from rebnn_search.storage.folder import DriverLock
 from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.finished import FinishedSearch
 from rebnn_search.study.names import run_name
-from rebnn_search.tracking import Point, RefitRuns, Runs, Tracker
+from rebnn_search.tracking import LAST_TAG, Point, RefitRuns, Runs, Tracker, catch_up, last_report
 from rebnn_search.training import Recipe, Stopped
 from rebnn_search.training.report_log import TrackedReport, read_reports
 
@@ -103,7 +103,7 @@ def _one(search: FinishedSearch, recipe: Recipe, tracker: Tracker, observer: Ref
 
     def on_report(report: TrackedReport, reports: int, new: bool) -> bool:
         if new:
-            tracker.log(seed, Point(report.step, report.timestamp, report.metrics))
+            tracker.log(seed, _point(report))
         return observer.reported(seed, report, reports)
 
     try:
@@ -118,25 +118,26 @@ def _one(search: FinishedSearch, recipe: Recipe, tracker: Tracker, observer: Ref
 
 def _bring_up(runs: Runs, seed: int, name: str, params: Mapping[str, object], folder: SeedFolder) -> None:
     """Make the seed's run, or find it and send what it lacks; one that was ended stays as it is."""
-    if runs.is_ended(seed, "COMPLETE") or runs.is_ended(seed, "FAIL"):
+    reports = read_reports(folder.training.report_file)
+    if any(runs.is_ended(seed, state, last_report(reports)) for state in ("COMPLETE", "FAIL")):
         return
-    run_id = runs.ensure_child(seed, name, params)
-    last = runs.last_step(run_id, TRAIN_LOSS)
-    # The last step known is sent again: a crash may have cut its batch in two.
-    reports = [report for report in read_reports(folder.training.report_file) if report.step >= last]
-    runs.log(run_id, [Point(report.step, report.timestamp, report.metrics) for report in reports])
+    catch_up(runs, seed, name, params, [_point(report) for report in reports], TRAIN_LOSS)
+
+
+def _point(report: TrackedReport) -> Point:
+    return Point(report.step, report.timestamp, report.metrics)
 
 
 def _end(runs: Runs, score: SeedScore, folder: SeedFolder) -> None:
-    state = "FAIL" if score.test is None else "COMPLETE"
-    if runs.is_ended(score.seed, state):
+    state, last = "FAIL" if score.test is None else "COMPLETE", last_report(read_reports(folder.training.report_file))
+    if runs.is_ended(score.seed, state, last):
         return
     run_id = runs.children[score.seed]
     if score.test is None:
-        runs.end(run_id, state, {"reason": str(score.diverged)}, {})
+        runs.end(run_id, state, {LAST_TAG: last, "reason": str(score.diverged)}, {})
         return
     runs.client.log_artifact(run_id, str(folder.model), MODEL_FOLDER)
-    runs.end(run_id, state, {}, {test(name): value for name, value in score.test.items()})
+    runs.end(run_id, state, {LAST_TAG: last}, {test(name): value for name, value in score.test.items()})
 
 
 def _sum_up(runs: Runs, search: FinishedSearch, outcome: RefitResult) -> None:

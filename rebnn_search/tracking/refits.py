@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.tracking.client import make_client
 from rebnn_search.tracking.runs import PARENT_TAG, STATE_TAG, Runs
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 REFIT_TAG = "rebnn_search.refit"
 """Tag with the seed of a last training."""
@@ -45,8 +49,11 @@ class RefitRuns(Runs):
 
     def _find(self) -> None:
         wanted = f"tags.`{PARENT_TAG}` = '{self.parent_id}' and tags.`{RECIPE_TAG}` = '{self._recipe_key}'"
+        found: dict[int, list[Run]] = {}
         for run in self.client.search_runs([self.experiment_id], wanted, max_results=1000):
-            self.children[int(run.data.tags[REFIT_TAG])] = run.info.run_id
+            found.setdefault(int(run.data.tags[REFIT_TAG]), []).append(run)
+        self.doubles = []
+        self.children |= {seed: self._kept(runs) for seed, runs in found.items()}
 
     def own_tags(self, number: int) -> dict[str, str]:
         """The tags by which the run of a seed is found again."""

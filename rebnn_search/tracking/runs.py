@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rebnn_search.tracking.client import artifact_location, make_client
 
@@ -36,6 +36,23 @@ BATCH = 1000
 PARAM_BATCH = 100
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED", "FINISHED": "FINISHED", "INTERRUPTED": "KILLED"}
 """MLflow's status of a run in each state."""
+
+
+class Stamped(Protocol):
+    """A report, as far as it can be told from another."""
+
+    @property
+    def step(self) -> int:
+        """Its place among the reports, from 1."""
+
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since 1970."""
+
+
+def last_report(reports: Sequence[Stamped]) -> str:
+    """What `LAST_TAG` says of a trial with these reports."""
+    return f"{reports[-1].step} at {reports[-1].timestamp}" if reports else "none"
 
 
 @dataclass(frozen=True)
@@ -105,13 +122,17 @@ class Runs:
                 break
         self.doubles = []
         for key, runs in found.items():
-            # Two of one where a driver slept while it made one, and another made it meanwhile, or MLflow's client tried twice.
-            kept = min(runs, key=_order)
-            self.doubles += [run.info.run_id for run in runs if run is not kept]
+            kept = self._kept(runs)
             if key is None:
-                self.parent_id = kept.info.run_id
+                self.parent_id = kept
             else:
-                self.children[key] = kept.info.run_id
+                self.children[key] = kept
+
+    def _kept(self, runs: Iterable[Run]) -> str:
+        """Of several runs of one thing the one that stays: a driver slept while it made one, or MLflow's client tried twice."""
+        kept, *others = sorted(runs, key=_order)
+        self.doubles += [run.info.run_id for run in others]
+        return str(kept.info.run_id)
 
     def ensure_parent(self, name: str, params: Mapping[str, object]) -> str:
         """Return the parent run, made if it is not there; it is RUNNING again from now."""

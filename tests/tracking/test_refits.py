@@ -5,13 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from rebnn_search.tracking import catch_up
 from rebnn_search.tracking.refits import RefitRuns
 from rebnn_search.tracking.runs import Point, Runs
 
 
-def test_a_refit_s_run_is_made_once_and_takes_points_again(tmp_path: Path, tracking_database: Path) -> None:
+@pytest.fixture
+def uri(tmp_path: Path, tracking_database: Path) -> str:
     shutil.copy(tracking_database, tmp_path)
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def test_a_refit_s_run_is_made_once_and_takes_points_again(uri: str) -> None:
     search = Runs(uri, "space", "0" * 32)
     search.ensure_parent("s", {})
     points = [Point(step, 1000 * step, {"train/loss": 1.0 / step}) for step in (1, 2, 3)]
@@ -25,11 +30,7 @@ def test_a_refit_s_run_is_made_once_and_takes_points_again(tmp_path: Path, track
     assert Runs(uri, "space", "0" * 32).children == {}, "no trial of the search"
 
 
-def test_one_whose_answer_was_lost_is_found_again(
-    tmp_path: Path, tracking_database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copy(tracking_database, tmp_path)
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+def test_one_whose_answer_was_lost_is_found_again(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     search = Runs(uri, "space", "0" * 32)
     search.ensure_parent("s", {})
     runs = RefitRuns(uri, search.parent_id, "key")
@@ -46,3 +47,20 @@ def test_one_whose_answer_was_lost_is_found_again(
     run_id = runs.ensure_child(0, "seed 0", {})
     assert RefitRuns(uri, search.parent_id, "key").children == {0: run_id}
     assert len(runs.client.search_runs([runs.experiment_id])) == 2, "the parent's and one"
+
+
+def test_one_that_tells_of_a_lost_machine_s_reports_is_made_anew_and_of_two_one_is_kept(uri: str) -> None:
+    search = Runs(uri, "space", "0" * 32)
+    search.ensure_parent("s", {})
+    runs = RefitRuns(uri, search.parent_id, "key")
+    lost = runs.ensure_child(0, "seed 0", {})
+    runs.log(lost, [Point(1, 1000, {"train/loss": 1.0})])
+    twice = runs.client.create_run(runs.experiment_id, tags=runs.own_tags(0)).info.run_id
+    again = RefitRuns(uri, search.parent_id, "key")
+    assert (again.children, again.doubles) == ({0: lost}, [twice])
+    made = catch_up(again, 0, "seed 0", {}, [Point(1, 9000, {"train/loss": 1.0})], "train/loss")
+    assert again.times(made, "train/loss") == {1: {9000}}
+    assert RefitRuns(uri, search.parent_id, "key").children == {0: made}
+    assert {run_id: runs.client.get_run(run_id).info.lifecycle_stage for run_id in (lost, twice)} == {
+        lost: "deleted", twice: "deleted",
+    }  # fmt: skip
