@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from dataclasses import dataclass, field
 
 from support.simulation.disk import Forgets
@@ -175,6 +176,11 @@ class Random(Calm):
         if self._remote and rng.random() < 0.25:
             plan.freeze = 1 + int(rng.expovariate(1 / self._mean)), Fault("freeze", rng.uniform(30, 300))
             self.rival, self.back = rng.uniform(0, 150), rng.random() < 0.3
+        if self._remote and rng.random() < 0.35:
+            # Tracking hears more than the store does, and the machine takes it along.
+            begin = rng.randint(20, 200)
+            plan.away["store"], self.lost = (begin, sys.maxsize), True
+            plan.death = begin + rng.randint(20, 200), Fault("kill")
         if self._quiet:
             return
         if rng.random() < 0.1:
@@ -189,7 +195,7 @@ class Random(Calm):
         for kind in ("tracking", "store"):
             if rng.random() < 0.5:
                 plan.servers[kind] = (rng.choice([0.0, 0.05, 0.3]), rng.choice([0.0, 0.05, 0.3]), rng.choice([0.0, 0.05]))
-            if rng.random() < 0.15:
+            if rng.random() < 0.15 and kind not in plan.away:
                 begin = rng.randint(1, 300)
                 plan.away[kind] = begin, begin + rng.randint(5, 400)
         for mood in ("die", "dying", "stall", "twice", "late"):

@@ -132,10 +132,17 @@ def made_without_asking() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def lost_reports_kept() -> Iterator[None]:
+    """A run goes on telling of reports that went with the machine that made them."""
+    with mock.patch.object(Runs, "times", lambda self, run_id, metric: {}):
+        yield
+
+
 MUTATIONS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     function.__name__: function
     for function in (
         reports_not_synced, files_not_synced, files_in_place, reports_taken_twice, told_before_it_is_kept, runs_left_open,
-        torn_line_left, old_attempts_heeded, made_without_asking,
+        torn_line_left, old_attempts_heeded, made_without_asking, lost_reports_kept,
     )
 }  # fmt: skip
