@@ -24,6 +24,8 @@ def test_a_search_from_beginning_to_end(workplace) -> None:  # type: ignore[no-u
     }  # fmt: skip
     assert result["name"] == "tiny_space-1"
     runs = workplace.agree(result)
+    log = (workplace.path / "results" / result["name"] / "driver.log").read_text(encoding="utf-8")
+    assert "result.json" not in log, "Tune missed the files that it was told not to write"
     states = [trial["state"] for trial in result["trials"]]
     assert states.count("PRUNED") >= 1
     assert all(trial["epochs"] < 2 for trial in result["trials"] if trial["state"] == "PRUNED")

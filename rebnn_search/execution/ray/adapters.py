@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray.tune import Callback, ProgressReporter
+from ray.tune.result import DONE, TRIAL_ID
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
@@ -113,7 +114,7 @@ class LedgerScheduler(_Stateless, FIFOScheduler):
 
 
 class TrialCallback(_Stateless, Callback):
-    """Passes on which trials have an actor, and which Tune gave up."""
+    """Passes on which trials have an actor, and which Tune gave up; lets go of what Tune remembers of those that ended."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
@@ -121,6 +122,14 @@ class TrialCallback(_Stateless, Callback):
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Take in that a trial waits for its resources no more: it has an actor, a new one or one used before."""
         self._controller.at_work(trial.config[TASK])
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
+        """Forget the trial's last result and the averages of Tune's own metrics: it would keep 25 KB of each to the search's end."""
+        trial.metric_analysis.clear()
+        trial.metric_n_steps.clear()
+        last = trial.run_metadata.last_result
+        for key in last.keys() - {DONE, TRIAL_ID}:
+            del last[key]
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Fail the trial with what Tune knows of the cause."""

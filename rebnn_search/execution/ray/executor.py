@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -91,7 +92,7 @@ class RayExecutor:
         slots = _slots(resources)
         fleet = Fleet(self._folder.name, resources, controller, slots) if self._address != LOCAL else None
         limit, pending = slots if fleet is None else fleet.limit, {"TUNE_MAX_PENDING_TRIALS_PG": str(max(1, slots()))}
-        with environment(pending), fleet or nullcontext():
+        with environment(pending), fleet or nullcontext(), _no_results_missed():
             tune.run(
                 RecipeTrial,
                 name="ray",
@@ -138,6 +139,18 @@ def _there(threads: int, function: Callable[[], T]) -> tuple[T, list[str]]:
         warnings.simplefilter("always", Notice)
         found = _on_threads(threads, function)
     return found, [str(one.message) for one in caught if issubclass(one.category, Notice)]
+
+
+@contextmanager
+def _no_results_missed() -> Iterator[None]:
+    """Keep Tune from logging, of every trial, that its files of results are missing: it was told to write none."""
+    logger = logging.getLogger("ray.tune.analysis.experiment_analysis")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def bundles(resources: Resources) -> tune.PlacementGroupFactory:
