@@ -22,7 +22,7 @@ def test_some_crashes(workload: Workload, eager: bool, tmp_path: Path) -> None:
     none_spoils(every_crash(tmp_path, workload, eager=eager, each=41, every_byte=False), 10)
 
 
-@pytest.mark.slow(minutes=5)
+@pytest.mark.slow(minutes=9)
 @pytest.mark.timeout(3600)
 @EAGER
 @pytest.mark.parametrize("workload", [THREE, THREE_AT_ONCE, SHORTEST], ids=lambda workload: workload.name)
@@ -30,7 +30,7 @@ def test_every_crash(workload: Workload, eager: bool, tmp_path: Path) -> None:
     none_spoils(every_crash(tmp_path, workload, eager=eager), 100)
 
 
-@pytest.mark.slow(minutes=10)
+@pytest.mark.slow(minutes=30)
 @pytest.mark.timeout(7200)
 @EAGER
 def test_every_pair(eager: bool, tmp_path: Path) -> None:
