@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from rebnn_search.base.metrics import VAL_LOSS
 from rebnn_search.study.objectives.base import OBJECTIVES, ReportedObjective
 
 
-@OBJECTIVES.register("val/loss")
+@OBJECTIVES.register(VAL_LOSS)
 class ValidationLoss(ReportedObjective):
     """Mean cross-entropy on the validation split, in nats; less is better."""
 
