@@ -32,12 +32,18 @@ def read_until(process: Forked | subprocess.Popen[str], mark: str) -> str:
 
 
 @pytest.mark.slow(minutes=1.5)
-@pytest.mark.parametrize(("dies", "word"), [("gcs_server", "head at"), ("raylet", "node on this machine")])
+@pytest.mark.parametrize(
+    ("dies", "word"),
+    [("gcs_server", "head at"), ("gcs_server that answers nobody any more", "head at"), ("raylet", "node on this machine")],
+)
 def test_a_dead_head_or_node_is_told_and_nothing_is_lost(workplace, dies: str, word: str) -> None:  # type: ignore[no-untyped-def]
     long = ("--set", "epochs=40", "--set", "pruner.name=none")  # Ray takes some seconds to miss a node
     process = workplace.start(*long, "--name", "mine")
     read_until(process, "[2/6]")
-    (part,) = [p for p in psutil.Process(process.pid).children(recursive=True) if p.name() == dies]
+    (part,) = [p for p in psutil.Process(process.pid).children(recursive=True) if p.name() == dies.split()[0]]
+    if dies.endswith("that answers nobody any more"):
+        part.suspend()
+        time.sleep(3)  # by then the watchdog has asked it something, and waits
     part.kill()
     rest = process.communicate(timeout=60)[0]
     assert process.returncode == 1

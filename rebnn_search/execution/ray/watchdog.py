@@ -36,21 +36,25 @@ def watched(own: Path | None) -> Iterator[None]:
     done = threading.Event()
     context = ray.get_runtime_context()
     watch = _Watch(context.gcs_address, context.get_node_id(), own)
-    thread = threading.Thread(target=watch.until, args=(done,), name="watchdog", daemon=True)
-    thread.start()
+    # Two, because asking Ray for its nodes blocks where the head is gone, for the minute after which Ray ends the process.
+    looks = (watch.at_head, watch.at_node)
+    threads = [threading.Thread(target=look, args=(done,), name="watchdog", daemon=True) for look in looks]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         done.set()
-        thread.join()
+        for thread in threads:
+            thread.join(MISSES * POLL_SECONDS)
 
 
 class _Watch:
     def __init__(self, head: str, node: str, own: Path | None) -> None:
         self._head, self._node, self._own = head, node, own
 
-    def until(self, done: threading.Event) -> None:
-        """Look again and again until it is done."""
+    def at_head(self, done: threading.Event) -> None:
+        """Look whether the head answers, again and again until it is done."""
         missed = 0
         while not done.wait(POLL_SECONDS):
             missed = 0 if self._head_answers() else missed + 1
@@ -58,7 +62,11 @@ class _Watch:
                 self._end(f"Ray's head at {self._head}")
             elif missed == MISSES:
                 _tell(f"Ray's head at {self._head} is gone; waiting for it to come back. Continue with --resume.")
-            elif not missed and self._node_died():
+
+    def at_node(self, done: threading.Event) -> None:
+        """Look likewise whether the node is alive."""
+        while not done.wait(POLL_SECONDS):
+            if self._node_died():
                 self._end("Ray's node on this machine (its raylet)")
 
     def _head_answers(self) -> bool:
