@@ -40,12 +40,8 @@ def reconcile(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tra
 
 
 def _bring_up(search: Search, runs: Runs, trial: FrozenTrial, path: Path) -> None:
-    number, params, metric, finished = (
-        trial.number,
-        trial.user_attrs[PARAMS],
-        search.spec.objective.metric,
-        trial.state.is_finished(),
-    )
+    number, params, finished = trial.number, trial.user_attrs[PARAMS], trial.state.is_finished()
+    metric = search.spec.objective.metric
     # Of a trial that goes on these are more with every try; the new ones are queued behind this.
     reports = read_reports(path)
     if finished and runs.is_ended(number, trial.state.name, last_report(reports)):

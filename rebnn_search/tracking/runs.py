@@ -265,12 +265,17 @@ class Runs:
         self.client.set_terminated(run_id, STATUS[state])
 
     def is_ended(self, number: int, state: str, last: str | None = None) -> bool:
-        """Whether a trial has a run that was ended in a state, with a `LAST_TAG` where that is given."""
+        """Whether a trial has a run that was ended in a state, and with a `LAST_TAG` where that is given and the run has one.
+
+        One that an earlier version ended has none, and is left as it is.
+        """
         if number not in self.children:
             return False
         run = self.client.get_run(self.children[number])
         tags = run.data.tags
-        return bool(run.info.status == STATUS[state] and tags.get(STATE_TAG) == state and last in (None, tags.get(LAST_TAG)))
+        return bool(
+            run.info.status == STATUS[state] and tags.get(STATE_TAG) == state and last in (None, tags.get(LAST_TAG, last))
+        )
 
 
 def _order(run: Run) -> tuple[bool, bool, int, int]:
