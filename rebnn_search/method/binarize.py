@@ -26,7 +26,12 @@ class Context(Protocol):
 
 def sign(x: Tensor) -> Tensor:
     """The sign of each element in {-1, +1}, any shape; sign(0) = +1, never 0."""
-    return (x >= 0).to(x.dtype).mul_(2).sub_(1)
+    return _to_signs(x.detach().clone())
+
+
+def _to_signs(x: Tensor) -> Tensor:
+    """Turn x into its sign, in place: on a CPU several times as fast as a comparison that makes booleans, or `torch.where`."""
+    return x.ge_(0).mul_(2).sub_(1)
 
 
 def channel_dims(weight: Tensor) -> tuple[int, ...]:
@@ -45,7 +50,7 @@ class ShiftedSign(torch.autograd.Function):
     def forward(ctx: Context, x: Tensor, shift: Tensor) -> Tensor:
         """Binarize ``x`` (N, C, ...) after the shift (1, C, ...)."""
         ctx.save_for_backward(x, shift)
-        return (x >= -shift).to(x.dtype).mul_(2).sub_(1)
+        return _to_signs(x + shift)
 
     @staticmethod
     @once_differentiable
@@ -53,37 +58,7 @@ class ShiftedSign(torch.autograd.Function):
         """Return the gradients of x and of the shift."""
         x, shift = ctx.saved_tensors
         dx = (x + shift).abs_().mul_(-2).add_(2).clamp_(min=0).mul_(g)
-        return dx, dx.sum(_all_but_channel(x), keepdim=True, dtype=shift.dtype)
-
-
-class ShiftedPReLU(torch.autograd.Function):
-    """RPReLU of ReActNet: y = u + out_shift where u = x − in_shift is positive, slope·u + out_shift elsewhere.
-
-    One pass forward, and only x kept for the backward pass; the three parameters are (1, C, ...).
-    """
-
-    @staticmethod
-    def forward(ctx: Context, x: Tensor, in_shift: Tensor, slope: Tensor, out_shift: Tensor) -> Tensor:
-        """Apply to ``x`` (N, C, ...)."""
-        ctx.save_for_backward(x, in_shift, slope)
-        u = x - in_shift
-        return torch.where(u > 0, u, u * slope).add_(out_shift)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Context, g: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the gradients of x and of the three parameters."""
-        x, in_shift, slope = ctx.saved_tensors
-        dims = _all_but_channel(x)
-        u = x - in_shift
-        dx = torch.where(u > 0, g, g * slope)
-        d_slope = u.clamp_(max=0).mul_(g).sum(dims, keepdim=True, dtype=slope.dtype)
-        d_in = dx.sum(dims, keepdim=True, dtype=slope.dtype).neg_()
-        return dx, d_in, d_slope, g.sum(dims, keepdim=True, dtype=slope.dtype)
-
-
-def _all_but_channel(x: Tensor) -> tuple[int, ...]:
-    return (0, *range(2, x.dim()))
+        return dx, dx.sum((0, *range(2, x.dim())), keepdim=True, dtype=shift.dtype)
 
 
 class ScaledSign(torch.autograd.Function):
@@ -96,7 +71,7 @@ class ScaledSign(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Context, weight: Tensor, scale: Tensor) -> Tensor:
         """Binarize ``weight`` (C_out, ...) with ``scale`` (C_out, 1, ...)."""
-        return torch.where(weight >= 0, scale, -scale)
+        return sign(weight).mul_(scale)
 
     @staticmethod
     @once_differentiable
@@ -112,14 +87,14 @@ class ClippedSign(torch.autograd.Function):
     def forward(ctx: Context, weight: Tensor, scale: Tensor) -> Tensor:
         """Binarize ``weight`` (C_out, ...) with ``scale`` (C_out, 1, ...), which is taken as a constant."""
         ctx.save_for_backward(weight)
-        return torch.where(weight >= 0, scale, -scale)
+        return sign(weight).mul_(scale)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Context, g: Tensor) -> tuple[Tensor, None]:
         """Return the clipped gradient."""
         (weight,) = ctx.saved_tensors
-        return g * (weight.abs() <= 1), None
+        return weight.abs().le_(1).mul_(g), None
 
 
 class StraightThroughSign(torch.autograd.Function):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rebnn_search.method.binarize import ShiftedPReLU, ShiftedSign
+from rebnn_search.method.binarize import ShiftedSign
 from rebnn_search.method.weights import WeightBinarizer, Weights, make_binarizer
 
 
@@ -53,9 +53,8 @@ class RPReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply to (N, C, ...)."""
-        parameters = (_shaped(p, x) for p in (self.in_shift, self.slope, self.out_shift))
-        out: Tensor = ShiftedPReLU.apply(x, *parameters)
-        return out
+        slope = self.slope.flatten().to(x.dtype)
+        return F.prelu(x - _shaped(self.in_shift, x), slope).add_(_shaped(self.out_shift, x))
 
 
 class BinaryLayer(nn.Module):

@@ -39,9 +39,9 @@ class _Counts(nn.Module):
     def count(self, signs: Tensor) -> Tensor:
         """Take in the signs after a step; return the share of each output channel's that flipped, (C_out,) float64."""
         flipped = signs != self.signs
-        per_channel = flipped.flatten(1).sum(1)
+        per_channel = flipped.flatten(1).view(torch.uint8).sum(1, dtype=torch.int32)  # of booleans, and to int64, it is slow
         self.flips += per_channel.sum()
-        self.sequential += (flipped & self.flipped).sum()
+        self.sequential += torch.count_nonzero(flipped & self.flipped)
         self.signs.copy_(signs)
         self.flipped.copy_(flipped)
         return per_channel.double() / flipped[0].numel()

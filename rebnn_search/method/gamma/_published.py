@@ -36,7 +36,7 @@ class PublishedCode(Constant):
     def gradients(self, grad: Tensor, weight: Tensor, scale: Tensor, gamma: Tensor) -> Tensor:
         """Turn G into δw in place and return δs."""
         b = sign(weight)
-        reconstruction = gamma * (weight - scale * b)
-        d_scale = (grad * weight - reconstruction * b).sum(channel_dims(weight), keepdim=True)
+        reconstruction = (weight - scale * b).mul_(gamma)
+        d_scale = (grad * weight).sub_(reconstruction * b).sum(channel_dims(weight), keepdim=True)
         grad.mul_(scale).add_(reconstruction)
         return d_scale

@@ -73,9 +73,9 @@ class GammaStrategy(ABC):
             gamma: (C_out, 1, ...) γ^t.
         """
         b = sign(weight)
-        residual = weight - scale * b
-        d_scale = (b * (grad - gamma * residual)).sum(channel_dims(weight), keepdim=True)
-        grad.mul_(scale).mul_(weight.abs() <= 1).add_(gamma * residual)
+        reconstruction = (weight - scale * b).mul_(gamma)
+        d_scale = (grad - reconstruction).mul_(b).sum(channel_dims(weight), keepdim=True)
+        grad.mul_(scale).mul_(weight.abs().le_(1)).add_(reconstruction)
         return d_scale
 
 
