@@ -1,10 +1,11 @@
-"""Does bfloat16 train as well as float32? The same recipe with the same seeds in both, to the end.
+"""Does bfloat16 train as well as float32? The same recipe with the same seeds in each, to the end.
 
-    python benchmarks/number_formats.py trials/digits.yaml --seeds 10
-    python benchmarks/number_formats.py trials/cifar10_table_3_7_subset.yaml --seeds 3 --set epochs=10 --set stage_one.epochs=10
+    python benchmarks/number_formats.py trials/digits.yaml --seeds 40
+    python benchmarks/number_formats.py trials/cifar10_table_3_7_subset.yaml --seeds 5 --set epochs=3 --set stage_one.epochs=3
 
-Prints the mean and the standard deviation over the seeds, and the mean of the differences with its 95 % interval (Student's t): the
-seed draws weights and order, the format rounds. Both are compiled, one thread; the validation metrics are float32 in both.
+Prints the mean and the standard deviation over the seeds, and the mean of the differences to float32 with its 95 % interval
+(Student's t): the seed draws weights and order, the format rounds. ``bfloat16 products`` is float32 but for what the binary layers
+multiply. One thread, compiled unless ``--eager``; the validation metrics are float32 in all.
 """
 
 from __future__ import annotations
@@ -23,13 +24,16 @@ from scipy.stats import t
 
 from rebnn_search.training import Trainer, load_recipe
 
-FORMATS = ("float32", "bfloat16")
+FORMATS = {
+    "float32": "dtype: float32, products: float32", "bfloat16 products": "dtype: float32, products: bfloat16",
+    "bfloat16": "dtype: bfloat16, products: float32",
+}  # fmt: skip
 METRICS = ("val/loss", "val/top1")
 
 
-def train(recipe: Path, overrides: list[str], seed: int, dtype: str) -> dict[str, float]:
+def train(recipe: Path, overrides: list[str], seed: int, precision: str) -> dict[str, float]:
     """The last report's metrics."""
-    words = [*overrides, f"seed={seed}", f"precision={{dtype: {dtype}, compile: true}}", "reports_per_epoch=1"]
+    words = [*overrides, f"seed={seed}", f"precision={{{precision}}}", "reports_per_epoch=1"]
     trainer = Trainer(load_recipe(recipe, words))
     while not trainer.finished:
         metrics = trainer.next_report().metrics
@@ -43,25 +47,30 @@ def main() -> None:
     p.add_argument("recipe", type=Path)
     p.add_argument("--seeds", type=int, default=5)
     p.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="overrides")
+    p.add_argument("--only", action="append", choices=[*FORMATS][1:], help="compare this to float32; may be repeated")
+    p.add_argument("--eager", action="store_true", help="uncompiled")
     p.add_argument("--json", action="store_true", help="print every training")
     args = p.parse_args()
     torch.set_num_threads(1)
-    found: dict[str, list[dict[str, float]]] = {dtype: [] for dtype in FORMATS}
+    plain, *others = ["float32", *(args.only or [*FORMATS][1:])]
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in (plain, *others)}
     for seed in range(args.seeds):
-        for dtype in FORMATS:
-            found[dtype].append(train(args.recipe, args.overrides, seed, dtype))
-            print(f"seed {seed} {dtype}: {found[dtype][-1]}", file=sys.stderr, flush=True)
+        for name in found:
+            precision = f"{FORMATS[name]}, compile: {str(not args.eager).lower()}"
+            found[name].append(train(args.recipe, args.overrides, seed, precision))
+            print(f"seed {seed} {name}: {found[name][-1]}", file=sys.stderr, flush=True)
     if args.json:
         print(json.dumps(found))
         return
-    print("| metric | float32 | bfloat16 | bfloat16 − float32, 95 % interval |\n|---|---|---|---|")
-    for name in METRICS:
-        values = {dtype: [row[name] for row in found[dtype]] for dtype in FORMATS}
-        differences = [b - a for a, b in zip(*values.values(), strict=True)]
-        wide = t.ppf(0.975, args.seeds - 1) * statistics.stdev(differences) / args.seeds**0.5
-        spread = [f"{statistics.mean(row):.4f} ± {statistics.stdev(row):.4f}" for row in values.values()]
-        mean = statistics.mean(differences)
-        print(f"| `{name}` | {spread[0]} | {spread[1]} | {mean:+.4f} [{mean - wide:+.4f}, {mean + wide:+.4f}] |")
+    print("| format | metric | mean ± standard deviation | less float32, 95 % interval |\n|---|---|---|---|")
+    for name, rows in found.items():
+        for metric in METRICS:
+            values = [row[metric] for row in rows]
+            differences = [row[metric] - base[metric] for row, base in zip(rows, found[plain], strict=True)]
+            wide = t.ppf(0.975, args.seeds - 1) * statistics.stdev(differences) / args.seeds**0.5
+            mean = statistics.mean(differences)
+            less = "" if name == plain else f"{mean:+.4f} [{mean - wide:+.4f}, {mean + wide:+.4f}]"
+            print(f"| {name} | `{metric}` | {statistics.mean(values):.4f} ± {statistics.stdev(values):.4f} | {less} |")
 
 
 if __name__ == "__main__":

@@ -36,12 +36,15 @@ MODES: dict[str, dict[str, Any]] = {
     "float32": {},
     "float32 channels_last": {"channels_last": True},
     "float32 compiled": {"compile": True},
+    "bfloat16 products": {"products": "bfloat16"},
+    "bfloat16 products channels_last": {"products": "bfloat16", "channels_last": True},
+    "bfloat16 products compiled": {"products": "bfloat16", "compile": True},
     "bfloat16": {"dtype": "bfloat16"},
     "bfloat16 channels_last": {"dtype": "bfloat16", "channels_last": True},
     "bfloat16 compiled": {"dtype": "bfloat16", "compile": True},
     "bfloat16 compiled channels_last": {"dtype": "bfloat16", "compile": True, "channels_last": True},
 }
-PLAIN = {"dtype": "float32", "compile": False, "channels_last": False}
+PLAIN = {"dtype": "float32", "products": "float32", "compile": False, "channels_last": False}
 
 
 def recipe(network: str, file: Path, batch: int, mode: str) -> Recipe:

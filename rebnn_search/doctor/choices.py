@@ -12,7 +12,7 @@ from rebnn_search.study.spec import Resources
 from rebnn_search.training.distributed import pick_device
 from rebnn_search.training.precision import COMPILE_MACS, COMPILE_STEPS, Computing
 from rebnn_search.training.recipe import Precision
-from rebnn_search.training.work import has_compiler
+from rebnn_search.training.work import has_compiler, multiplies_bfloat16
 
 AREA = "choices"
 
@@ -28,6 +28,8 @@ def examine_choices() -> Iterator[Finding]:
     at_once = max(1, int(usable_cores() // (resources.cpus_per_worker * resources.workers_per_trial)))
     yield Finding(AREA, "trials at a time", f"{at_once}, of {resources.cpus_per_worker} core each")
     yield Finding(AREA, "precision: auto", "bfloat16 in training, float32 else" if computing.autocast else "float32")
+    products = "bfloat16 in long trainings" if device.type == "cpu" and multiplies_bfloat16() else "in the precision"
+    yield Finding(AREA, "products: auto", products)
     memory = "channels last" if computing.memory_format is torch.channels_last else "contiguous"
     yield Finding(AREA, "memory format: auto", memory)
     long = f"from {COMPILE_MACS:.0e} multiply-accumulates forward" if has_compiler() else "no: there is no C++ compiler"

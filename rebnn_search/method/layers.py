@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import torch
@@ -57,13 +58,19 @@ class RPReLU(nn.Module):
         return F.prelu(x - _shaped(self.in_shift, x), slope).add_(_shaped(self.out_shift, x))
 
 
-class BinaryLayer(nn.Module):
+class BinaryLayer(nn.Module, ABC):
     """A layer whose weights pass through a weight binarizer. No bias: a BatchNorm, or the next shift, takes its place.
 
     Args:
         shape: Of the latent weights (C_out, ...), which begin uniform in ±1/√M.
         weights: The weight binarizer.
+
+    Attributes:
+        products: Number format that the layer multiplies in while it is trained, forward and backward; None for its input's. Sums are
+            float32 within a product, whose result is rounded once. Evaluation always is in the input's.
     """
+
+    products: torch.dtype | None = None
 
     def __init__(self, shape: tuple[int, ...], weights: Weights) -> None:
         super().__init__()
@@ -84,6 +91,17 @@ class BinaryLayer(nn.Module):
         """The weights that the layer uses, shaped as ``weight``."""
         used: Tensor = self.binarizer(self.weight)
         return used
+
+    @abstractmethod
+    def product(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Multiply an input (N, C_in, ...) by weights shaped as ``weight``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C_in, ...) to (N, C_out, ...) with the weights that the layer uses."""
+        weight = self.binarized()
+        if self.products is None or not self.training:
+            return self.product(x, weight)
+        return self.product(x.to(self.products), weight.to(self.products)).to(x.dtype)
 
     def signs(self) -> Tensor:
         """Where the binary weights are +1: bool, shaped as ``weight``."""
@@ -119,9 +137,9 @@ class BinaryConv2d(BinaryLayer):
         super().__init__((out_channels, in_channels, kernel_size, kernel_size), weights)
         self.stride, self.padding = stride, padding
 
-    def forward(self, x: Tensor) -> Tensor:
+    def product(self, x: Tensor, weight: Tensor) -> Tensor:
         """Convolve (N, C_in, H, W) to (N, C_out, H', W')."""
-        return F.conv2d(x, self.binarized(), None, self.stride, self.padding)
+        return F.conv2d(x, weight, None, self.stride, self.padding)
 
     def extra_repr(self) -> str:
         """The layer's shape, for printing."""
@@ -141,9 +159,9 @@ class BinaryLinear(BinaryLayer):
     def __init__(self, in_features: int, out_features: int, *, weights: Weights = "rebnn") -> None:
         super().__init__((out_features, in_features), weights)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def product(self, x: Tensor, weight: Tensor) -> Tensor:
         """Map (N, in_features) to (N, out_features)."""
-        return F.linear(x, self.binarized())
+        return F.linear(x, weight)
 
     def extra_repr(self) -> str:
         """The layer's shape, for printing."""
@@ -165,6 +183,12 @@ def set_progress(model: nn.Module, fraction: float) -> None:
     """Tell every weight binarizer of a model how much of training is done, from 0 to 1."""
     for _, layer in binary_layers(model):
         layer.binarizer.set_progress(fraction)
+
+
+def set_products(model: nn.Module, products: torch.dtype | None) -> None:
+    """Let every binary layer of a model multiply in this number format while it is trained; None for its input's."""
+    for _, layer in binary_layers(model):
+        layer.products = products
 
 
 def set_weights(model: nn.Module, weights: Weights) -> None:

@@ -9,14 +9,15 @@ import torch
 from torch import nn
 
 from rebnn_search.training.recipe import Precision
-from rebnn_search.training.work import can_compile, forward_macs, most_macs
+from rebnn_search.training.work import can_compile, forward_macs, most_macs, multiplies_bfloat16
 
 COMPILE_STEPS = 10_000
 """Training steps from which compiling is taken to earn its half a minute back."""
 
 COMPILE_MACS = 5e12
-"""Multiply-accumulates of a training's forward passes from which compiling is taken to pay on a CPU: a quarter of an hour on a
-core. It takes up to a minute, and makes convolutional networks 1.6 to 1.9 times as fast (benchmarks/README.md)."""
+"""Multiply-accumulates of a training's forward passes, a quarter of an hour on a core, from which two things are taken to pay on a
+CPU (benchmarks/README.md): compiling, which takes up to a minute and makes convolutional networks some twice as fast, and products in
+bfloat16 where there is a unit for them."""
 
 BACKEND: str | Callable[..., object] = "inductor"
 """torch.compile's."""
@@ -35,6 +36,7 @@ class Computing:
     Attributes:
         autocast: Whether the forward pass runs under bfloat16 autocast.
         memory_format: Of images and network.
+        products: Number format in which binary layers multiply while they are trained; None for that of their input.
         compile: Whether the network is compiled for training.
     """
 
@@ -46,12 +48,14 @@ class Computing:
         channels_last = gpu if precision.channels_last == "auto" else precision.channels_last
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.compile = (gpu and steps >= COMPILE_STEPS) if precision.compile == "auto" else precision.compile
-        self._open = precision.compile == "auto" and not gpu
+        self._compile_open = precision.compile == "auto" and not gpu
+        self.products = torch.bfloat16 if precision.products == "bfloat16" else None
+        self._products_open = (precision.dtype, precision.products) == ("auto", "auto") and not gpu
 
     def decide(self, network: nn.Module, channels: int, image_size: int, samples: int) -> None:
-        """Decide what is still open: a CPU compiles what has enough to compute.
+        """Decide what is still open: a CPU compiles what has enough to compute, and multiplies it in bfloat16 if it is made for that.
 
-        A function of the recipe, and of whether the machine has a compiler that works.
+        A function of the recipe, and of whether the machine has a compiler that works and a unit for bfloat16.
 
         Args:
             network: What is trained.
@@ -59,13 +63,20 @@ class Computing:
             image_size: Side of the images.
             samples: How often a sample is seen in the whole training.
         """
-        if self._open and samples * most_macs(network, image_size) >= COMPILE_MACS:
-            self.compile = samples * forward_macs(network, channels, image_size) >= COMPILE_MACS and can_compile()
+        if not (self._compile_open or self._products_open) or samples * most_macs(network, image_size) < COMPILE_MACS:
+            return
+        enough = samples * forward_macs(network, channels, image_size) >= COMPILE_MACS
+        if self._compile_open:
+            self.compile = enough and can_compile()
+        if self._products_open:
+            self.products = torch.bfloat16 if enough and multiplies_bfloat16() else None
 
-    def resume(self, *, compiled: bool) -> None:
+    def resume(self, *, compiled: bool, products: torch.dtype | None) -> None:
         """Compute as the training that is gone on with did, where that was for this class to choose."""
-        if self._open:
+        if self._compile_open:
             self.compile = compiled and can_compile()
+        if self._products_open:
+            self.products = products
 
     def context(self) -> AbstractContextManager[object]:
         """What the forward pass of training runs in."""

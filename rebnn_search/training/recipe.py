@@ -49,6 +49,8 @@ ALWAYS_SHARED = (
     "data", "network", "optimizer", "schedule", "batch_size", "accumulate", "loss", "precision", "sync_batch_norm", "seed",
 )  # fmt: skip
 """What was in the key from the beginning; whatever came later is in it where it is not the default, so that older keys stay."""
+FIRST_PRECISION = ("dtype", "channels_last", "compile")
+"""The same of ``precision``."""
 
 Auto = Literal["auto"]
 
@@ -98,12 +100,15 @@ class Precision(Strict):
 
     Attributes:
         dtype: ``float32``, or ``bfloat16`` under autocast; ``auto`` is bfloat16 on a GPU that has it.
+        products: Number format in which binary layers multiply while they are trained, forward and backward, between float32 values;
+            ``auto``, where ``dtype`` is too, is bfloat16 on a CPU with AMX for the trainings that ``compile: auto`` compiles there.
         channels_last: Memory format of convolutions; ``auto`` is true on a GPU.
         compile: torch.compile the network; ``auto`` is true on a GPU for trainings of 10,000 steps and more, on a CPU for those of
             some quarter of an hour on a core, where there is a C++ compiler and one worker a trial.
     """
 
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    products: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: bool | Auto = "auto"
     compile: bool | Auto = "auto"
 
@@ -237,8 +242,11 @@ class Recipe(Strict):
         later = {
             k: v for k, v in data["stage_one"].items() if k not in ("epochs", "lr", "weight_decay") and _differs(stage_one, k)
         }
-        optimizer = {**data["optimizer"], "lr": stage_one.lr, "weight_decay": stage_one.weight_decay}
-        return shared | {"optimizer": optimizer, "epochs": stage_one.epochs} | ({"stage_one": later} if later else {})
+        shared["optimizer"] = {**data["optimizer"], "lr": stage_one.lr, "weight_decay": stage_one.weight_decay}
+        shared["precision"] = {
+            k: v for k, v in data["precision"].items() if k in FIRST_PRECISION or _differs(self.precision, k)
+        }
+        return shared | {"epochs": stage_one.epochs} | ({"stage_one": later} if later else {})
 
     def stage_one_key(self) -> str:
         """A hash of `stage_one_recipe`: trials with the same key share one stage one."""

@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from rebnn_search.base.metrics import IMAGES_PER_SECOND, TRAIN_LOSS, TRAIN_LR, oscillation_name, validation
 from rebnn_search.config import UserError
 from rebnn_search.method import OscillationTracker, ReBNN, set_progress
+from rebnn_search.method.layers import set_products
 from rebnn_search.training.data import Data, Split
 from rebnn_search.training.data.base import seeded
 from rebnn_search.training.distributed import World, pick_device
@@ -193,6 +194,7 @@ class Trainer:
             self.method = OscillationTracker(self.network)
         self.method.attach(self.optimizer)
         self._finite = FiniteWatch(self.network)
+        set_products(self.network, self._computing.products)
         self._running = self._computing.compiled(self.network)
         if self._world.size > 1:
             self._running = DistributedDataParallel(self._running)
@@ -285,6 +287,7 @@ class Trainer:
             "latent_unit": None if self._latent is None else self._latent.unit,
             "rng": self._rng,
             "compiled": self._computing.compile,
+            "products": self._computing.products,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -296,7 +299,8 @@ class Trainer:
         if state.get("version") != STATE_VERSION:
             raise ValueError(f"the checkpoint has version {state.get('version')}, this is version {STATE_VERSION}")
         if self._world.size == 1:
-            self._computing.resume(compiled=state.get("compiled", False))  # earlier versions did not
+            # Earlier versions did neither.
+            self._computing.resume(compiled=state.get("compiled", False), products=state.get("products"))
         if state["method"] is not None and self.method is None:
             self._attach(state["latent_unit"])
         if state["latent_unit"] is not None:

@@ -1,4 +1,4 @@
-"""How much there is to compute, and whether this machine can compile it."""
+"""How much there is to compute, and what this machine has for it."""
 
 from __future__ import annotations
 
@@ -48,6 +48,13 @@ def has_compiler() -> bool:
     """Whether there is a C++ compiler by the name that torch.compile calls."""
     default = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
     return shutil.which(os.environ.get("CXX", default)) is not None
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this machine's CPU has a unit that multiplies matrices in bfloat16 (AMX)."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # of earlier torch
+        return False
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 @functools.cache

@@ -141,7 +141,7 @@ COMPILED = pytest.param(
 )
 
 
-@pytest.mark.parametrize("precision", ["{channels_last: true}", COMPILED, "{dtype: bfloat16}"])
+@pytest.mark.parametrize("precision", ["{channels_last: true}", COMPILED, "{dtype: bfloat16}", "{products: bfloat16}"])
 def test_every_precision_trains_to_about_the_same(recipe: Make, precision: str) -> None:
     """Compiled code and other layouts sum in another order, bfloat16 rounds: losses agree, not to the bit."""
     net = "network={name: mlp, width: 16, depth: 1}" if "compile" in precision else "network.width=4"

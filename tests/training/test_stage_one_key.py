@@ -64,6 +64,14 @@ def test_so_does_one_of_stage_one_itself() -> None:
     assert len(keys) == 3
 
 
+def test_so_does_one_of_the_precision() -> None:
+    def key(products: str) -> str:
+        return Recipe.model_validate({**PLAIN, "precision": {"products": products}}).stage_one_key()
+
+    assert key("auto") == Recipe.model_validate(PLAIN).stage_one_key()
+    assert len({key(products) for products in ("auto", "float32", "bfloat16")}) == 3
+
+
 def test_the_lists_name_fields_that_there_are() -> None:
     assert not set(STAGE_TWO) & set(ALWAYS_SHARED)
     assert set(STAGE_TWO) | set(ALWAYS_SHARED) <= set(Recipe.model_fields)

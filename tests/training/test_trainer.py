@@ -80,6 +80,8 @@ CASES = [
     (STAGED,),
     ("weights=recu", "data.augment={name: crop_flip, padding: 1, flip: false}", "accumulate=2"),
     ("optimizer={name: sgd, lr: 0.1, nesterov: true}", "schedule={name: cosine, warmup_epochs: 1}"),
+    ("precision={products: bfloat16, channels_last: true}", STAGED),
+    ("precision={dtype: bfloat16}",),
 ]
 
 

@@ -1,5 +1,6 @@
-"""On a CPU what has enough to compute is compiled, where that can be done, and what was begun one way goes on that way."""
+"""On a CPU what has enough to compute is compiled, or multiplied in bfloat16, where that can be; what was begun one way goes on."""
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -65,9 +66,13 @@ def test_there_are_not_more_than_the_most(name: str) -> None:
 
 
 def decided(network: nn.Module, samples: float, **options: Any) -> bool:
-    computing = Computing(Precision(**options), torch.device("cpu"))
-    computing.decide(network, 1, 8, int(samples))
-    return computing.compile
+    return computing(network, samples, **options).compile
+
+
+def computing(network: nn.Module, samples: float, **options: Any) -> Computing:
+    made = Computing(Precision(**options), torch.device("cpu"))
+    made.decide(network, 1, 8, int(samples))
+    return made
 
 
 def test_enough_work_is_compiled_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +83,48 @@ def test_enough_work_is_compiled_where_it_can_be(monkeypatch: pytest.MonkeyPatch
     assert decided(network, 1, compile=True) and not decided(network, enough, compile=False)
     monkeypatch.setattr(precision, "can_compile", lambda: False)
     assert not decided(network, enough)
+
+
+def test_enough_work_is_multiplied_in_bfloat16_where_there_is_a_unit_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = nn.Conv2d(1, 10, 8)
+    enough = precision.COMPILE_MACS / 640
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda: True)
+    assert computing(network, enough, compile=False).products is torch.bfloat16
+    assert computing(network, 0.99 * enough).products is None
+    assert computing(network, 1, products="bfloat16").products is torch.bfloat16
+    assert computing(network, enough, compile=False, products="float32").products is None
+    for dtype in ("float32", "bfloat16"):
+        assert computing(network, enough, compile=False, dtype=dtype).products is None, "all of it is to be in that"
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda: False)
+    assert computing(network, enough, compile=False).products is None
+
+
+def test_whether_there_is_a_unit_is_what_torch_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    for told in (True, False):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda told=told: {"amx_bf16": told}, raising=False)
+        assert work.multiplies_bfloat16() is told
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)  # another architecture
+    assert not work.multiplies_bfloat16()
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert not work.multiplies_bfloat16()
+
+
+def test_a_training_that_was_begun_in_bfloat16_goes_on_so(recipe: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "COMPILE_MACS", 1.0)
+    monkeypatch.setattr(precision, "can_compile", lambda: False)
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda: True)
+    begun = Trainer(recipe(*SHORT))
+    begun.next_report()
+    state = copy.deepcopy(begun.state_dict())
+    assert state["products"] is torch.bfloat16
+    expected = begun.next_report().metrics["train/loss"]
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda: False)  # on another machine
+    again = Trainer(recipe(*SHORT))
+    again.load_state_dict(state)
+    assert again.next_report().metrics["train/loss"] == expected
+    other = Trainer(recipe(*SHORT, "precision={dtype: float32}"))
+    other.load_state_dict(state)
+    assert other.next_report().metrics["train/loss"] != expected, "what the recipe says holds"
 
 
 def finish(trainer: Trainer) -> None:
