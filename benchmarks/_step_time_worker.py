@@ -74,7 +74,7 @@ def published(args: argparse.Namespace, compile_it: bool) -> Turn:
     return repeated(step, args)
 
 
-def trainer(args: argparse.Namespace, compile_it: bool, dtype: str = "float32") -> Turn:
+def trainer(args: argparse.Namespace, compile_it: bool, dtype: str = "float32", products: str = "float32") -> Turn:
     """Our trainer: one report a turn, whose speed is that of the training part."""
     count = args.batch * args.steps
 
@@ -94,7 +94,7 @@ def trainer(args: argparse.Namespace, compile_it: bool, dtype: str = "float32") 
             "batch_size": args.batch,
             "epochs": 10**6,
             "reports_per_epoch": 1,
-            "precision": {"dtype": dtype, "compile": compile_it, "channels_last": compile_it},
+            "precision": {"dtype": dtype, "products": products, "compile": compile_it, "channels_last": compile_it},
         }
     )
     run = Trainer(recipe, device=args.device, data=data)
@@ -178,6 +178,8 @@ MAKERS: dict[str, Callable[[argparse.Namespace], Turn]] = {
     "eager": lambda args: trainer(args, False),
     "compiled": lambda args: trainer(args, True),
     "convolutions": convolutions,
+    "eager products bfloat16": lambda args: trainer(args, False, products="bfloat16"),
+    "compiled products bfloat16": lambda args: trainer(args, True, products="bfloat16"),
     "eager bfloat16": lambda args: trainer(args, False, "bfloat16"),
     "compiled bfloat16": lambda args: trainer(args, True, "bfloat16"),
     "convolutions bfloat16": lambda args: convolutions(args, torch.bfloat16),

@@ -8,8 +8,9 @@ Each contender runs in its own process; the processes stay, and take turns, a fe
 meets all of them alike. Memory is measured in further processes, one contender alone at a time.
 
 The task: ResNet-18 with a CIFAR stem (the published network gets one in memory) or another network, ten classes, random images of
-32×32, Adam, cross-entropy; float32, and with ``--bfloat16`` this trainer and the convolutions in that too. The step of this trainer
-is all of it: taking the batch, normalising it, γ and oscillation statistics.
+32×32, Adam, cross-entropy; float32, and with ``--bfloat16`` the convolutions in that too, and this trainer by autocast or as far as
+its binary products go (``products``). The step of this trainer is all of it: taking the batch, normalising it, γ and oscillation
+statistics.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from typing import Any
 
 WORKER = Path(__file__).with_name("_step_time_worker.py")
 CONTENDERS = ("published", "published compiled", "eager", "compiled", "convolutions")
-BFLOAT16 = ("eager bfloat16", "compiled bfloat16", "convolutions bfloat16")
+BFLOAT16 = (
+    "eager products bfloat16", "compiled products bfloat16", "eager bfloat16", "compiled bfloat16", "convolutions bfloat16",
+)  # fmt: skip
 NETWORKS = ("resnet18", "resnet20", "resnet34")
 
 
