@@ -4,12 +4,13 @@ import math
 import multiprocessing
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from rebnn_search.training import Recipe, Trainer
+from rebnn_search.training import CheckpointDirectory, Recipe, Trainer
 
 Make = Callable[..., Recipe]
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
@@ -89,3 +90,21 @@ def test_after_ten_other_widths_it_is_to_the_bit_what_a_fresh_process_trains(rec
     assert same(metrics, expected)
     for name, value in trainer.network.state_dict().items():
         assert torch.equal(value, torch.from_numpy(network[name])), name
+
+
+@pytest.mark.slow(minutes=2)
+@needs_compiler
+@pytest.mark.parametrize("products", ["float32", "bfloat16"])
+def test_interrupted_and_resumed_it_is_uninterrupted(recipe: Make, tmp_path: Path, products: str) -> None:
+    made = recipe("network.width=4", "batch_size=512", f"precision={{compile: true, dtype: float32, products: {products}}}")
+    whole, first, second = Trainer(made), Trainer(made), Trainer(made)
+    expected = finish(whole)
+    begun = finish(first, 1)
+    directory = CheckpointDirectory(tmp_path)
+    directory.save(1, first.state_dict())
+    found = directory.latest()
+    assert found is not None
+    second.load_state_dict(found[1])
+    assert same(begun + finish(second), expected)
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name]), name
