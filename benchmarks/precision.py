@@ -31,6 +31,7 @@ CASES = {  # images, channels, side; batch
     "resnet20": (768, 3, 32, 128),
     "resnet20 16×16": (1024, 3, 16, 64),
     "resnet18": (96, 3, 32, 32),
+    "resnet18 cifar": (96, 3, 32, 32),
 }
 MODES: dict[str, dict[str, Any]] = {
     "float32": {},
@@ -49,8 +50,9 @@ PLAIN = {"dtype": "float32", "products": "float32", "compile": False, "channels_
 
 def recipe(network: str, file: Path, batch: int, mode: str) -> Recipe:
     """A training of many epochs, a report each."""
+    name, stem = network.split()[0], {"stem": "cifar"} if network.endswith("cifar") else {}
     return Recipe.model_validate({
-        "data": {"name": "arrays", "path": str(file)}, "network": {"name": network.split()[0]}, "gamma": {"strategy": "flip_ratio"},
+        "data": {"name": "arrays", "path": str(file)}, "network": {"name": name, **stem}, "gamma": {"strategy": "flip_ratio"},
         "optimizer": {"name": "adam", "lr": 1e-3}, "epochs": 1000, "batch_size": batch, "reports_per_epoch": 1,
         "precision": PLAIN | MODES[mode],
     })  # fmt: skip
