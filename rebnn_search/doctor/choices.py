@@ -28,7 +28,7 @@ def examine_choices() -> Iterator[Finding]:
     at_once = max(1, int(usable_cores() // (resources.cpus_per_worker * resources.workers_per_trial)))
     yield Finding(AREA, "trials at a time", f"{at_once}, of {resources.cpus_per_worker} core each")
     yield Finding(AREA, "precision: auto", "bfloat16 in training, float32 else" if computing.autocast else "float32")
-    products = "bfloat16 in long trainings" if device.type == "cpu" and multiplies_bfloat16() else "in the precision"
+    products = "bfloat16 in long trainings" if device.type == "cpu" and multiplies_bfloat16() else "as all else"
     yield Finding(AREA, "products: auto", products)
     memory = "channels last" if computing.memory_format is torch.channels_last else "contiguous"
     yield Finding(AREA, "memory format: auto", memory)
