@@ -10,13 +10,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from rebnn_search.export import ModelInfo, load_model
-from rebnn_search.export._engine import OpenVINO
-from rebnn_search.export._lowering import lower, openvino
+from rebnn_search.export._lowering import Sums
+from rebnn_search.export._openvino import OpenVINO
 
 Compute = Callable[[torch.Tensor], Any]
 """From normalised images to logits."""
@@ -36,60 +35,9 @@ def by_onnxruntime(folder: Path, threads: int) -> Compute:
     return lambda images: session.run(None, {"images": images.numpy()})
 
 
-def on_bits(folder: Path, threads: int) -> Compute:
-    """The OpenVINO file."""
-    return OpenVINO(*opened(folder / "packed"))
-
-
-class ByOpenVINO:
-    """OpenVINO without bits: signs and weights as ±1 in float32, or what it takes for int8."""
-
-    def __init__(self, network: nn.Module, threads: int, int8: bool = False) -> None:
-        self._network, self._threads, self._int8 = network, threads, int8
-        self._requests: dict[int, Any] = {}
-        self.kernels: set[str] = set()
-
-    def __call__(self, images: torch.Tensor) -> Any:
-        """The logits."""
-        if len(images) not in self._requests:
-            self._requests[len(images)] = self._made(images.shape)
-        request = self._requests[len(images)]
-        request.get_input_tensor().data[...] = images.numpy()
-        request.infer()
-        return request.get_output_tensor().data.copy()
-
-    def _made(self, shape: torch.Size) -> Any:
-        graph = lower(self._network, shape, bits=False).model
-        if self._int8:
-            quantize(graph)
-        settings = {
-            "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": self._threads,
-            "ENABLE_CPU_PINNING": False,
-        }  # fmt: skip
-        compiled = openvino().Core().compile_model(graph, "CPU", settings)
-        said = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
-        self.kernels |= {
-            info["primitiveType"].astype(str)
-            for info in said
-            if info["layerType"].astype(str) in ("Convolution", "FullyConnected")
-        }
-        return compiled.create_infer_request()
-
-
-def quantize(graph: Any) -> None:
-    """Tell OpenVINO that the inputs and weights of layers after a sign fit int8: ±1 and ±α, which it then computes exactly."""
-    ops = importlib.import_module("openvino.opset14")
-    for node in graph.get_ordered_ops():
-        if node.get_type_name() not in ("Convolution", "MatMul") or node.input_value(0).get_node().get_type_name() != "Select":
-            continue
-        weight = node.input_value(1).get_node().get_data()
-        limit = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True).astype(np.float32)
-        weights = ops.fake_quantize(node.input_value(1), -limit, limit, -limit, limit, 255)
-        low, high = np.float32(-1.28), np.float32(1.27)
-        inputs = ops.fake_quantize(node.input_value(0), low, high, low, high, 256)
-        node.input(0).replace_source_output(inputs.output(0))
-        node.input(1).replace_source_output(weights.output(0))
-    graph.validate_nodes_and_infer_types()
+def by_openvino(sums: Sums, file: str = "packed") -> Callable[[Path, int], Compute]:
+    """OpenVINO, with binary layers' sums in one of its ways."""
+    return lambda folder, threads: OpenVINO(*opened(folder / file), sums)
 
 
 def opened(file: Path) -> tuple[nn.Module, ModelInfo]:
@@ -105,10 +53,8 @@ def drawn(info: ModelInfo, batch: int) -> torch.Tensor:
 
 
 CONTENDERS: dict[str, Callable[[Path, int], Compute]] = {
-    "torch": by_torch, "onnxruntime": by_onnxruntime, "openvino bits": on_bits,
-    "openvino int8": lambda folder, threads: ByOpenVINO(opened(folder / "packed")[0], threads, int8=True),
-    "openvino float32": lambda folder, threads: ByOpenVINO(opened(folder / "packed")[0], threads),
-    "openvino real": lambda folder, threads: ByOpenVINO(opened(folder / "real")[0], threads),
+    "torch": by_torch, "onnxruntime": by_onnxruntime, "openvino bits": by_openvino("bits"), "openvino int8": by_openvino("int8"),
+    "openvino float32": by_openvino("float32"), "openvino real": by_openvino("float32", "real"),
 }  # fmt: skip
 
 

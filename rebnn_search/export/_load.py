@@ -17,9 +17,10 @@ def load_model(path: str | Path, engine: str | None = None) -> LoadedModel:
 
     Args:
         path: The file.
-        engine: What computes the logits: ``torch``, to the bit those of the trained network; ``openvino``, on bits, within float
-            rounding of them; ``auto``, OpenVINO where it is there, computes what torch does and is no slower, as measured on
-            loading, else torch. None is what the format says: torch, onnxruntime of an ONNX file, ``auto`` of an OpenVINO file.
+        engine: What computes the logits: ``torch``, to the bit those of the trained network; ``openvino``, on bits or in int8,
+            whichever is faster as measured on loading, within float rounding of them; ``auto``, OpenVINO where it is there, computes
+            what torch does and is no slower, else torch. None is what the format says: torch, onnxruntime of an ONNX file, ``auto``
+            of an OpenVINO file.
 
     Raises:
         UserError: If it is missing, cut short, altered, of another version, or no model; the message names it. If the engine is

@@ -29,13 +29,14 @@ class LoadedModel:
         network: The module behind it, in evaluation mode; None of an ONNX file.
         engine: What computes: ``torch``, ``openvino`` or ``onnxruntime``.
         reason: Why that, where another was asked for.
+        sums: What binary layers are computed in: ``float32``, or ``bits`` or ``int8``, exactly.
     """
 
     def __init__(
         self, info: ModelInfo, compute: Callable[[Tensor], Tensor], network: nn.Module | None = None, *, engine: str = "torch",
-        reason: str | None = None,
+        reason: str | None = None, sums: str = "float32",
     ) -> None:  # fmt: skip
-        self.info, self.network, self.engine, self.reason = info, network, engine, reason
+        self.info, self.network, self.engine, self.reason, self.sums = info, network, engine, reason, sums
         self._compute = compute
 
     @property

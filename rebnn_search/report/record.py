@@ -78,11 +78,12 @@ class Mistake(Strict):
 
 
 class BatchTime(Strict):
-    """Milliseconds, median, of a batch on one thread."""
+    """Milliseconds, median, of a batch on one thread, and what computed it (`rebnn_search.export.LoadedModel`)."""
 
     engine: str
     batch: int
     milliseconds: float
+    sums: str = "float32"
 
 
 class Evaluation(Strict):

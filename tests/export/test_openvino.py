@@ -18,21 +18,32 @@ from torch import nn
 from rebnn_search.config import Notice, UserError
 from rebnn_search.export import ModelInfo, describe, export_onnx, export_openvino, export_packed, load_model
 from rebnn_search.export import _engine as engines
-from rebnn_search.export._lowering import CannotLowerError, Lowered, Signs, lower
+from rebnn_search.export import _openvino as by_openvino
+from rebnn_search.export._lowering import CannotLowerError, Lowered, Signs, Sums, lower
 from rebnn_search.export._network import Folded, fold, restore
 from rebnn_search.method import BinaryConv2d, BinaryLinear, RSign, binary_layers, convert
 from rebnn_search.method.networks import NETWORKS
 from rebnn_search.training import Trainer
 
 ov = pytest.importorskip("openvino", reason="OpenVINO computes")
-try:
-    engines.OpenVINO(
-        nn.Sequential(nn.Conv2d(1, 8, 1), RSign(8), BinaryConv2d(8, 8, 1, weights="sign"), nn.Flatten()).eval(),
-        ModelInfo(recipe={}, classes=["a"] * 8, channels=1, image_size=1, mean=[0.0], std=[1.0]),
-    )
-except engines.NoEngineError as missing:
-    pytest.skip(str(missing), allow_module_level=True)
 
+
+def computes(sums: Sums) -> bool:
+    """Whether OpenVINO can compute so on this processor."""
+    network = nn.Sequential(nn.Conv2d(1, 8, 1), RSign(8), BinaryConv2d(8, 8, 1, weights="sign"), nn.Flatten()).eval()
+    info = ModelInfo(recipe={}, classes=["a"] * 8, channels=1, image_size=1, mean=[0.0], std=[1.0])
+    try:
+        by_openvino.OpenVINO(network, info, sums)
+    except by_openvino.NoEngineError:
+        return False
+    return True
+
+
+HERE = [sums for sums in engines.EXACT if computes(sums)]
+if not HERE:
+    pytest.skip("OpenVINO computes neither on bits nor in int8 here", allow_module_level=True)
+SUMS = pytest.mark.parametrize("sums", HERE)
+BITS = pytest.mark.skipif("bits" not in HERE, reason="no kernel for bits")
 Make = Callable[[str, str], tuple[nn.Module, ModelInfo]]
 Draw = Callable[[ModelInfo, int], torch.Tensor]
 FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -42,7 +53,9 @@ def run(lowered: Lowered, images: torch.Tensor, watch: bool = False) -> list[np.
     """The graph's logits, and with ``watch`` where each sign is +1."""
     outputs = [result.input_value(0) for result in lowered.model.get_results()]
     more = [x for _, x, _ in lowered.signs] if watch else []
-    compiled = engines.openvino_core().compile_model(ov.Model(outputs + more, lowered.model.get_parameters()), "CPU", FLOAT32)
+    compiled = by_openvino.openvino_core().compile_model(
+        ov.Model(outputs + more, lowered.model.get_parameters()), "CPU", FLOAT32
+    )
     found = compiled(images.contiguous().numpy())
     values = [np.array(found[index]) for index in range(len(outputs + more))]
     signs = [
@@ -57,6 +70,7 @@ def plain(network: nn.Module, info: ModelInfo) -> nn.Module:
     return restore(info, fold(network), "a test")
 
 
+@SUMS
 @pytest.mark.parametrize(
     ("channels", "out", "kernel", "stride", "padding", "side", "count"),
     [
@@ -66,7 +80,7 @@ def plain(network: nn.Module, info: ModelInfo) -> nn.Module:
     ],
 )  # fmt: skip
 def test_a_binary_convolution_is_integer_arithmetic(
-    channels: int, out: int, kernel: int, stride: int, padding: int, side: int, count: int
+    channels: int, out: int, kernel: int, stride: int, padding: int, side: int, count: int, sums: Sums
 ) -> None:
     """At every pixel, with values at their thresholds, just below and just above them, zeros of both signs among them."""
     generator = torch.Generator().manual_seed(channels * out + kernel + side)
@@ -83,19 +97,20 @@ def test_a_binary_convolution_is_integer_arithmetic(
     x = torch.where((x != 0) & (x.abs() < torch.finfo(torch.float32).tiny), torch.zeros(()), x)
     layer.weight.data.normal_(generator=generator)
     network = nn.Sequential(sign, layer).eval()
-    lowered = lower(network, x.shape)
+    lowered = lower(network, x.shape, sums)
     assert list(lowered.binary) == ["1"]
     with torch.no_grad():
         assert np.array_equal(run(lowered, x)[0], network(x).numpy())
 
 
+@SUMS
 @pytest.mark.parametrize(("features", "out", "count"), [(128, 128, 3), (8, 16, 1), (72, 24, 5)])
-def test_a_binary_linear_map_is_integer_arithmetic(features: int, out: int, count: int) -> None:
+def test_a_binary_linear_map_is_integer_arithmetic(features: int, out: int, count: int, sums: Sums) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), RSign(features), BinaryLinear(features, out, weights="sign")).eval()
     x = torch.randn(count, features, 1, 1)
     x[:, ::5] = 0.0
-    lowered = lower(network, x.shape)
+    lowered = lower(network, x.shape, sums)
     assert list(lowered.binary) == ["2"]
     with torch.no_grad():
         assert np.array_equal(run(lowered, x)[0], network(x).numpy())
@@ -104,20 +119,24 @@ def test_a_binary_linear_map_is_integer_arithmetic(features: int, out: int, coun
 CASES = [("digits_resnet", "recu"), ("mlp", "reactnet"), ("resnet20", "rebnn"), ("resnet18", "sign"), ("resnet18", "rebnn")]
 
 
+@SUMS
 @pytest.mark.parametrize(("family", "weights"), CASES)
-def test_a_network_is_what_torch_computes_with_its_signs(family: str, weights: str, made: Make, images: Draw) -> None:
+def test_a_network_is_what_torch_computes_with_its_signs(
+    family: str, weights: str, made: Make, images: Draw, sums: Sums
+) -> None:
     network, info = made(family, weights)
     folded = plain(network, info)
     for count in (1, 5):
         raw = images(info, count)
-        lowered = lower(folded, raw.shape)
+        lowered = lower(folded, raw.shape, sums)
         assert len(lowered.binary) == len(binary_layers(network)) and not lowered.real
         found, *positive = run(lowered, info.normalised(raw), watch=True)
         expected = with_signs(network, info, raw, positive).numpy()
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-def test_an_imagenet_stem_is_too() -> None:
+@SUMS
+def test_an_imagenet_stem_is_too(sums: Sums) -> None:
     torch.manual_seed(0)
     network = NETWORKS["resnet34"](in_channels=3, num_classes=10, image_size=64, weights="sign")
     with torch.no_grad():
@@ -134,21 +153,22 @@ def test_an_imagenet_stem_is_too() -> None:
         std=[1.0] * 3,
     )
     raw = torch.randn(1, 3, 64, 64)
-    lowered = lower(network.eval(), raw.shape)
+    lowered = lower(network.eval(), raw.shape, sums)
     assert len(lowered.binary) == 32
     found, *positive = run(lowered, raw, watch=True)
     expected = with_signs(network, info, raw, positive).numpy()
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-def test_a_trained_network_says_the_same_of_real_images(tmp_path: Path, trained: Trainer) -> None:
+@SUMS
+def test_a_trained_network_says_the_same_of_real_images(tmp_path: Path, trained: Trainer, sums: Sums) -> None:
     """All of the digits' validation split: layer by layer, and the class of each but where rounding turned a sign."""
     info = describe(trained.recipe, trained.data)
     network = trained.network.eval()
     images = torch.cat([batch for batch, _ in trained.data.batches("validation", batch_size=100)])
     mean, std = info.statistics()
     raw = images * std + mean
-    lowered = lower(plain(network, info), images.shape)
+    lowered = lower(plain(network, info), images.shape, sums)
     found, *positive = run(lowered, info.normalised(raw.float()), watch=True)
     expected = with_signs(network, info, raw.float(), positive)
     np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-5 * float(expected.abs().max()))
@@ -177,7 +197,7 @@ def test_a_file_is_the_packed_one_by_another_name(tmp_path: Path, made: Make, im
 
 def test_images_are_computed_in_parts_and_by_many_threads(tmp_path: Path, made: Make, images: Draw) -> None:
     network, info = made("digits_resnet", "rebnn")
-    engine = engines.OpenVINO(plain(network, info), info)
+    engine = by_openvino.OpenVINO(plain(network, info), info, HERE[0])
     raw = info.normalised(images(info, 35))
     expected = torch.cat([engine(raw[:32]), *(engine(one[None]) for one in raw[32:])])
     assert torch.equal(engine(raw), expected)
@@ -190,7 +210,7 @@ def test_images_are_computed_in_parts_and_by_many_threads(tmp_path: Path, made: 
     assert len(found) == 4 and all(torch.equal(one, expected) for one in found.values())
 
 
-def test_layers_that_bits_do_not_suit_stay_real(made: Make) -> None:
+def test_layers_that_do_not_suit_stay_real() -> None:
     torch.manual_seed(0)
     odd = nn.Sequential(RSign(12), BinaryConv2d(12, 16, 3, 1, 1, weights="sign"), BinaryConv2d(16, 8, 3, weights="sign")).eval()
     x = torch.randn(2, 12, 6, 6)
@@ -198,10 +218,15 @@ def test_layers_that_bits_do_not_suit_stay_real(made: Make) -> None:
     assert lowered.binary == [] and list(lowered.real.values()) == ["its channels are no multiples of 8", "its input is real"]
     with torch.no_grad():
         np.testing.assert_allclose(run(lowered, x)[0], odd(x).numpy(), rtol=0, atol=1e-3)
+    in_int8 = lower(odd, x.shape, "int8")  # whose channels may be of any number
+    assert list(in_int8.binary) == ["1"] and list(in_int8.real.values()) == ["its input is real"]
+    with torch.no_grad():
+        np.testing.assert_allclose(run(in_int8, x)[0], odd(x).numpy(), rtol=0, atol=1e-3)
     two = nn.Sequential(RSign(8), BinaryConv2d(8, 8, 3, weights="sign")).eval()
     two[1].binarizer = Folded(True)  # type: ignore[assignment]
     two[1].weight.data = torch.where(two[1].weight.data >= 0, 0.5, -0.25)  # type: ignore[union-attr, operator]
-    assert list(lower(two, (1, 8, 4, 4)).real.values()) == ["the two values of a channel are not opposite"]
+    for sums in engines.EXACT:
+        assert list(lower(two, (1, 8, 4, 4), sums).real.values()) == ["the two values of a channel are not opposite"]
 
 
 def test_a_converted_network_is_lowered_too() -> None:
@@ -217,7 +242,7 @@ def test_a_converted_network_is_lowered_too() -> None:
     with torch.no_grad():
         network.train()(torch.randn(8, 3, 14, 14))
         network.eval()
-        lowered = lower(network, x.shape)
+        lowered = lower(network, x.shape, HERE[0])
         assert list(lowered.binary) == ["3.1", "7.1"]
         found = torch.from_numpy(run(lowered, x)[0])
         assert engines._close(found, network(x)).any()
@@ -247,8 +272,8 @@ def test_what_has_no_place_in_the_graph_is_named(network: nn.Module, message: st
 def test_what_does_not_fit_together_is_no_engine() -> None:
     info = ModelInfo(recipe={}, classes=["a"], channels=1, image_size=4, mean=[0.0], std=[1.0])
     network = nn.Sequential(nn.Conv2d(3, 8, 1), RSign(8), BinaryConv2d(8, 8, 1, weights="sign")).eval()
-    with pytest.raises(engines.NoEngineError, match=r"^OpenVINO cannot compute this network \(RuntimeError\)$"):
-        engines.OpenVINO(network, info)
+    with pytest.raises(by_openvino.NoEngineError, match=r"^OpenVINO cannot compute this network \(RuntimeError\)$"):
+        by_openvino.OpenVINO(network, info)
 
 
 def test_large_images_are_not_tried(tmp_path: Path, made: Make) -> None:
@@ -280,40 +305,62 @@ def test_without_openvino_torch_computes(file: Path, made: Make, images: Draw, m
     by_torch(file, images(made("mlp", "rebnn")[1], 3), "OpenVINO is not installed")
 
 
-def test_without_a_kernel_torch_computes(file: Path, made: Make, images: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "binary_kernels", lambda compiled: iter(["ref_u1"] * 2))
+@BITS
+def test_without_a_kernel_for_bits_int8_computes(file: Path, made: Make, images: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = images(made("mlp", "rebnn")[1], 3)
+    expected = load_model(file, engine="openvino").logits(raw).numpy()
+    monkeypatch.setattr(by_openvino, "kernels", lambda *rest: iter(["ref_u1"] * 2))
+    model = load_model(file, engine="openvino")
+    assert (model.engine, model.sums) == ("openvino", "int8")
+    np.testing.assert_allclose(model.logits(raw).numpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@BITS
+def test_without_kernels_torch_computes(file: Path, made: Make, images: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_openvino, "kernels", lambda *rest: iter(["ref_u1"] * 2))
+    monkeypatch.setattr(engines, "EXACT", ["bits"])
     by_torch(file, images(made("mlp", "rebnn")[1], 3), "OpenVINO has no kernel for bits on this processor")
 
 
+@BITS
 def test_a_kernel_that_is_wrong_is_found_out(file: Path, made: Make, images: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Signs, "threshold", property(lambda signs: -signs.shift + 0.5))
+    monkeypatch.setattr(Signs, "threshold", property(lambda signs: -signs.shift + 0.5))  # of bits
+    assert load_model(file, engine="openvino").sums == "int8"
+    monkeypatch.setattr(engines, "EXACT", ["bits"])
     by_torch(file, images(made("mlp", "rebnn")[1], 3), "OpenVINO computes other logits than torch here")
 
 
-def test_the_faster_computes(file: Path, made: Make, images: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+class Taking:
+    """An engine that takes so many milliseconds for an image and for a batch, of a clock of its own."""
+
     now = 0.0
-    monkeypatch.setattr(engines, "perf_counter", lambda: now)
 
-    def taking(seconds: Callable[[int], float]) -> Callable[[torch.Tensor], torch.Tensor]:
-        def compute(images: torch.Tensor) -> torch.Tensor:
-            nonlocal now
-            now += seconds(len(images))
-            return images
+    def __init__(self, one: float, batch: float, sums: str = "bits") -> None:
+        self.one, self.batch, self.sums = one, batch, sums
 
-        return compute
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        Taking.now += self.one if len(images) == 1 else self.batch
+        return images
 
+
+def test_the_fastest_computes(file: Path, made: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "perf_counter", lambda: Taking.now / 1000)
     info = made("mlp", "rebnn")[1]
-    torch_like: Any = taking(lambda count: 1e-3)
-    for seconds, answer in (
-        (lambda count: 0.9e-3, True), (lambda count: 1.1e-3, False), (lambda count: 0.5e-3 if count == 1 else 1.1e-3, False),
-        (lambda count: 0.5e-3 if count > 1 else 1.1e-3, False),
+    by_torch: Any = Taking(1, 1)
+    for others, answer, at_all in (
+        ([Taking(0.9, 0.9)], 0, 0), ([Taking(1.1, 1.1)], None, 0), ([Taking(0.5, 1.1)], None, 0), ([Taking(1.1, 0.5)], None, 0),
+        ([Taking(0.9, 0.9), Taking(0.8, 0.8)], 1, 1), ([Taking(0.5, 0.9), Taking(0.8, 0.8)], 0, 0),
+        ([Taking(0.9, 0.9), Taking(1.1, 0.1)], 0, 1), ([Taking(1.2, 1.2), Taking(1.1, 1.1)], None, 1),
     ):  # fmt: skip
-        assert engines.faster(torch_like, info, taking(seconds)) == answer
+        candidates: list[Any] = others
+        assert engines.fastest(candidates, by_torch, info) is (None if answer is None else candidates[answer])
+        assert engines.fastest(candidates, by_torch, info, at_all=False) is candidates[at_all]
     # A batch that would take seconds is not tried.
-    large: Any = taking(lambda count: 0.1 if count == 1 else 1e9)
-    assert engines.faster(large, info, taking(lambda count: 0.05)) and now < 1e6
-    for answer, engine in ((True, "openvino"), (False, "torch")):
-        monkeypatch.setattr(engines, "faster", lambda *rest, answer=answer: answer)
+    long, short = Taking(100, 1e9), Taking(50, 1e9)
+    assert engines.fastest([short], long, info) is short and Taking.now < 1e6  # type: ignore[list-item, arg-type]
+    for slow, engine in ((0.5, "openvino"), (2.0, "torch")):
+        monkeypatch.setattr(engines, "checked", lambda *rest, slow=slow: [Taking(slow, slow, "int8")])
+        monkeypatch.setattr(engines, "measured", lambda computes, images: [1.0, *(each.one for each in computes[1:])])
         assert load_model(file).engine == engine
     assert load_model(file).reason == "torch is faster here"
 

@@ -14,7 +14,7 @@ from rebnn_search.report.best_so_far import best_so_far
 from rebnn_search.report.configurations import configurations
 from rebnn_search.report.evaluation import evaluate
 from rebnn_search.report.importance import importances
-from rebnn_search.report.record import EVALUATION_FILE, Evaluation, read_evaluation
+from rebnn_search.report.record import EVALUATION_FILE, BatchTime, Evaluation, read_evaluation
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.tracking import check_uri
 
@@ -121,7 +121,21 @@ def test_what_is_computed_again_is_what_was_tracked(tracked: TrackedSearch, eval
     worst = evaluation.mistakes[0]
     assert worst.shape == [8, 8, 1] and worst.picture().max() == 255 and worst.label != worst.predicted
     assert [one.own for one in evaluation.mistakes] == sorted(one.own for one in evaluation.mistakes)
-    assert [one.batch for one in evaluation.latencies] == [1, 32] and evaluation.packed < evaluation.float32
+    engines = list(dict.fromkeys(one.engine for one in evaluation.latencies))
+    assert engines[0] == "torch" and evaluation.packed < evaluation.float32
+    assert [one.batch for one in evaluation.latencies] == [1, 32] * len(engines)
+
+
+def test_the_fastest_engine_is_named(evaluation: Evaluation) -> None:
+    times = [
+        BatchTime(engine="torch", batch=1, milliseconds=2.0),
+        BatchTime(engine="openvino", sums="int8", batch=1, milliseconds=0.1),
+    ]
+    made = MadeSearch(7)
+    made.evaluation = evaluation.model_copy(update={"latencies": times})
+    answer = said(made)["size"]
+    assert "0.1 ms for one sample, computed by openvino in int8" in answer.short
+    assert "torch: 2 ms for a batch of 1 (500 samples a second); openvino in int8: 0.1 ms" in answer.details[0]
 
 
 def test_every_question_has_its_answer_of_a_trained_search(tracked: TrackedSearch) -> None:

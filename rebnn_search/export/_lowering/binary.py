@@ -1,13 +1,15 @@
-"""Binary layers: counts of equal bits, where bits are what they see."""
+"""Binary layers: in whole numbers, where signs are what they see."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from rebnn_search.export._bits import SCALE, pack
 from rebnn_search.export._lowering.graph import Graph
-from rebnn_search.export._lowering.values import CannotLowerError, Signs, Value
+from rebnn_search.export._lowering.values import CannotLowerError, Signs, Sums, Value
 from rebnn_search.method import BinaryConv2d, BinaryLinear
 from rebnn_search.method.layers import BinaryLayer
 
@@ -15,24 +17,39 @@ BYTE = 8
 """Channels are whole bytes of bits, or OpenVINO's kernel misreads them."""
 
 
-def binary_layer(graph: Graph, name: str, layer: BinaryLayer, x: Value | Signs, *, bits: bool) -> tuple[Value, str | None]:
-    """A binary layer: on bits where it can be, else a real layer on what it is given, and why.
+def binary_layer(graph: Graph, name: str, layer: BinaryLayer, x: Value | Signs, sums: Sums) -> tuple[Value, str | None]:
+    """A binary layer: in whole numbers where it can be, else a real layer on what it is given, and why.
 
     Raises:
         CannotLowerError: If it is none that is known.
     """
-    linear = isinstance(layer, BinaryLinear)
-    if not linear and not isinstance(layer, BinaryConv2d):
+    if not isinstance(layer, BinaryLinear | BinaryConv2d):
         raise CannotLowerError(f"layer {name!r} is a {type(layer).__name__}")
     weight = layer.binarized().float()
-    reason, parts = _why_real(layer, weight, x) if bits else ("not asked for", None)
-    if parts is None:
-        if isinstance(layer, BinaryLinear):
-            product = graph.ops.matmul(graph.made(x), graph.constant(weight.numpy()), False, True)
-            return Value(product.output(0)), reason
-        return graph.convolved(graph.made(x), weight, layer.stride, layer.padding), reason
-    assert isinstance(x, Signs)
-    scale = parts[SCALE].double().numpy()
+    if sums == "float32":
+        return _product(graph, layer, graph.made(x), graph.constant(weight.numpy())), "not asked for"
+    reason, parts = _why_real(layer, weight, x, sums)
+    if parts is None or not isinstance(x, Signs):
+        return _product(graph, layer, graph.made(x), graph.constant(weight.numpy())), reason
+    product = _on_bits(graph, layer, x, weight) if sums == "bits" else _in_int8(graph, layer, x, weight)
+    return product.then(parts[SCALE].double().numpy()), None
+
+
+def _product(graph: Graph, layer: BinaryLinear | BinaryConv2d, x: Any, weight: Any) -> Value:
+    """The layer's product of operators' outputs."""
+    if isinstance(layer, BinaryLinear):
+        return Value(graph.ops.matmul(x, weight, False, True).output(0))
+    return graph.convolved(x, weight, layer.stride, layer.padding)
+
+
+def _in_int8(graph: Graph, layer: BinaryLinear | BinaryConv2d, x: Signs, weight: Tensor) -> Value:
+    """Of ±1 and ±1, both far from int8's limits: products of two that are added in int16 do not overflow."""
+    ones = graph.constant(np.where(weight.signbit().numpy(), -1.0, 1.0))
+    low, high = graph.constant(np.float32(-127)), graph.constant(np.float32(127))
+    return _product(graph, layer, graph.int8(x), graph.ops.fake_quantize(ones, low, high, low, high, 255).output(0))
+
+
+def _on_bits(graph: Graph, layer: BinaryLinear | BinaryConv2d, x: Signs, weight: Tensor) -> Value:
     ones = ~weight.signbit().numpy()
     stride, padding = (layer.stride, layer.padding) if isinstance(layer, BinaryConv2d) else (1, 0)
     filters = ones if isinstance(layer, BinaryConv2d) else ones[:, :, None, None]
@@ -42,19 +59,19 @@ def binary_layer(graph: Graph, name: str, layer: BinaryLayer, x: Value | Signs, 
     node = graph.ops.binary_convolution(
         graph.bits(x), graph.ov.op.Constant(packed), [stride] * 2, [padding] * 2, [padding] * 2, [1, 1], "xnor-popcount", 0.0
     ).output(0)
-    if linear:
+    if isinstance(layer, BinaryLinear):
         sizes = [int(size.get_length()) for size in node.get_partial_shape()][:2]
         node = graph.ops.reshape(node, graph.ops.constant(np.array(sizes)), False).output(0)
-    return Value(node).then(scale), None
+    return Value(node)
 
 
-def _why_real(layer: BinaryLayer, weight: Tensor, x: Value | Signs) -> tuple[str, dict[str, Tensor] | None]:
-    """Why a layer cannot be computed on bits; where it can, its packed parts."""
+def _why_real(layer: BinaryLayer, weight: Tensor, x: Value | Signs, sums: Sums) -> tuple[str, dict[str, Tensor] | None]:
+    """Why a layer cannot be computed in whole numbers; where it can, its packed parts."""
     if not isinstance(x, Signs):
         return "its input is real", None
     if not layer.binarizer.binary:
         return "its weights are real", None
-    if weight.shape[0] % BYTE or weight.shape[1] % BYTE:
+    if sums == "bits" and (weight.shape[0] % BYTE or weight.shape[1] % BYTE):
         return f"its channels are no multiples of {BYTE}", None
     try:
         parts = pack(weight)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from rebnn_search.export._lowering.values import Array, CannotLowerError, Signs, Value, pair, shaped
 
@@ -53,6 +52,14 @@ class Graph:
             signs._made["floats"] = self.ops.select(positive, one, other).output(0)
         return signs._made["floats"]
 
+    def int8(self, signs: Signs) -> Any:
+        """The output of an operator that has the signs as ±1 in float32, marked as whole numbers from -128 to 127."""
+        if "int8" not in signs._made:
+            low, high = self.constant(np.float32(-128)), self.constant(np.float32(127))
+            signs._made["int8"] = self.ops.fake_quantize(self._floats(signs), low, high, low, high, 256).output(0)
+            self._seen(signs)
+        return signs._made["int8"]
+
     def bits(self, signs: Signs) -> Any:
         """The output of an operator that has the signs as bits, (N, C, H, W)."""
         if "bits" not in signs._made:
@@ -60,8 +67,11 @@ class Graph:
             limit = self.constant(shaped(signs.threshold, 4))
             zero, one = self.constant(np.float32(0)), self.constant(np.float32(1))
             signs._made["bits"] = self.ops.fake_quantize(images, limit, limit, zero, one, 2).output(0)
-            self.signs.append((signs.name, signs.x, signs.threshold))
+            self._seen(signs)
         return signs._made["bits"]
+
+    def _seen(self, signs: Signs) -> None:
+        self.signs.append((signs.name, signs.x, signs.threshold))
 
     def _as_images(self, node: Any) -> Any:
         """(N, C) as (N, C, 1, 1): bits have four dimensions."""
@@ -75,7 +85,7 @@ class Graph:
         """What a layer was given, as a value that an affine map may follow."""
         return x if isinstance(x, Value) else Value(self.made(x))
 
-    def convolved(self, x: Any, weight: Tensor, stride: Any, padding: Any, dilation: Any = 1) -> Value:
-        """A real convolution of an operator's output."""
+    def convolved(self, x: Any, weight: Any, stride: Any, padding: Any, dilation: Any = 1) -> Value:
+        """A real convolution of operators' outputs."""
         strides, pads, dilations = pair(stride, "stride"), pair(padding, "padding"), pair(dilation, "dilation")
-        return Value(self.ops.convolution(x, self.constant(weight.numpy()), strides, pads, pads, dilations).output(0))
+        return Value(self.ops.convolution(x, weight, strides, pads, pads, dilations).output(0))

@@ -36,7 +36,8 @@ def _identity(graph: Graph, layer: nn.Module, x: Any) -> Any:
 def _convolution(graph: Graph, layer: nn.Conv2d, x: Any) -> Value:
     if layer.groups != 1 or layer.padding_mode != "zeros":
         raise CannotLowerError("a convolution in groups, or padded with other than zeros")
-    found = graph.convolved(graph.made(x), layer.weight.detach(), layer.stride, layer.padding, layer.dilation)
+    weight = graph.constant(layer.weight.detach().numpy())
+    found = graph.convolved(graph.made(x), weight, layer.stride, layer.padding, layer.dilation)
     return found if layer.bias is None else found.then(shift=flat(layer.bias).astype(np.float64))
 
 

@@ -15,7 +15,7 @@ from rebnn_search.export._lowering.binary import binary_layer
 from rebnn_search.export._lowering.functions import FUNCTIONS, METHODS
 from rebnn_search.export._lowering.graph import Graph
 from rebnn_search.export._lowering.layers import MODULES
-from rebnn_search.export._lowering.values import CannotLowerError, Lowered, Signs, Value, flat
+from rebnn_search.export._lowering.values import CannotLowerError, Lowered, Signs, Sums, Value, flat
 from rebnn_search.method import RSign
 from rebnn_search.method.layers import BinaryLayer
 
@@ -41,13 +41,13 @@ def openvino() -> Any:
             del sys.modules["openvino_telemetry"]
 
 
-def lower(network: nn.Module, shape: Sequence[int], *, bits: bool = True) -> Lowered:
+def lower(network: nn.Module, shape: Sequence[int], sums: Sums = "bits") -> Lowered:
     """Make the graph of a network in evaluation mode.
 
     Args:
         network: Whose binary layers hold the weights that they use (`rebnn_search.export._network.restore`).
         shape: Of the images, (N, C, H, W): a binary convolution's sizes are fixed.
-        bits: Compute binary layers on bits where that can be; else all in float32, for comparison.
+        sums: What binary layers are computed in where that can be; float32 is for comparison.
 
     Raises:
         CannotLowerError: If the network does what has no place in it.
@@ -59,7 +59,7 @@ def lower(network: nn.Module, shape: Sequence[int], *, bits: bool = True) -> Low
     except Exception as error:  # a network of the user's may do anything, and fx fails in many ways
         raise CannotLowerError(f"its operators depend on its values ({type(error).__name__})") from None
     images = ops.parameter(list(shape), np.float32, name="images")
-    run = _Run(fx.GraphModule(network, traced), Graph(ov, ops), bits)
+    run = _Run(fx.GraphModule(network, traced), Graph(ov, ops), sums)
     run.extra_traceback = False  # the messages are for users
     with torch.no_grad():
         logits = run.run(Value(images.output(0)))
@@ -77,9 +77,9 @@ class _Tracer(fx.Tracer):
 class _Run(fx.Interpreter):
     """Runs a network's graph on `Value` in place of tensors, making an operator for each step."""
 
-    def __init__(self, module: fx.GraphModule, graph: Graph, bits: bool) -> None:
+    def __init__(self, module: fx.GraphModule, graph: Graph, sums: Sums) -> None:
         super().__init__(module)
-        self.building, self.bits = graph, bits  # `graph` is torch's here
+        self.building, self.sums = graph, sums  # `graph` is torch's here
         self.binary: list[str] = []
         self.real: dict[str, str] = {}
 
@@ -93,7 +93,7 @@ class _Run(fx.Interpreter):
         if isinstance(layer, RSign):
             return Signs(str(target), self.building.made(args[0]), flat(layer.shift).astype(np.float32))
         if isinstance(layer, BinaryLayer):
-            value, reason = binary_layer(self.building, str(target), layer, args[0], bits=self.bits)
+            value, reason = binary_layer(self.building, str(target), layer, args[0], self.sums)
             if reason is None:
                 self.binary.append(str(target))
             else:

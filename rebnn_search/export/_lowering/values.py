@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
 
 Array = np.ndarray[Any, Any]
+Sums = Literal["bits", "int8", "float32"]
+"""What binary layers compute in."""
 LEAST = np.finfo(np.float32).tiny
 """Smaller numbers may count as zero, as a processor is set."""
 
@@ -52,7 +54,7 @@ class Value:
 
 @dataclass
 class Signs:
-    """sign(x + shift): as bits for a binary layer, as ±1 for any other.
+    """sign(x + shift): as bits or int8 for a binary layer, as ±1 in float32 for any other.
 
     Attributes:
         name: Of the `RSign`.
@@ -78,8 +80,8 @@ class Lowered:
 
     Attributes:
         model: The OpenVINO model, of a fixed batch size.
-        signs: Of each `RSign` that became bits, its name, the output before it and its thresholds.
-        binary: Binary layers that compute on bits.
+        signs: Of each `RSign` before a binary layer, its name, the output before it and its thresholds.
+        binary: Binary layers whose sums are whole numbers, in what was asked for.
         real: Binary layers that do not, with the reason.
     """
 

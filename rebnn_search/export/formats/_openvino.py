@@ -23,7 +23,7 @@ OPENVINO_KEY = f"{KEY}.openvino"
 
 @FORMATS.register("openvino")
 class OpenVINOFormat(ModelFormat):
-    """One bit for each binary weight, computed on bits by OpenVINO where ``rebnn-search[openvino]`` is installed, else by torch."""
+    """One bit for each binary weight; OpenVINO computes it on bits or in int8, or torch, where ``rebnn-search[openvino]`` is not."""
 
     file = "openvino.safetensors"
     engine = "auto"

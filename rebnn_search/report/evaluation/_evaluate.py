@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from torch.nn import functional as F
 from rebnn_search.base.layout import MODEL_FILE
 from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5, final
 from rebnn_search.config import UserError
-from rebnn_search.export import ModelInfo, describe, export_packed, load_model
-from rebnn_search.export.timing import batch_milliseconds
+from rebnn_search.export import LoadedModel, ModelInfo, describe, export_packed, load_model
+from rebnn_search.export.timing import batch_milliseconds, one_thread
 from rebnn_search.report import statistics
 from rebnn_search.report.configurations import Configuration, configurations, zero
 from rebnn_search.report.evaluation._mistakes import worst
@@ -216,11 +217,20 @@ def _exported(network: nn.Module, info: ModelInfo) -> tuple[int, int, list[Batch
         path = Path(folder) / MODEL_FILE
         sizes = export_packed(network, info, path)
         packed = path.stat().st_size
-        model = load_model(path, engine="torch")
+        models = _by_engine(path)
     times = [
         BatchTime(
-            engine=model.engine, batch=batch, milliseconds=batch_milliseconds(model, batch, REPEATS, seconds=LATENCY_SECONDS)
+            engine=model.engine, sums=model.sums, batch=batch,
+            milliseconds=batch_milliseconds(model, batch, REPEATS, seconds=LATENCY_SECONDS),
         )
-        for batch in BATCHES
-    ]
+        for model in models for batch in BATCHES
+    ]  # fmt: skip
     return packed, sum(size.float32 for size in sizes), times
+
+
+def _by_engine(path: Path) -> list[LoadedModel]:
+    """A model file as torch computes it, and as OpenVINO does where it can: with as many threads as when timed."""
+    models = [load_model(path, engine="torch")]
+    with one_thread(), suppress(UserError):
+        models.append(load_model(path, engine="openvino"))
+    return models
