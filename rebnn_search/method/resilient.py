@@ -189,7 +189,8 @@ class ReBNN(nn.Module):
                 continue
             if pending is not None:
                 grad.div_(pending.to(grad))
-            torch.amax(grad.abs(), channel_dims(weight), out=state.max_grad)
+            dims = channel_dims(weight)  # the largest of both ends, not of the magnitudes: that would be a pass and a copy more
+            torch.maximum(grad.amax(dims), grad.amin(dims).neg_(), out=state.max_grad).abs_()
             scale.grad = self.strategy.gradients(grad, weight, scale, state.gamma.view_as(scale))
             if pending is not None:
                 grad.mul_(pending.to(grad))

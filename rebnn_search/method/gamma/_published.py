@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from rebnn_search.method.binarize import channel_dims, sign
+from rebnn_search.method.blocks import by_channels
 from rebnn_search.method.gamma._constant import Constant
 from rebnn_search.method.gamma.base import GAMMA
 
@@ -35,8 +36,12 @@ class PublishedCode(Constant):
 
     def gradients(self, grad: Tensor, weight: Tensor, scale: Tensor, gamma: Tensor) -> Tensor:
         """Turn G into δw in place and return δs."""
-        b = sign(weight)
-        reconstruction = (weight - scale * b).mul_(gamma)
-        d_scale = (grad * weight).sub_(reconstruction * b).sum(channel_dims(weight), keepdim=True)
-        grad.mul_(scale).add_(reconstruction)
-        return d_scale
+        return by_channels(_gradients, grad, weight, scale, gamma)
+
+
+def _gradients(grad: Tensor, weight: Tensor, scale: Tensor, gamma: Tensor) -> Tensor:
+    b = sign(weight)
+    reconstruction = (weight - scale * b).mul_(gamma)
+    d_scale = (grad * weight).sub_(reconstruction * b).sum(channel_dims(weight), keepdim=True)
+    grad.mul_(scale).add_(reconstruction)
+    return d_scale

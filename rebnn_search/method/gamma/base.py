@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rebnn_search.base.registry import Registry
 from rebnn_search.method.binarize import channel_dims, sign
+from rebnn_search.method.blocks import by_channels
 
 
 class GammaStrategy(ABC):
@@ -72,11 +73,15 @@ class GammaStrategy(ABC):
             scale: (C_out, 1, ...) α^t.
             gamma: (C_out, 1, ...) γ^t.
         """
-        b = sign(weight)
-        reconstruction = (weight - scale * b).mul_(gamma)
-        d_scale = (grad - reconstruction).mul_(b).sum(channel_dims(weight), keepdim=True)
-        grad.mul_(scale).mul_(weight.abs().le_(1)).add_(reconstruction)
-        return d_scale
+        return by_channels(_gradients, grad, weight, scale, gamma)
+
+
+def _gradients(grad: Tensor, weight: Tensor, scale: Tensor, gamma: Tensor) -> Tensor:
+    b = sign(weight)
+    reconstruction = (weight - scale * b).mul_(gamma)
+    d_scale = (grad - reconstruction).mul_(b).sum(channel_dims(weight), keepdim=True)
+    grad.mul_(scale).mul_(weight.abs().le_(1)).add_(reconstruction)
+    return d_scale
 
 
 GAMMA: Registry[GammaStrategy] = Registry("γ-strategy")
