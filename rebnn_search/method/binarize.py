@@ -34,13 +34,6 @@ def _to_signs(x: Tensor) -> Tensor:
     return x.ge_(0).mul_(2).sub_(1)
 
 
-def at_least(x: Tensor, limit: Tensor | float) -> Tensor:
-    """Where x, floating point, is not below a limit that it broadcasts with to its own shape: bool."""
-    if x.device.type != "cpu":
-        return x >= limit
-    return torch.ge(x.detach(), limit, out=torch.empty_like(x)).bool()  # twice as fast as the comparison that makes booleans
-
-
 def channel_dims(weight: Tensor) -> tuple[int, ...]:
     """All dimensions of a weight but the first, its output channels."""
     return tuple(range(1, weight.dim()))

@@ -189,7 +189,7 @@ class ReBNN(nn.Module):
                 continue
             if pending is not None:
                 grad.div_(pending.to(grad))
-            dims = channel_dims(weight)  # the largest of both ends, not of the magnitudes: that would be a pass and a copy more
+            dims = channel_dims(weight)  # of both ends, not of the magnitudes, which would be a copy of a large tensor
             torch.maximum(grad.amax(dims), grad.amin(dims).neg_(), out=state.max_grad).abs_()
             scale.grad = self.strategy.gradients(grad, weight, scale, state.gamma.view_as(scale))
             if pending is not None:

@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rebnn_search.method import BinaryConv2d, BinaryLinear, ReBNN, blocks
-from rebnn_search.method.binarize import at_least
 from rebnn_search.method.blocks import by_channels
 from rebnn_search.method.gamma import GAMMA
 
@@ -54,14 +53,3 @@ def test_every_channel_is_in_one_block(rows: int, monkeypatch: pytest.MonkeyPatc
     found = by_channels(compute, values, factors)
     assert sizes == [10] if rows >= 10 else sizes == [*[rows] * (10 // rows), *([10 % rows] if 10 % rows else [])]
     assert torch.equal(values, expected) and torch.equal(found, expected.sum(1))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_a_comparison_without_booleans_is_one_with(dtype: torch.dtype) -> None:
-    special = torch.tensor([0.0, -0.0, float("nan"), float("inf"), -float("inf"), 1e-45, -1e-45, 1.0, -1.0], dtype=dtype)
-    limits = special[:, None]
-    for x in (special.expand(9, 9), torch.randn(9, 300).to(dtype)):
-        for limit in (0.0, 0.5, limits):
-            assert torch.equal(at_least(x.clone(), limit), x >= limit)
-    weight = nn.Parameter(torch.randn(3, 4))
-    assert not at_least(weight, 0.0).requires_grad

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from rebnn_search.method.binarize import StraightThroughSign, at_least
+from rebnn_search.method.binarize import StraightThroughSign
 from rebnn_search.method.weights.base import WEIGHTS, WeightBinarizer, mean_magnitude
 
 
@@ -46,7 +46,7 @@ class BiPer(WeightBinarizer):
 
     def signs(self, weight: Tensor) -> Tensor:
         """Where the sine is not negative."""
-        return at_least(torch.sin(self.omega * weight), 0.0)
+        return torch.sin(self.omega * weight) >= 0
 
     def fit(self, weight: Tensor) -> None:
         """Set the scale to mean|w|."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rebnn_search.method.binarize import Context, at_least, channel_dims, sign
+from rebnn_search.method.binarize import Context, channel_dims, sign
 from rebnn_search.method.weights.base import WEIGHTS, WeightBinarizer
 
 
@@ -76,7 +76,7 @@ class IRNet(WeightBinarizer):
 
     def signs(self, weight: Tensor) -> Tensor:
         """Where ẘ, not the weight itself, is not negative."""
-        return at_least(self.margins(weight), 0.0)
+        return self.margins(weight) >= 0
 
     def set_progress(self, fraction: float) -> None:
         """Set t for the share of training done."""

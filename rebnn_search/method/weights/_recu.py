@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from rebnn_search.method.binarize import StraightThroughSign, at_least, channel_dims
+from rebnn_search.method.binarize import StraightThroughSign, channel_dims
 from rebnn_search.method.weights.base import WEIGHTS, WeightBinarizer, mean_magnitude
 
 
@@ -61,7 +61,7 @@ class ReCU(WeightBinarizer):
 
     def signs(self, weight: Tensor) -> Tensor:
         """Where ẘ, not the weight itself, is not negative."""
-        return at_least(weight, weight.mean(channel_dims(weight), keepdim=True))
+        return weight >= weight.mean(channel_dims(weight), keepdim=True)
 
     def set_progress(self, fraction: float) -> None:
         """Set τ for the share of training done."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from rebnn_search.base.registry import Registry
-from rebnn_search.method.binarize import at_least, channel_dims
+from rebnn_search.method.binarize import channel_dims
 
 
 class WeightBinarizer(nn.Module):
@@ -39,7 +39,7 @@ class WeightBinarizer(nn.Module):
 
     def signs(self, weight: Tensor) -> Tensor:
         """Where the binary weights are +1: bool, shaped as ``weight``."""
-        return at_least(weight, 0.0)
+        return weight >= 0
 
     def fit(self, weight: Tensor) -> None:
         """Fit what the binarizer holds to latent weights that have taken others' place, as after stage one; most hold nothing."""
