@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -15,3 +16,8 @@ def python_command() -> list[str]:
             return [name]
     path = Path(sys.executable)
     return [str(path.relative_to(Path.cwd()))] if path.is_relative_to(Path.cwd()) else [str(path)]
+
+
+def allow_words(names: Iterable[str]) -> list[str]:
+    """The options that allow these functions, for a command that is printed."""
+    return [word for name in names for word in ("--allow", name)]

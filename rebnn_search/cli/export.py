@@ -10,6 +10,7 @@ from rich.console import Console
 
 from rebnn_search.base.discovery import part_names
 from rebnn_search.base.errors import UserError
+from rebnn_search.cli._allow import add_allow, allow_parts
 
 _FORMATS = Path(__file__).parents[1] / "export" / "formats"
 
@@ -26,6 +27,7 @@ def parser(prog: str = "python -m rebnn_search.export") -> argparse.ArgumentPars
     p.add_argument("--out", metavar="FILE", help="the file (default: packed.safetensors or the like, in the source's folder)")
     p.add_argument("--recipe", metavar="FILE", help="the recipe of a checkpoint that lies apart from its own")
     p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: sqlite:///mlflow.db in this directory)")
+    add_allow(p)
     return p
 
 
@@ -40,6 +42,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         form = FORMATS.get_class(args.format)()
     except ValueError as error:
         raise UserError(f"--format: {error}") from None
+    allow_parts(args.allow)
     trained = find_trained(args.source, recipe=args.recipe, tracking_uri=args.tracking_uri)
     out = trained.folder / form.file if args.out is None else Path(args.out)
     if not out.parent.is_dir():

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rebnn_search.cli._allow import add_allow, allow_parts
 from rebnn_search.config import Notice, UserError, printable, printable_json
 
 
@@ -27,6 +28,7 @@ def parser(prog: str = "python -m rebnn_search.predict") -> argparse.ArgumentPar
         help="what computes: torch, openvino or auto, the faster (default: what the file's format says)",
     )  # fmt: skip
     p.add_argument("--skip-damaged", action="store_true", help="leave image files out that cannot be decoded, and say which")
+    add_allow(p)
     p.add_argument("--json", action="store_true", help="print one JSON list instead of a line for each image")
     return p
 
@@ -36,6 +38,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     args = (parser(prog) if prog else parser()).parse_args(argv)
     if args.top < 1:
         raise UserError(f"--top {args.top}: at least one class is named")
+    allow_parts(args.allow)
     damaged: list[Path] | None = [] if args.skip_damaged else None
     found = _predictions(args.model, [Path(image) for image in args.images], args.top, damaged, args.engine)
     if args.json:

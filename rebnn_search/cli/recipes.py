@@ -9,6 +9,7 @@ from pathlib import Path
 from rebnn_search.base.errors import UserError
 from rebnn_search.base.layout import trial_name
 from rebnn_search.base.packaged import SPACES, find_file
+from rebnn_search.cli._allow import add_allow, allow_parts
 
 
 def parser(prog: str = "rebnn-search recipes") -> argparse.ArgumentParser:
@@ -22,8 +23,7 @@ def parser(prog: str = "rebnn-search recipes") -> argparse.ArgumentParser:
     p.add_argument("--out", metavar="DIR", required=True, help="folder for the recipes, NNNN.yaml; none of them may be there")
     p.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="overrides",
                    help="change a value of the search file or of its recipe; may be repeated")  # fmt: skip
-    p.add_argument("--allow", metavar="MODULE:NAME", action="append", default=[],
-                   help="let the recipe name this function of yours as network or dataset; may be repeated")  # fmt: skip
+    add_allow(p)
     return p
 
 
@@ -34,10 +34,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     from rebnn_search.execution.trained_elsewhere import given_recipes
     from rebnn_search.study.load import load_search
     from rebnn_search.training import dump_recipe
-    from rebnn_search.training.custom_parts import allow
 
-    for part in args.allow:
-        allow(part)
+    allow_parts(args.allow)
     file = find_file(args.space, SPACES)
     search = load_search(file, args.overrides)
     recipes = {Path(args.out) / f"{trial_name(number)}.yaml": recipe for number, recipe in given_recipes(search)}

@@ -14,6 +14,7 @@ from rich.console import Console
 from rebnn_search.base.command import python_command
 from rebnn_search.base.errors import UserError
 from rebnn_search.base.signals import signals_given_back, stop_on_signals
+from rebnn_search.cli._allow import add_allow, allow_parts
 from rebnn_search.tracking import check_uri
 
 
@@ -37,6 +38,7 @@ def parser(prog: str = "python -m rebnn_search.refit") -> argparse.ArgumentParse
     p.add_argument("--storage", metavar="DIR|URI", default="results", help="where the search is kept (default: %(default)s)")
     p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: the search's)")
     p.add_argument("--register", metavar="MODEL", help="make the median seed's model a version of MODEL in MLflow's registry")
+    add_allow(p)
     p.add_argument("--json", action="store_true", help="print one JSON object")
     p.add_argument("--quiet", action="store_true", help="no progress, only the result")
     return p
@@ -53,6 +55,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     from rebnn_search.refit import Stopped, finished_search, refit_search
     from rebnn_search.refit.progress import Progress, print_refit
 
+    allow_parts(args.allow)
     search = finished_search(args.storage, args.name, args.pick)
     known = None if "***" in search.tracking_uri else search.tracking_uri
     uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or known or "")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rebnn_search.base.errors import UserError
+from rebnn_search.cli._allow import add_allow, allow_parts
 from rebnn_search.tracking import check_uri, default_uri
 
 
@@ -26,6 +27,7 @@ def parser(prog: str = "python -m rebnn_search.report") -> argparse.ArgumentPars
         "where the chosen network is wrong",
     )  # fmt: skip
     p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: sqlite:///mlflow.db in this directory)")
+    add_allow(p)
     return p
 
 
@@ -39,6 +41,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 
     from rebnn_search.report import TrackedSearch, folder_of, write_report
 
+    allow_parts(args.allow)
     search = TrackedSearch(uri, args.name)
     folder = folder_of(search, Path(args.storage))
     try:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from rebnn_search.base.command import python_command
+from rebnn_search.base.command import allow_words, python_command
 from rebnn_search.base.duration import parse_duration
 from rebnn_search.base.errors import UserError
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.base.signals import stop_on_signals
+from rebnn_search.cli._allow import add_allow, allow_parts
 from rebnn_search.cli.spaces import print_spaces
 from rebnn_search.tracking import check_uri, default_uri
 
@@ -66,10 +67,7 @@ def parser(prog: str = "python -m rebnn_search.run") -> argparse.ArgumentParser:
     )  # fmt: skip
     p.add_argument("--dry-run", action="store_true", help="print the resolved search and its first configurations, run nothing")
     p.add_argument("--no-report", action="store_true", help="draw no figures and write no report.html at the end")
-    p.add_argument(
-        "--allow", metavar="MODULE:NAME", action="append", default=[],
-        help="let the recipe name this function of yours as network or dataset; may be repeated",
-    )  # fmt: skip
+    add_allow(p)
     p.add_argument("--json", action="store_true", help="print one JSON object instead of progress and leaderboard")
     p.add_argument("--quiet", action="store_true", help="no progress, only the result")
     p.add_argument("--no-color", action="store_true", help="no colours")
@@ -95,10 +93,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     # Everything above needs milliseconds; torch, Ray and Optuna need seconds.
     from rebnn_search.execution.budget import Budget
     from rebnn_search.execution.session import open_search
-    from rebnn_search.training.custom_parts import allow
 
-    for part in args.allow:
-        allow(part)
+    allow_parts(args.allow)
     session = open_search(
         args.space, overrides=args.overrides, trials=args.trials, name=args.name, storage=args.storage, ledger=args.ledger,
         tracking_uri=uri, address=args.address, resume=args.resume, or_start=args.resume_or_start,
@@ -165,8 +161,7 @@ def resume_command(args: argparse.Namespace, name: str) -> str:
     words = [*python_command(), "-m", "rebnn_search.run", args.space, "--resume", "--name", name]
     for override in args.overrides:
         words += ["--set", override]
-    for part in args.allow:
-        words += ["--allow", part]
+    words += allow_words(args.allow)
     defaults = parser().parse_args([args.space])
     for option in ("storage", "tracking_uri", "ledger", "address", "trained"):
         if getattr(args, option) != getattr(defaults, option):

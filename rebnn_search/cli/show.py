@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from rebnn_search.base.command import python_command
+from rebnn_search.base.command import allow_words, python_command
 from rebnn_search.base.layout import REFIT
 from rebnn_search.cli import run
 from rebnn_search.cli._text import count_text, size_text
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     result = stored_result(folder, search, record)
     seen = overview(folder)
     files = dict(_files(folder))
-    commands = _commands(args, folder, record.runs, finished=folder.finished)
+    commands = _commands(args, folder, search, record.runs)
     if args.json:
         shown = {**seen.dump(), "search": search.dump(), "runs": record.runs, "result": result.dump(), "files": files,
                  "commands": commands}  # fmt: skip
@@ -131,20 +131,21 @@ def _tracking(result: Result) -> dict[str, str]:
 
 
 def _commands(
-    args: argparse.Namespace, folder: SearchFolder, runs: Sequence[Mapping[str, Any]], *, finished: bool
+    args: argparse.Namespace, folder: SearchFolder, search: Search, runs: Sequence[Mapping[str, Any]]
 ) -> dict[str, str]:
+    allowed = allow_words(search.own_parts)
     where = [] if args.storage == "results" else ["--storage", args.storage]
-    commands = {"resume": _resume_command(args, folder, str(runs[-1].get("command", "")) if runs else "")}
-    if finished:
-        commands["refit"] = shlex.join([SCRIPT, "refit", folder.name, *where])
+    commands = {"resume": _resume_command(args, folder, allowed, str(runs[-1].get("command", "")) if runs else "")}
+    if folder.finished:
+        commands["refit"] = shlex.join([SCRIPT, "refit", folder.name, *where, *allowed])
     return {
         **commands,
-        "report": shlex.join([SCRIPT, "report", folder.name]),
+        "report": shlex.join([SCRIPT, "report", folder.name, *where, *allowed]),
         "MLflow": shlex.join([SCRIPT, "ui", folder.name]),
     }
 
 
-def _resume_command(args: argparse.Namespace, folder: SearchFolder, command: str) -> str:
+def _resume_command(args: argparse.Namespace, folder: SearchFolder, allowed: list[str], command: str) -> str:
     """The command that goes on with a search: the last one that ran it, as far as that was a command of this program's."""
     words = _run_words(command)
     if words is not None:
@@ -153,7 +154,7 @@ def _resume_command(args: argparse.Namespace, folder: SearchFolder, command: str
             return run.resume_command(known, folder.name)
     source, _ = folder.read_search()
     resume = [*python_command(), *RUN_WORDS[0], source, "--resume", "--name", folder.name]
-    return shlex.join([*resume, *([] if args.storage == "results" else ["--storage", args.storage])])
+    return shlex.join([*resume, *([] if args.storage == "results" else ["--storage", args.storage]), *allowed])
 
 
 def _run_words(command: str) -> list[str] | None:

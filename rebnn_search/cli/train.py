@@ -17,6 +17,7 @@ from rebnn_search.base.command import python_command
 from rebnn_search.base.errors import UserError
 from rebnn_search.base.packaged import RECIPES, find_file
 from rebnn_search.base.signals import signals_given_back, stop_on_signals
+from rebnn_search.cli._allow import add_allow, allow_parts
 
 if TYPE_CHECKING:
     from rebnn_search.training import Recipe, TrainingFolder
@@ -28,8 +29,7 @@ def parser(prog: str = "python -m rebnn_search.train") -> argparse.ArgumentParse
     p.add_argument("recipe", metavar="RECIPE.yaml", help="the recipe file, or the name of one that comes with the program")
     p.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="overrides",
                    help="change a value of the recipe (optimizer.lr=1e-3); may be repeated")  # fmt: skip
-    p.add_argument("--allow", metavar="MODULE:NAME", action="append", default=[],
-                   help="let the recipe name this function of yours as network or dataset; may be repeated")  # fmt: skip
+    add_allow(p)
     p.add_argument("--out", metavar="DIR", help="keep checkpoints, reports and the resolved recipe here")
     p.add_argument("--workspace", metavar="DIR", help="where trainings with the same first stage share it (default: --out)")
     p.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
@@ -45,10 +45,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     # What is above needs milliseconds, torch seconds.
     from rebnn_search.cli._training import Training, epochs_table
     from rebnn_search.training import Diverged, Stopped, TrainingFolder, load_recipe
-    from rebnn_search.training.custom_parts import allow
 
-    for part in args.allow:
-        allow(part)
+    allow_parts(args.allow)
     recipe = load_recipe(find_file(args.recipe, RECIPES), args.overrides, new=not args.resume)
     if args.out is not None and not args.out.strip():
         raise UserError("--out: names nothing: expected a directory")

@@ -24,6 +24,7 @@ from rebnn_search.study.pausing import PauseRule
 from rebnn_search.study.search import Search
 from rebnn_search.study.spec import Params
 from rebnn_search.study.stopping import reason_to_stop
+from rebnn_search.training.custom_parts import allowed_parts
 from rebnn_search.training.report_log import TrackedReport
 
 FIRST_FAILURES = 5
@@ -169,6 +170,7 @@ class Controller:
             threads=resources.cpus_per_worker,
             gpus=resources.gpus_per_worker,
             measured=self._search.measured,
+            allowed=allowed_parts(),
         )
 
     def at_work(self, task: TrialTask) -> None:

@@ -28,6 +28,7 @@ class TrialTask:
         threads: torch threads of each.
         gpus: Of each.
         measured: The objectives that are measured of its network, as a file has them.
+        allowed: Functions of the user's that its recipe may name.
     """
 
     number: int
@@ -41,6 +42,7 @@ class TrialTask:
     threads: int
     gpus: float
     measured: Sequence[Mapping[str, object]] = ()
+    allowed: Sequence[str] = ()
 
     def open_folder(self) -> SearchFolder:
         """The search's folder on this node. Not of a search in memory."""

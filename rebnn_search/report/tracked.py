@@ -20,7 +20,7 @@ from rebnn_search.config import UserError
 from rebnn_search.execution.trial_runs import LATENT_FILE
 from rebnn_search.report.record import EVALUATION_FILE, Evaluation, read_evaluation
 from rebnn_search.study.ranking import Standing, pareto_front, rank, standing
-from rebnn_search.study.result import COMPARED, effective_value
+from rebnn_search.study.result import COMPARED
 from rebnn_search.study.search import Search, restore_search
 from rebnn_search.study.spec import Params
 from rebnn_search.tracking import (
@@ -191,8 +191,7 @@ class TrackedSearch:
 
     def recipe_values(self, trial: TrackedTrial, names: list[str]) -> dict[str, object]:
         """Values of a trial's recipe by their dotted names."""
-        recipe = self.search.recipe(trial.params)
-        return {name: effective_value(recipe, name) for name in names}
+        return self.search.told(trial.params, names)
 
     @cached_property
     def history(self) -> list[dict[str, object]]:

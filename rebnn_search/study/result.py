@@ -14,9 +14,8 @@ from rebnn_search.study.attributes import PARAMS, REASON
 from rebnn_search.study.cost import Cost
 from rebnn_search.study.objectives import Goal
 from rebnn_search.study.ranking import pareto_front, rank, standing_of
-from rebnn_search.study.search import Search, recipe_value
+from rebnn_search.study.search import Search
 from rebnn_search.study.spec import Params
-from rebnn_search.training import Recipe
 
 
 @dataclass(frozen=True)
@@ -172,13 +171,6 @@ COLUMNS = ("gamma.strategy", "gamma.value", "optimizer.lr", "scale_init.strategy
 """Values of the recipe that a leaderboard shows whether or not they vary."""
 
 
-def effective_value(recipe: Recipe, name: str) -> object:
-    """A recipe's value by its dotted name; None for what ReBNN's alone has where the weights are another's."""
-    if not recipe.resilient and name.split(".")[0] in ("gamma", "scale_init"):
-        return None
-    return recipe_value(recipe, name)
-
-
 class TrialRecord(Protocol):
     """Where the trials of a search are read: `rebnn_search.study.ledger.Ledger`, or its record as it lies there."""
 
@@ -206,14 +198,13 @@ def leaderboard(search: Search, ledger: TrialRecord, run_ids: Mapping[int, str])
 def _row(search: Search, ledger: TrialRecord, trial: FrozenTrial, run_id: str | None, front: bool) -> TrialRow:
     summary = ledger.summary(trial.number)
     params = trial.user_attrs[PARAMS]
-    recipe = search.recipe(params)
     return TrialRow(
         number=trial.number,
         configuration=search.configuration_of(trial.number),
         seed=search.seed_of(trial.number),
         state=trial.state.name,
         params=params,
-        recipe={name: effective_value(recipe, name) for name in dict.fromkeys((*COLUMNS, *search.space))},
+        recipe=search.told(params, dict.fromkeys((*COLUMNS, *search.space))),
         epochs=summary.get(EPOCHS, 0.0),
         val_loss=summary.get(VAL_LOSS),
         val_top1=summary.get(VAL_TOP1),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from pydantic import ValidationError
 
 from rebnn_search.base.metrics import HEADLINE
 from rebnn_search.config import Component, get_value, with_value
@@ -14,6 +16,9 @@ from rebnn_search.study.space import Space, Value
 from rebnn_search.study.spec import Params, SearchSpec
 from rebnn_search.training import Recipe
 from rebnn_search.training.recipe import NEW
+
+STAND_INS = {"network": {"name": "mlp"}, "data": {"name": "digits"}}
+"""Parts of a recipe that may name code of the user's (`rebnn_search.training.custom_parts`), and others in their place."""
 
 
 class Search:
@@ -81,6 +86,28 @@ class Search:
         return data if seed is None else with_value(data, ("seed",), seed)
 
     @property
+    def own_parts(self) -> list[str]:
+        """Functions of the user's, as MODULE:NAME, that its recipes name as network or dataset."""
+        named = [_part_name(self.base, part) for part in STAND_INS]
+        for part in STAND_INS:
+            varied = self.space.parameters.get(f"{part}.name")
+            named += [str(name) for name in (varied.choice if varied is not None else None) or ()]
+        return list(dict.fromkeys(name for name in named if ":" in name))
+
+    def told(self, params: Mapping[str, Value], names: Iterable[str]) -> dict[str, object]:
+        """Values of one configuration's recipe by their dotted names, as `effective_value`; runs no code of the user's.
+
+        Of a part that is the user's own, and where values do not go together, they are those that the configuration sets.
+        """
+        data = self.recipe_data(params)
+        own = {part for part in STAND_INS if ":" in _part_name(data, part)}
+        try:
+            recipe = Recipe.model_validate({**data, **{part: STAND_INS[part] for part in own}})
+        except ValidationError:
+            return {name: params.get(name) for name in names}
+        return {name: params.get(name) if name.split(".")[0] in own else effective_value(recipe, name) for name in names}
+
+    @property
     def trials(self) -> int:
         """How many trials there will be: those asked for, or fewer where every point of the space is then tried."""
         size = self.space.size() if has_trait(self.spec.sampler, "exhaustive") else None
@@ -109,6 +136,11 @@ class Search:
         return {"recipe": self.base, **data}
 
 
+def _part_name(recipe: Mapping[str, Any], part: str) -> str:
+    given = recipe.get(part)
+    return str(given.get("name", "") if isinstance(given, Mapping) else given)
+
+
 def restore_search(data: Mapping[str, Any]) -> Search:
     """Make a search again from what `Search.dump` gave."""
     rest = {key: value for key, value in data.items() if key != "recipe"}
@@ -135,3 +167,10 @@ def recipe_value(recipe: Recipe, name: str) -> object:
         else:
             node = getattr(node, key, None)
     return node.brief() if isinstance(node, Component) else node
+
+
+def effective_value(recipe: Recipe, name: str) -> object:
+    """A recipe's value by its dotted name; None for what ReBNN's alone has where the weights are another's."""
+    if not recipe.resilient and name.split(".")[0] in ("gamma", "scale_init"):
+        return None
+    return recipe_value(recipe, name)

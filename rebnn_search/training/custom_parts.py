@@ -1,7 +1,7 @@
 """A user's own networks and datasets, named ``module:function`` in a recipe and found again by import in every process.
 
 A recipe may come from anybody, and importing runs code: only what the user has allowed, by ``--allow`` or by passing the function
-itself, is imported. The permission is an environment variable, so that workers inherit it.
+itself, is imported. The permission is an environment variable, which child processes inherit; a trial's task brings it to its worker.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib
 import inspect
 import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -37,10 +37,18 @@ def allow(part: str | Callable[..., object]) -> str:
     """
     name = part if isinstance(part, str) else _name_of(part)
     _import(name)
-    known = [known for known in os.environ.get(ALLOWED, "").split(",") if known]
-    if name not in known:
-        os.environ[ALLOWED] = ",".join([*known, name])
+    allow_too([name])
     return name
+
+
+def allowed_parts() -> list[str]:
+    """What recipes may name in this process."""
+    return [name for name in os.environ.get(ALLOWED, "").split(",") if name]
+
+
+def allow_too(names: Iterable[str]) -> None:
+    """Let recipes of this process name what those of another may; imported when it is needed."""
+    os.environ[ALLOWED] = ",".join(dict.fromkeys([*allowed_parts(), *names]))
 
 
 def _name_of(part: Callable[..., object]) -> str:
@@ -100,7 +108,7 @@ def _allowed(name: str) -> Callable[..., object] | None:
     """What a recipe names, None for a name that is no import path."""
     if ":" not in name:
         return None
-    if name not in os.environ.get(ALLOWED, "").split(","):
+    if name not in allowed_parts():
         raise UserError(f"{name}: naming code in a recipe runs it; --allow {name} lets this one")
     return _import(name)
 

@@ -11,8 +11,7 @@ from rebnn_search.method import binary_layers
 from rebnn_search.method.weights import ReCU
 from rebnn_search.report.strategies import label
 from rebnn_search.study.load import load_search
-from rebnn_search.study.result import effective_value
-from rebnn_search.study.search import Search
+from rebnn_search.study.search import Search, effective_value
 from rebnn_search.training import Recipe, Trainer, load_recipe
 from rebnn_search.training.checkpoint import CheckpointDirectory
 from rebnn_search.training.custom_parts import ALLOWED, allow

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +33,7 @@ from rebnn_search.execution.ray.trainable import TASK, RecipeTrial
 from rebnn_search.execution.ray.watchdog import watched
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.spec import Resources
-from rebnn_search.training.custom_parts import ALLOWED
+from rebnn_search.training.custom_parts import allow_too, allowed_parts
 
 T = TypeVar("T")
 
@@ -122,7 +121,7 @@ class RayExecutor:
             finally:
                 torch.set_num_threads(threads)
         there = ray.remote(_there).options(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)
-        found: tuple[T, list[str]] = ray.get(there.remote(resources.cpus_per_worker, function))
+        found: tuple[T, list[str]] = ray.get(there.remote(resources.cpus_per_worker, allowed_parts(), function))
         for notice in found[1]:
             warnings.warn(notice, Notice, stacklevel=2)
         return found[0]
@@ -133,8 +132,9 @@ def _on_threads(threads: int, function: Callable[[], T]) -> T:
     return function()
 
 
-def _there(threads: int, function: Callable[[], T]) -> tuple[T, list[str]]:
+def _there(threads: int, allowed: Sequence[str], function: Callable[[], T]) -> tuple[T, list[str]]:
     """What a function returns, and what it would have shown the user, who does not see this process."""
+    allow_too(allowed)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", Notice)
         found = _on_threads(threads, function)
@@ -182,8 +182,6 @@ def _ray(address: str, logs: Path) -> Iterator[None]:
             options["include_dashboard"] = False
         else:
             check_head(address)
-        if ALLOWED in os.environ:
-            options["runtime_env"] = {"env_vars": {ALLOWED: os.environ[ALLOWED]}}
         session = Path(ray.init(**options).address_info["session_dir"])
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(

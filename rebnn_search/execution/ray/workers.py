@@ -16,11 +16,13 @@ import torch.distributed as dist
 from ray.util import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from rebnn_search.config import Document, validate
 from rebnn_search.execution.task import TrialTask
 from rebnn_search.storage.locate import checkpoints_of, stage_one_of
 from rebnn_search.storage.object_store import StoredCheckpoints
 from rebnn_search.study.measuring import measure
 from rebnn_search.training import Recipe, Report, Trainer, TrainingRun
+from rebnn_search.training.custom_parts import allow_too
 
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=10)
 """How long a rank waits for another before it gives the trial up: longer than any evaluation, shorter than a night."""
@@ -48,6 +50,7 @@ class Rank:
 
     def __init__(self, task: TrialTask, rank: int, address: str) -> None:
         torch.set_num_threads(task.threads)
+        allow_too(task.allowed)
         self._size = task.workers
         if self._size > 1:
             backend = "nccl" if torch.cuda.is_available() and task.gpus >= 1 else "gloo"
@@ -55,7 +58,7 @@ class Rank:
                 backend, init_method=f"tcp://{address}", rank=rank, world_size=self._size, timeout=COLLECTIVE_TIMEOUT
             )
         try:
-            folder, recipe = task.open_folder(), Recipe.model_validate(task.recipe)
+            folder, recipe = task.open_folder(), validate(Recipe, Document("recipe", dict(task.recipe)))
             shared = stage_one_of(folder, recipe)
             if shared is not None:
                 shared.fetch()

@@ -33,6 +33,7 @@ class Onnx(ModelFormat):
 
     file = "model.onnx"
     engine = "onnxruntime"
+    packages = ("onnx", "onnxscript", "onnxruntime")
     asked_late = True  # by one byte
 
     def claims(self, content: bytes) -> bool:

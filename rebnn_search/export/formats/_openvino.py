@@ -27,6 +27,8 @@ class OpenVINOFormat(ModelFormat):
 
     file = "openvino.safetensors"
     engine = "auto"
+    packages = ("openvino",)
+    extra = "openvino"
 
     def claims(self, content: bytes) -> bool:
         """Whether a safetensors file's metadata begin with this format's header."""

@@ -25,10 +25,14 @@ class ModelFormat(ABC):
     file: ClassVar[str]
     """What a file is called whose name nobody chose."""
     asked_late: ClassVar[bool] = False
-    """Whether so little tells a file of this kind that all others are asked first whether it is theirs."""
+    """Whether the signature is weak: all other formats are then asked first whether a file is theirs."""
 
     engine: ClassVar[str] = "torch"
     """What computes a file of this kind where nobody says otherwise, see `rebnn_search.export.load_model`."""
+    packages: ClassVar[Sequence[str]] = ()
+    """What must be installed, beyond what always is, for a file to be written and computed by that engine."""
+    extra: ClassVar[str] = "export"
+    """The extra of this package that brings them."""
 
     @abstractmethod
     def claims(self, content: bytes) -> bool:

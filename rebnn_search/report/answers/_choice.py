@@ -6,7 +6,17 @@ import shlex
 from statistics import median
 
 from rebnn_search.base.metrics import CHOSEN_TEST_TOP1, VAL_TOP1, final, refit
-from rebnn_search.report.answers.base import STORAGE, Answer, counted, objective, percent, storage_of, written, written_between
+from rebnn_search.report.answers.base import (
+    STORAGE,
+    Answer,
+    allowed,
+    counted,
+    objective,
+    percent,
+    storage_of,
+    written,
+    written_between,
+)
 from rebnn_search.report.configurations import Configuration, configurations, zero
 from rebnn_search.report.statistics import Interval, paired
 from rebnn_search.report.tracked import TrackedSearch
@@ -43,7 +53,8 @@ def choice(search: TrackedSearch) -> Answer:
 
 def _command(search: TrackedSearch) -> str:
     storage = storage_of(search)
-    return shlex.join(["rebnn-search", "refit", search.name, *([] if storage == STORAGE else ["--storage", storage])])
+    where = [] if storage == STORAGE else ["--storage", storage]
+    return shlex.join(["rebnn-search", "refit", search.name, *where, *allowed(search)])
 
 
 def _values(search: TrackedSearch, chosen: Configuration) -> str:

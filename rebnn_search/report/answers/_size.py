@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from rebnn_search.report.answers.base import Answer, storage_of
+from rebnn_search.report.answers.base import Answer, allowed, storage_of
 from rebnn_search.report.record import BatchTime
 from rebnn_search.report.tracked import TrackedSearch
 
@@ -29,7 +29,9 @@ def size(search: TrackedSearch) -> Answer | None:
             for one in known.latencies
         )
         details.append(f"On one thread of the machine that drew this report, medians, normalisation included: {times}.")
-    command = shlex.join(["rebnn-search", "export", f"{storage_of(search)}/{search.name}"])
+    command = shlex.join(
+        ["rebnn-search", "export", f"{storage_of(search)}/{search.name}", "--format", "packed", *allowed(search)]
+    )
     return Answer("size", "How large and how fast is it?", f"{short}.", details, (), [command])
 
 

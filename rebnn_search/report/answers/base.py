@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rebnn_search.base.command import allow_words
 from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.report.statistics import Interval
 from rebnn_search.report.tracked import TrackedSearch
@@ -50,6 +51,11 @@ def written(search: TrackedSearch, value: float) -> str:
 def written_between(search: TrackedSearch, interval: Interval) -> str:
     """The ends of an interval of the objective, or of differences in it."""
     return f"{written(search, interval.low)} to {written(search, interval.high)}"
+
+
+def allowed(search: TrackedSearch) -> list[str]:
+    """The options by which a command may make the search's networks again, where they are the user's own."""
+    return allow_words(search.search.own_parts)
 
 
 def storage_of(search: TrackedSearch) -> str:

@@ -8,12 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
-from rebnn_search.export import FORMATS
+from rebnn_search.export import FORMATS, load_model
 from rebnn_search.export.timing import batch_milliseconds, one_thread
 from rebnn_search.study.objectives.base import OBJECTIVES, MeasuredNetwork, MeasuredObjective
-
-NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime")}
-"""Packages that a format needs beyond what is always there."""
 
 
 @OBJECTIVES.register("latency")
@@ -24,7 +21,7 @@ class Latency(MeasuredObjective):
     differs from run to run. A value that was reported is never measured again.
 
     Args:
-        format: Of the model file.
+        format: Of the model file. What computes it is what does so by default: OpenVINO where it is faster than torch.
         batch: Samples in the batch.
         repeats: Batches that are timed, after ten that are not.
 
@@ -47,9 +44,10 @@ class Latency(MeasuredObjective):
 
     def check(self) -> None:
         """See that what the format needs is installed."""
-        missing = [name for name in NEEDED.get(self._format, ()) if find_spec(name) is None]
+        form = FORMATS[self._format]
+        missing = [name for name in form.packages if find_spec(name) is None]
         if missing:
-            raise ValueError(f"format {self._format} needs the package {missing[0]}: pip install 'rebnn-search[export]'")
+            raise ValueError(f"format {self._format} needs the package {missing[0]}: pip install 'rebnn-search[{form.extra}]'")
 
     def heading(self, name: str) -> str:
         """With the format, and the batch if it is one."""
@@ -57,10 +55,9 @@ class Latency(MeasuredObjective):
         return f"{name} (ms, {self._format}{batch})"
 
     def measure(self, model: MeasuredNetwork) -> float:
-        """Export the model, load it and time it."""
+        """Export the model, load it as its users would, and time it."""
         with tempfile.TemporaryDirectory() as folder, one_thread():
             form = FORMATS[self._format]()
             path = Path(folder) / form.file
             form.write(model.network, model.info, path)
-            loaded = form.read(path.read_bytes(), path)
-            return batch_milliseconds(loaded, self._batch, self._repeats)
+            return batch_milliseconds(load_model(path), self._batch, self._repeats)
