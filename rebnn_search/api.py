@@ -99,7 +99,7 @@ class SearchResult:
         from rebnn_search.report import TrackedSearch
         from rebnn_search.report.figures import FIGURES, style
 
-        tracked = TrackedSearch(self.tracking_uri, self.result.name)
+        tracked = TrackedSearch(self.tracking_uri, self.result.name, self.result.parent_run_id)
         with style():
             return FIGURES.draw(tracked)
 

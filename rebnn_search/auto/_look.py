@@ -101,7 +101,7 @@ def _folder(root: Path, skip_damaged: bool) -> Look:
     if not images:
         raise UserError(f"{base}: none of its pictures can be decoded")
     side = int(np.median(sides))
-    options: dict[str, Any] = {} if base != root else {"validation": SHARE, "test": SHARE}
+    options: dict[str, Any] = {"validation": SHARE, "test": SHARE}  # of no account where there are folders of them
     if skip_damaged:
         options["skip_damaged"] = True
     data = {"name": "image_folder", "root": str(root), "grayscale": grey, **options}
@@ -131,13 +131,15 @@ def _headers(images: Sequence[Path], skip_damaged: bool) -> tuple[list[Path], li
     """
     from PIL import Image
 
-    sound, sides, coloured, decoded = [], [], False, 0
+    sound, sides, coloured = [], [], False
+    looked_at = {
+        images[round(place)] for place in np.linspace(0, len(images) - 1, min(LOOKED_AT, len(images)))
+    }  # of all classes
     for path in images:
         try:
             with decoding(path), Image.open(path) as image:
                 side = min(image.size)
-                if image.mode not in GREY_MODES and not coloured and decoded < LOOKED_AT:
-                    decoded += 1
+                if image.mode not in GREY_MODES and not coloured and path in looked_at:
                     pixels = np.asarray(image.convert("RGB"))
                     coloured = bool((pixels != pixels[:, :, :1]).any())
         except DamagedImageError as error:

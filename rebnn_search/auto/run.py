@@ -153,9 +153,13 @@ def _report(out: Path, tracking_uri: str, in_time: bool, say: Callable[[str], No
     from rebnn_search.report import report_search
 
     folder = SearchFolder(out / "results" / NAME)
-    with redirect_output(folder.log):
-        page = str(report_search(tracking_uri, folder))
-    say(f"report: {page}")
+    try:
+        with redirect_output(folder.log):
+            page = str(report_search(tracking_uri, folder))
+    except Exception as error:  # a picture is worth no model
+        say(f"no report: {hide_secrets(str(error))}")
+    else:
+        say(f"report: {page}")
 
 
 def majority_guess(data: Data) -> float:

@@ -139,7 +139,7 @@ class Session:
             folder.write_search(self.source, search.dump(), ledger_url and hide_secrets(ledger_url), search_id)
             if self.trained is not None:
                 take_trained(search, folder, self.trained)
-            ledger.note(RUNS, [*(ledger.noted(RUNS) or []), _this_run(search, self.address, tracking_uri)])
+            ledger.note(RUNS, [*(ledger.noted(RUNS) or []), _this_run(search, folder, self.address, tracking_uri)])
 
             begun = ledger.asked > 0
             system = SystemMetrics(tracking_uri)
@@ -256,11 +256,12 @@ def _ended(ledger: Ledger, folder: SearchFolder) -> Cost:
     return cost_of(folder, ledger.trials, runs)
 
 
-def _this_run(search: Search, address: str, tracking_uri: str) -> dict[str, Any]:
+def _this_run(search: Search, folder: SearchFolder, address: str, tracking_uri: str) -> dict[str, Any]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
         "address": address,
+        "storage": hide_secrets(folder.remote.rpartition("/")[0] if folder.remote else str(folder.path.parent)),
         "tracking_uri": hide_secrets(tracking_uri),
         "trials": search.spec.trials,
         "max_failures": search.spec.max_failures,

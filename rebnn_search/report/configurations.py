@@ -48,4 +48,5 @@ def _configuration(search: TrackedSearch, trials: tuple[TrackedTrial, ...]) -> C
 def zero(search: TrackedSearch) -> Configuration | None:
     """The best configuration of the strategy γ = 0; None where the search trained none to its end."""
     found = next((method for method in methods(search) if method.label == ZERO), None)
-    return None if found is None else _configuration(search, tuple(found.trials))
+    numbers = set() if found is None else {trial.number for trial in found.trials}
+    return next((one for one in configurations(search) if numbers & {trial.number for trial in one.trials}), None)

@@ -60,18 +60,22 @@ class Importances:
         predicted: Share of the objective's variance that a forest predicts of configurations it was not fitted to; 0 or
             less: nothing.
         left_out: Hyperparameters that only some trials have.
+        only: The one that all have, where there is no other.
     """
 
     parameters: list[Importance]
     configurations: int
     predicted: float | None
     left_out: list[str]
+    only: str | None = None
 
     @property
     def too_few(self) -> str | None:
         """Why nothing can be told, in words; None where something can."""
         if self.configurations < LEAST_TOLD:
             return f"{self.configurations} configurations were trained to their end, {LEAST_TOLD} are the least"
+        if self.only is not None:
+            return f"{HEADINGS.get(self.only, self.only)} is the only one that every trial has: there is nothing to share out"
         if not self.parameters:
             return "all configurations came to the same"
         if self.predicted is not None and self.predicted <= 0:
@@ -106,7 +110,7 @@ def _importances(search: TrackedSearch) -> Importances:
     left_out = [name for name in search.search.space.parameters if name not in names]
     spread = {one.mean for one in found}
     if len(found) < LEAST or len(spread) < 2 or len(names) < 2:
-        return Importances([], len(found), None, left_out)
+        return Importances([], len(found), None, left_out, names[0] if len(names) == 1 else None)
     distributions = {name: distribution(search.search.space.parameters[name]) for name in names}
     shares = _resampled(search, found, distributions)
     if not len(shares):

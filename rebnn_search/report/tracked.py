@@ -78,16 +78,17 @@ class TrackedSearch:
     Args:
         uri: Tracking URI.
         name: The search's name, which is its parent run's.
+        identity: As of `rebnn_search.tracking.search.find_parent`.
 
     Raises:
         UserError: If tracking cannot be read, holds no search of that name, or one that never ended.
     """
 
-    def __init__(self, uri: str, name: str) -> None:
+    def __init__(self, uri: str, name: str, identity: str | None = None) -> None:
         self.uri, self.name = uri, name
         try:
             self.client = make_client(uri)
-            self.parent = find_parent(self.client, self.name)
+            self.parent = find_parent(self.client, self.name, identity)
         except UserError:
             raise
         except Exception as error:  # MLflow's, SQLAlchemy's, Alembic's and the database driver's own

@@ -95,7 +95,7 @@ def report_search(uri: str, folder: SearchFolder) -> Path:
     Returns:
         The page.
     """
-    search = TrackedSearch(uri, folder.name)
+    search = TrackedSearch(uri, folder.name, folder.search_id)
     out = folder.path / "report"
     write_report(search, out, folder=folder)
     log_report(search, out)

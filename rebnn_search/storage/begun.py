@@ -62,14 +62,19 @@ def clear_leftover(folder: SearchFolder) -> None:
 
 @contextmanager
 def removed_unless_begun(folder: SearchFolder) -> Iterator[None]:
-    """Remove the folder again that the body makes, if it ends in a user's mistake before any trial was asked for."""
+    """Remove the folder again that the body makes, if it ends in a user's mistake before any trial was asked for.
+
+    Not one that another driver holds: two that begin at once take the same name, and the one that is refused leaves it alone.
+    """
     there, stored = folder.path.exists(), folder.path.parent.exists()
     try:
         yield
     except (UserError, KeyboardInterrupt):
-        if not there and not has_begun(folder):
-            shutil.rmtree(folder.path, ignore_errors=True)
-            if not stored:
-                with suppress(OSError):
-                    folder.path.parent.rmdir()
+        if not there and folder.path.exists():
+            with suppress(UserError), DriverLock(folder):
+                if not has_begun(folder):
+                    shutil.rmtree(folder.path, ignore_errors=True)
+        if not stored:
+            with suppress(OSError):
+                folder.path.parent.rmdir()
         raise

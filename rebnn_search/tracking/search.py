@@ -25,8 +25,13 @@ def find_runs(client: MlflowClient, experiments: Sequence[str], condition: str) 
             return found
 
 
-def find_parent(client: MlflowClient, name: str) -> Run:
-    """The parent run of the newest search of a name.
+def find_parent(client: MlflowClient, name: str, identity: str | None = None) -> Run:
+    """The parent run of a search.
+
+    Args:
+        client: Of its tracking.
+        name: Its name, which others may have too where several people track.
+        identity: Its own, or its parent run's; None is the newest of the name.
 
     Raises:
         UserError: If there is none; the message names those there are.
@@ -34,7 +39,9 @@ def find_parent(client: MlflowClient, name: str) -> Run:
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     everything = find_runs(client, experiments, f"tags.`{SEARCH_TAG}` != ''") if experiments else []
     parents = [run for run in everything if TRIAL_TAG not in run.data.tags and SEARCH_TAG in run.data.tags]
-    named = [run for run in parents if run.info.run_name == name]
+    named = [
+        run for run in parents if run.info.run_name == name and identity in (None, run.info.run_id, run.data.tags[SEARCH_TAG])
+    ]
     if not named:
         there = ", ".join(sorted({run.info.run_name for run in parents})) or "none"
         raise UserError(f"{name}: tracking holds no search of this name; there: {there}")

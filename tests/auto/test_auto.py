@@ -244,3 +244,13 @@ def test_more_time_never_plans_for_less(tmp_path: Path, monkeypatch: pytest.Monk
         (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(plan.recipe), encoding="utf-8")
         (tmp_path / "space.yaml").write_text(yaml.safe_dump(plan.search("recipe.yaml")), encoding="utf-8")
         assert load_search(tmp_path / "space.yaml").spec.trials == 200
+
+
+def test_colours_are_looked_for_in_every_class(tmp_path: Path) -> None:
+    """Not among the first pictures alone, which may be drawings."""
+    write_images(tmp_path, {"photos": 4}, colour=True)
+    (tmp_path / "drawings").mkdir()
+    for index in range(200):
+        grey = RNG.integers(0, 255, (12, 12, 1), dtype=np.uint8).repeat(3, 2)
+        Image.fromarray(grey).save(tmp_path / "drawings" / f"{index}.png")
+    assert look_at(tmp_path).data["grayscale"] is False

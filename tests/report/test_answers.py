@@ -10,8 +10,9 @@ from support.made_search import MadeSearch
 from rebnn_search.config import UserError
 from rebnn_search.report import TrackedSearch, folder_of, write_report
 from rebnn_search.report.answers import Answer, answers
+from rebnn_search.report.answers.base import storage_of
 from rebnn_search.report.best_so_far import best_so_far
-from rebnn_search.report.configurations import configurations
+from rebnn_search.report.configurations import configurations, zero
 from rebnn_search.report.evaluation import evaluate
 from rebnn_search.report.importance import importances
 from rebnn_search.report.record import EVALUATION_FILE, BatchTime, Evaluation, read_evaluation
@@ -181,3 +182,31 @@ def test_the_folder_of_another_search_of_that_name_is_not_its(tracked: TrackedSe
     with pytest.raises(UserError):
         SearchFolder(tmp_path / "s").read_search()
     assert folder_of(tracked, tmp_path) is None
+
+
+def test_gamma_zero_is_compared_with_others_alone() -> None:
+    search = MadeSearch(48, seeds=3, pruned=0)
+    without = zero(search)
+    assert without is not None and without in configurations(search)
+    while (best := configurations(search)[0]) != without:  # the others fall behind
+        for trial in best.trials:
+            search.change(trial.number, metrics={**trial.metrics, "final/val/loss": trial.metrics["final/val/loss"] + 5})
+    assert configurations(search)[0] == zero(search)
+    assert "γ = 0" not in told(said(search)["choice"]).partition("Its lead")[2]
+
+
+def test_of_one_hyperparameter_alone_nothing_is_shared_out() -> None:
+    space = {"optimizer.lr": {"log_uniform": [1e-4, 1e-1]}}
+    assert importances(MadeSearch(30, space=space)).too_few == (
+        "lr is the only one that every trial has: there is nothing to share out"
+    )
+
+
+def test_where_a_search_is_kept_is_what_its_run_noted() -> None:
+    search = MadeSearch(7)
+    for history, expected in (
+        ([], "results"), ([{"command": "rebnn-search run x --storage there"}], "there"),
+        ([{"command": "rebnn-search auto photos --out pets", "storage": "pets/results"}], "pets/results"),
+    ):  # fmt: skip
+        search.history = history
+        assert storage_of(search) == expected

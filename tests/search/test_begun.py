@@ -1,5 +1,6 @@
 """A search that was stopped before its first trial is in nobody's way."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from rebnn_search.config import UserError
 from rebnn_search.storage.begun import clear_leftover, has_begun, is_leftover, removed_unless_begun
 from rebnn_search.storage.find import find_folder
-from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.folder import DriverLock, SearchFolder
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.load import load_search
 from rebnn_search.study.search import Search
@@ -89,3 +90,14 @@ def test_a_mistake_takes_the_new_folder_with_it_and_nothing_else(tmp_path: Path,
     assert folder.search_file.exists()
     fail(0)
     assert folder.search_file.exists()
+
+
+def test_a_driver_that_is_refused_leaves_the_other_s_folder_alone(tmp_path: Path, search: Search) -> None:
+    folder = SearchFolder(tmp_path / "results" / "mine")
+    with ExitStack() as other:
+        with pytest.raises(UserError, match="is being driven by"), removed_unless_begun(folder):
+            begin(folder, search, 0)  # the other, after this one has looked
+            other.enter_context(DriverLock(folder))
+            with DriverLock(folder):
+                pass
+        assert folder.search_file.exists() and folder.journal.exists()

@@ -124,3 +124,9 @@ def test_what_tells_nothing_is_named(name: str, cells: list[str], why: str | Non
 )
 def test_a_target_of_many_numbers_is_regression(labels: list[str], found: bool) -> None:
     assert is_regression(labels) is found
+
+
+def test_an_end_of_time_with_an_offset_is_missing() -> None:
+    """Of which UTC is beyond what a date can be."""
+    found = date_parts(["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59"], "iso")
+    assert np.isnan(found[:2]).all() and np.isfinite(found[2]).all()

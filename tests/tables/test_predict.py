@@ -144,3 +144,16 @@ def test_a_model_without_the_section_reads_plain_numbers_as_ever(tmp_path: Path)
     path.write_text("z,x\n1,2\n3,\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"t\.csv:3: column 'x': '' is no finite number"):
         predicted(old, path)
+
+
+def test_a_model_of_one_column_reads_a_table_of_one(tmp_path: Path) -> None:
+    lines = [f"{index % 2 + 0.01 * index:g},{'ab'[index % 2]}" for index in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["length,kind", *lines]))
+    found = Trainer(validate(Recipe, parse(RECIPE.format(path=tmp_path / "t.csv"), "recipe")), device="cpu")
+    found.next_report()
+    export_packed(found.network.eval(), describe(found.recipe, found.data), tmp_path / "m")
+    (tmp_path / "new.csv").write_text("length\n0.1\n1.1\n")
+    assert predicted(load_model(tmp_path / "m"), tmp_path / "new.csv").shape == (2, 2)
+    (tmp_path / "alone.csv").write_text("kind\na\nb\na\nb\n")
+    with pytest.raises(UserError, match=r"alone\.csv: has the column 'kind' of labels alone"):
+        validate(Recipe, parse(RECIPE.format(path=tmp_path / "alone.csv"), "recipe")).data.build().open()

@@ -85,7 +85,7 @@ def test_parquet_holds_what_text_holds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.csv", b"", r"t\.csv: needs a header of at least two columns"),
+        ("t.csv", b"", r"t\.csv: needs a header, and rows below it"),
         ("t.csv", b"a,b\n1,2\n1,2,3\n", r"t\.csv:3: has 3 cells, the header has 2"),
         ("t.csv", b"a,a\n1,2\n", "two columns are called 'a'"),
         ("t.csv", b'a,b\n1,"2\n', r"t\.csv: is no CSV file: unexpected end of data"),

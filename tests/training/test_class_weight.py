@@ -7,8 +7,11 @@ import pytest
 import torch
 from sklearn.utils import compute_class_weight
 
+from rebnn_search.report.evaluation._evaluate import _check, _weights
+from rebnn_search.report.evaluation._outputs import Outputs
 from rebnn_search.training import Recipe, Trainer
 from rebnn_search.training.data import Data, from_arrays
+from rebnn_search.training.evaluation import logits_of
 from rebnn_search.training.losses import BatchLoss, balanced_weights
 from rebnn_search.training.precision import Computing
 from rebnn_search.training.recipe import Loss, Precision
@@ -69,3 +72,17 @@ def test_recipes_without_it_are_as_before(recipe: Make) -> None:
     weighted = recipe("loss.class_weight=balanced")
     assert weighted.dump()["loss"]["class_weight"] == "balanced"
     assert Recipe.model_validate(weighted.dump()) == weighted
+
+
+def test_the_report_weighs_validation_samples_as_the_loss_does(recipe: Make, uneven: Data) -> None:
+    made = recipe("network={name: mlp, width: 16}", "batch_size=32", "loss.class_weight=balanced")
+    trainer = Trainer(made, data=uneven, device="cpu")
+    trainer.next_report()
+    tracked = trainer.evaluate("validation")["loss"]
+    outputs = Outputs(logits_of(trainer.network, uneven, "validation"), uneven.labels("validation"), 1.0)
+    size = uneven.size("validation")
+    weights = _weights(uneven, trainer.recipe, torch.arange(size))
+    losses = torch.nn.functional.cross_entropy(outputs.logits.double(), outputs.labels, reduction="none")
+    assert float((losses * weights).sum() / weights.sum()) == pytest.approx(tracked, rel=1e-6)
+    assert _weights(uneven, trainer.recipe, torch.arange(size), "val/top1").unique().tolist() == [1.0]
+    _check(outputs, weights, size, tracked)

@@ -59,9 +59,11 @@ def allowed(search: TrackedSearch) -> list[str]:
 
 
 def storage_of(search: TrackedSearch) -> str:
-    """Where the search's last run was told to keep it; `STORAGE` where it was not told."""
+    """Where the search's last run kept it, as it was given; `STORAGE` where nothing tells."""
     for run in search.history[-1:]:
-        typed = shlex.split(str(run.get("command") or ""))
+        if "storage" in run:
+            return str(run["storage"])
+        typed = shlex.split(str(run.get("command") or ""))  # of a version that noted no more
         if "--storage" in typed[:-1]:
             return typed[typed.index("--storage") + 1]
     return STORAGE

@@ -25,7 +25,9 @@ from rebnn_search.report.evaluation._outputs import BATCH, Outputs, compute, dra
 from rebnn_search.report.record import BatchTime, Contender, Evaluation, Reliability
 from rebnn_search.report.tracked import TrackedSearch
 from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.training import Recipe
 from rebnn_search.training.data import Data
+from rebnn_search.training.losses import balanced_weights
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +85,7 @@ def _evaluate(search: TrackedSearch, folder: SearchFolder, found: list[Configura
     order = drawn(size)
     outputs = compute(network, data, order, CHOSEN_SECONDS)
     count = len(outputs.labels)
-    _check(search, outputs, data, order[:count], chosen.metrics.get(final(VAL_LOSS)))
+    _check(outputs, _weights(data, recipe, order[:count]), data.size("validation"), chosen.metrics.get(final(VAL_LOSS)))
     compared, contenders, why = _compare(search, folder, found, data, order, outputs)
     probabilities = outputs.logits.double().softmax(1)
     labels, taken = outputs.labels, probabilities.argmax(1)
@@ -105,24 +107,28 @@ def _evaluate(search: TrackedSearch, folder: SearchFolder, found: list[Configura
     )  # fmt: skip
 
 
-def _weights(data: Data, indices: Tensor) -> Tensor:
+def _weights(data: Data, recipe: Recipe, indices: Tensor, metric: str = VAL_LOSS) -> Tensor:
+    """How much each validation sample counts in a metric, (n,) float64."""
     given = data.weights("validation")
-    return torch.ones(len(indices), dtype=torch.float64) if given is None else given[indices].double()
+    found = torch.ones(len(indices), dtype=torch.float64) if given is None else given[indices].double()
+    if metric == VAL_LOSS and recipe.loss.class_weight is not None:
+        found = found * balanced_weights(data).double()[data.labels("validation")[indices]]
+    return found
 
 
-def _check(search: TrackedSearch, outputs: Outputs, data: Data, indices: Tensor, tracked: float | None) -> None:
+def _check(outputs: Outputs, weights: Tensor, size: int, tracked: float | None) -> None:
     """See that these are the samples that the trial was validated on.
 
     Raises:
         UserError: If the loss is another than the tracked one.
     """
-    losses, weights = F.cross_entropy(outputs.logits.double(), outputs.labels, reduction="none"), _weights(data, indices)
+    losses = F.cross_entropy(outputs.logits.double(), outputs.labels, reduction="none")
     mean = float((losses * weights).sum() / weights.sum())
     if tracked is None:
         return
     # Of a part of the split the mean is as uncertain as its samples are few.
-    part = 0.0 if len(indices) == data.size("validation") else 5 * float(losses.std()) / len(indices) ** 0.5
-    if abs(mean - tracked) > OTHER_DATA * tracked + 2 / len(indices) + part:
+    part = 0.0 if len(losses) == size else 5 * float(losses.std()) / len(losses) ** 0.5
+    if abs(mean - tracked) > OTHER_DATA * tracked + 2 / len(losses) + part:
         raise UserError(
             f"the validation samples here are not those of the search: its loss is {mean:.4f} on them, {tracked:.4f} was tracked"
         )
@@ -181,7 +187,7 @@ def _compare(
             return 0, [], f"not all checkpoints of {one.name} are here, or they took too long"
     if len(kept) < 2:
         return 0, [], "no checkpoint of another configuration is here"
-    weights = _weights(data, order[:most]).numpy()
+    weights = _weights(data, search.search.recipe(found[0].trials[0].params), order[:most], metric).numpy()
     resampled = statistics.bootstrap(np.stack(losses), weights)
     contenders = [
         Contender(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rebnn_search.report.figures.base import STYLE, WIDTH
+from rebnn_search.report.figures.base import STYLE, WIDTH, plain
 from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.statistics import wilson
 from rebnn_search.report.tracked import TrackedSearch
@@ -36,7 +36,7 @@ def confusion(search: TrackedSearch) -> Drawing | None:
 
     matrix = np.array(known.confusion)
     count = len(matrix)
-    names = [name if len(name) <= LONGEST else name[: LONGEST - 1] + "…" for name in known.classes]
+    names = [plain(name if len(name) <= LONGEST else name[: LONGEST - 1] + "…") for name in known.classes]
     figure = Figure(figsize=(WIDTH, min(7.0, max(2.6, 1.3 + 0.27 * count))))
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rebnn_search.report.figures.base import STYLE, WIDTH
+from rebnn_search.report.figures.base import STYLE, WIDTH, plain
 from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.tracked import TrackedSearch
 
@@ -39,7 +39,9 @@ def mistakes(search: TrackedSearch) -> Drawing | None:
         axis.imshow(
             picture if picture.shape[2] == 3 else picture[:, :, 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest"
         )
-        text = f"{_short(known.classes[one.label])} as\n{_short(known.classes[one.predicted])}, {100 * one.probability:.0f} %"
+        text = plain(
+            f"{_short(known.classes[one.label])} as\n{_short(known.classes[one.predicted])}, {100 * one.probability:.0f} %"
+        )
         axis.set_title(text, fontsize=STYLE["xtick.labelsize"])
     return figure
 

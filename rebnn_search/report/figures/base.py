@@ -101,6 +101,11 @@ def objective_label(search: TrackedSearch) -> str:
     return units.get(search.objective, search.objective)
 
 
+def plain(text: str) -> str:
+    """A user's text for a figure: matplotlib would take what stands between two $ for a formula."""
+    return text.replace("$", r"\$")
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in the project's style, whatever the process draws otherwise."""

@@ -157,11 +157,11 @@ def _images(features: Array | Tensor, source: str, name: str) -> Tensor:
         raise UserError(
             f"{source}: {name} has shape {array.shape}: channels come second, (n, channels, height, width); transpose it"
         )
-    if array.ndim == 4 and array.shape[2] != array.shape[3]:
-        raise UserError(f"{source}: {name} has images of {array.shape[2]}×{array.shape[3]}: they must be square")
     if array.ndim == 3:
         array = array[:, None]
-    elif array.ndim == 2:
+    if array.ndim == 4 and array.shape[2] != array.shape[3]:
+        raise UserError(f"{source}: {name} has images of {array.shape[2]}×{array.shape[3]}: they must be square")
+    if array.ndim == 2:
         array = array[:, :, None, None]
     if array.dtype != np.uint8:
         # float32 where it holds every value of the type exactly, else float64: nothing is lost before it is standardised.

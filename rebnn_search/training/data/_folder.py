@@ -142,7 +142,7 @@ class ImageFolder(Dataset):
             splits[name] = Samples(found.images, listing.labels[found.kept], whole=found.whole, sizes=found.sizes)
         self._tell(damaged, listings)
         for name, samples in splits.items():
-            self._check_classes(name, samples.labels, classes)
+            self._check_classes(name, listings[name].labels, samples.labels, classes)
         return splits
 
     def _sound(self, listings: dict[Split, Listing], classes: Sequence[str]) -> dict[Split, Listing]:
@@ -158,7 +158,7 @@ class ImageFolder(Dataset):
         for name, listing in listings.items():
             kept = [index for index, file in enumerate(listing.files) if file not in gone]
             sound[name] = pick(listing, torch.tensor(kept, dtype=torch.int64))
-            self._check_classes(name, sound[name].labels, classes)
+            self._check_classes(name, listing.labels, sound[name].labels, classes)
         return sound
 
     def _tell(self, damaged: Sequence[Path], listings: dict[Split, Listing]) -> None:
@@ -170,9 +170,10 @@ class ImageFolder(Dataset):
         names = [str(file.relative_to(self.root)) for file in sorted(damaged)]
         warnings.warn(f"data.root: {self.root}: {left_out(names, total)}", Notice, stacklevel=2)
 
-    def _check_classes(self, split: Split, labels: Tensor, classes: Sequence[str]) -> None:
-        for name, count in zip(classes, torch.bincount(labels, minlength=len(classes)).tolist(), strict=True):
-            if not count:
+    def _check_classes(self, split: Split, listed: Tensor, sound: Tensor, classes: Sequence[str]) -> None:
+        before, after = (torch.bincount(labels, minlength=len(classes)).tolist() for labels in (listed, sound))
+        for name, there, count in zip(classes, before, after, strict=True):
+            if there and not count:
                 raise UserError(f"data.root: {self.root}: every picture of class {name!r} in the {split} split is damaged")
 
     def _list(self) -> tuple[list[str], dict[Split, Listing]]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NAMED = 3
 """Damaged pictures that a notice names."""
+DEEP_MODES = ("I", "F")
+"""Pictures of 32 bits a pixel, as Pillow calls them."""
 
 
 class DamagedImageError(UserError):
@@ -47,6 +49,10 @@ def open_picture(file: Path, grayscale: bool) -> Image:
     from PIL import Image  # comes with torchvision; only those who read images need it
 
     with decoding(file), Image.open(file) as image:
+        if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):  # which convert cuts off at 255
+            return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("L" if grayscale else "RGB")
+        if image.mode in DEEP_MODES:
+            raise ValueError("32 bits a pixel, whose range nothing tells; save it with 8, or give arrays as .npz")
         return image.convert("L" if grayscale else "RGB")
 
 

@@ -45,8 +45,21 @@ def stratified(
     size = _split_size(labels, fraction, classes, what, source)
     from sklearn.model_selection import train_test_split  # takes a second to import, which checking a recipe need not
 
-    left, off = train_test_split(np.arange(len(labels)), test_size=size, random_state=seed, stratify=labels.numpy())
-    return from_numpy(np.sort(left)), from_numpy(np.sort(off))
+    _, off = train_test_split(np.arange(len(labels)), test_size=size, random_state=seed, stratify=labels.numpy())
+    is_off = np.zeros(len(labels), dtype=bool)
+    is_off[off] = True
+    _give_every_class_both(labels.numpy(), is_off, len(classes))
+    return from_numpy(np.flatnonzero(~is_off)), from_numpy(np.flatnonzero(is_off))
+
+
+def _give_every_class_both(labels: np.ndarray[Any, Any], off: np.ndarray[Any, Any], classes: int) -> None:
+    """Where a rare class is on one side alone, let one of its samples change sides with one of the largest class on the other."""
+    for side in (True, False):
+        for missing in np.flatnonzero(np.bincount(labels[off == side], minlength=classes) == 0):
+            largest = np.bincount(labels[off == side], minlength=classes).argmax()
+            taken = np.flatnonzero((labels == missing) & (off != side))[0]
+            given = np.flatnonzero((labels == largest) & (off == side))[-1]
+            off[taken], off[given] = side, not side
 
 
 def stratified_groups(

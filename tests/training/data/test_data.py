@@ -9,6 +9,7 @@ from PIL import Image
 from rebnn_search.config import UserError
 from rebnn_search.training.data import Arrays, Cifar10, Data, Digits, ImageFolder, ImageNet, from_arrays
 from rebnn_search.training.data.base import SPLITS
+from rebnn_search.training.data.images import open_picture
 
 RNG = np.random.default_rng(0)
 
@@ -238,3 +239,32 @@ def test_a_file_that_is_no_npz(tmp_path: Path, content: bytes) -> None:
         Arrays(path=str(tmp_path / "x.npz")).open()
     with pytest.raises(UserError, match="no such file"):
         Arrays(path=str(tmp_path / "y.npz")).open()
+
+
+def test_a_rare_class_of_sound_pictures_is_not_taken_for_damaged(tmp_path: Path) -> None:
+    write_images(tmp_path, {"cat": 40, "dog": 40, "owl": 3})
+    for resident in (True, False):
+        data = ImageFolder(root=str(tmp_path), image_size=8, resident=resident, workers=0).open()
+        assert all(torch.bincount(data.labels(split), minlength=3).min() >= 1 for split in SPLITS)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_sixteen_bits_a_pixel_become_eight(tmp_path: Path, suffix: str) -> None:
+    """And are not cut off at 255, as Pillow has it."""
+    pixels = np.array([[0, 300], [30000, 65535]], dtype=np.uint16)
+    Image.fromarray(pixels).save(tmp_path / f"deep.{suffix}")
+    for grayscale in (True, False):
+        found = np.asarray(open_picture(tmp_path / f"deep.{suffix}", grayscale))
+        assert (found.reshape(2, 2, -1) == (pixels >> 8)[:, :, None]).all()
+
+
+def test_pictures_whose_range_nothing_tells_are_refused(tmp_path: Path) -> None:
+    for name, dtype in (("whole", np.int32), ("real", np.float32)):
+        Image.fromarray(np.array([[0, 40000], [1, 2]], dtype=dtype)).save(tmp_path / f"{name}.tiff")
+        with pytest.raises(UserError, match=rf"{name}.tiff: is damaged or no image: 32 bits a pixel"):
+            open_picture(tmp_path / f"{name}.tiff", grayscale=True)
+
+
+def test_images_of_one_channel_must_be_square_too() -> None:
+    with pytest.raises(UserError, match="has images of 40×100: they must be square"):
+        from_arrays(RNG.normal(size=(20, 40, 100)), np.arange(20) % 2)

@@ -33,11 +33,11 @@ def date_parts(cells: Sequence[str], order: DateOrder) -> Array:
 def _parts(cell: str, order: DateOrder) -> tuple[float, float, float, float]:
     try:
         found = _iso(cell) if order == "iso" else _ordered(cell, order)
-    except (ValueError, OverflowError):
-        found = None
-    if found is None:
+        if found is None:
+            return (np.nan,) * 4
+        when = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):  # an end of time with an offset lies beyond it
         return (np.nan,) * 4
-    when = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     hour = found.hour + found.minute / 60 + found.second / 3600
     return (when - _EPOCH).total_seconds(), found.month, found.weekday(), hour
 

@@ -22,10 +22,12 @@ def labels_of(table: Table, label: str, source: str) -> list[str]:
     """The labels of all rows.
 
     Raises:
-        UserError: If there is no such column, a label is missing, or they are numbers to be estimated and no classes.
+        UserError: If there is no such column or no other, a label is missing, or they are numbers to be estimated and no classes.
     """
     if label not in table.names:
         raise UserError(f"{source}: has no column {label!r} of labels; it has {', '.join(table.names)}")
+    if len(table.names) == 1:
+        raise UserError(f"{source}: has the column {label!r} of labels alone: there is nothing to tell them by")
     labels = table.column(label, source)
     if "" in labels:
         raise UserError(f"{source}:{table.lines[labels.index('')]}: column {label!r}: the label is missing")

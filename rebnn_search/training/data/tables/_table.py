@@ -47,13 +47,13 @@ def clean(text: str) -> str:
 
 
 def check_names(names: list[str], rows: int, source: str) -> None:
-    """Check that a table has at least two columns with different names, and rows.
+    """Check that a table has columns with different names, and rows.
 
     Raises:
         UserError: If not.
     """
-    if rows < 1 or len(names) < 2:
-        raise UserError(f"{source}: needs a header of at least two columns, and rows below it")
+    if rows < 1 or not names:
+        raise UserError(f"{source}: needs a header, and rows below it")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{source}: two columns are called {twice!r}")
