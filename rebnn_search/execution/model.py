@@ -100,9 +100,11 @@ def _log_flavour(uri: str, run_id: str, file: Path) -> None:
         signature = infer_signature(example.numpy(), classifier(example).numpy())
     # MLflow's own way of logging models knows one tracking URI a process, and keeps it in the environment too.
     before, variable = mlflow.get_tracking_uri(), os.environ.get("MLFLOW_TRACKING_URI")
+    client = MlflowClient(uri)
+    of_run = f"source_run_id = '{run_id}'"
+    for earlier in client.search_logged_models([client.get_run(run_id).info.experiment_id], filter_string=of_run):
+        client.delete_logged_model(earlier.model_id)  # of a trial that is no longer the best, or cut short
     mlflow.set_tracking_uri(uri)
-    for earlier in mlflow.search_logged_models(filter_string=f"source_run_id = '{run_id}'", output_format="list"):
-        MlflowClient(uri).delete_logged_model(earlier.model_id)  # of a trial that is no longer the best, or cut short
     try:
         with mlflow.start_run(run_id=run_id):
             mlflow.pytorch.log_model(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rebnn_search.base.layout import trial_name
+from rebnn_search.base.layout import TAKEN_UP, trial_name
 from rebnn_search.config import UserError, get_value, with_value
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.search import Search
@@ -57,6 +57,8 @@ def take_trained(search: Search, folder: SearchFolder, trained: Path) -> list[in
             if state is not None:
                 found.append((number, *state))
     for number, step, content in found:  # after all were looked at: one that does not fit leaves nothing behind
+        folder.trial(number).mkdir(parents=True, exist_ok=True)
+        (folder.trial(number) / TAKEN_UP).touch()
         CheckpointDirectory(folder.checkpoints(number)).save(step, content)
     return [number for number, _, _ in found]
 

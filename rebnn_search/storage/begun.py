@@ -6,9 +6,10 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from rebnn_search.base.journal import CREATE_TRIAL
-from rebnn_search.base.layout import TRIALS
+from rebnn_search.base.layout import RECIPE_FILE, TAKEN_UP
 from rebnn_search.config import UserError
 from rebnn_search.storage.folder import DriverLock, SearchFolder
 
@@ -18,7 +19,7 @@ TUNE = "ray"
 
 def has_begun(folder: SearchFolder) -> bool:
     """Whether a folder holds a search that asked for a trial, or anything that cannot be told from one."""
-    if folder.result_file.exists() or any((folder.path / name).exists() for name in (TRIALS, TUNE)):
+    if folder.result_file.exists() or (folder.path / TUNE).exists() or any(map(_was_handed_out, folder.trials.glob("*"))):
         return True
     try:
         with folder.journal.open("rb") as lines:
@@ -27,6 +28,10 @@ def has_begun(folder: SearchFolder) -> bool:
         return False
     except OSError:
         return True
+
+
+def _was_handed_out(trial: Path) -> bool:
+    return (trial / RECIPE_FILE).exists() or not (trial / TAKEN_UP).exists()
 
 
 def holds_trial(journal: Iterable[bytes]) -> bool:

@@ -67,7 +67,8 @@ def find_folder(storage: str, source: str, name: str | None, *, resume: bool = F
         if local.exists() and not local.is_dir():
             raise UserError(f"--storage {storage}: is a file, not a directory")
         # A working copy lacks what would tell.
-        begun = [folder for folder in searches_of(local, source) if remote is not None or has_begun(folder)]
+        there = searches_of(local, source, fetched=remote is not None)
+        begun = [folder for folder in there if remote is not None or has_begun(folder)]
         unfinished = [folder.name for folder in begun if not folder.finished]
         named = None if name is None else SearchFolder(local / check_name(name))
         leftover = named is not None and remote is None and is_leftover(named)

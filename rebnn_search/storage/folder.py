@@ -217,8 +217,11 @@ def check_name(name: str) -> str:
     return name
 
 
-def searches_of(storage: Path, source: str) -> list[SearchFolder]:
-    """The searches in a storage folder that came from the file called ``source``, oldest first."""
+def searches_of(storage: Path, source: str, *, fetched: bool = False) -> list[SearchFolder]:
+    """The searches in a storage folder that came from the file called ``source``, oldest first.
+
+    Of a store's copy the times are those of fetching, and their numbers alone tell.
+    """
     folders = []
     for path in storage.glob(f"*/{SEARCH_FILE}"):
         folder = SearchFolder(path.parent)
@@ -228,7 +231,8 @@ def searches_of(storage: Path, source: str) -> list[SearchFolder]:
         except UserError as error:
             if _is_of(folder.name, source):
                 notice(f"passed over: {error}")
-    return sorted(folders, key=lambda folder: (folder.search_file.stat().st_mtime_ns, _number(folder.name), folder.name))
+    times = {folder.name: 0 if fetched else folder.search_file.stat().st_mtime_ns for folder in folders}
+    return sorted(folders, key=lambda folder: (times[folder.name], _number(folder.name), folder.name))
 
 
 def _number(name: str) -> int:

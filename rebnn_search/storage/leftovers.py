@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from rebnn_search.base.files import PARTIAL
-from rebnn_search.base.layout import TRIALS
+from rebnn_search.base.layout import RECIPE_FILE, TAKEN_UP, TRIALS
 from rebnn_search.base.notices import notice
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
@@ -29,10 +29,12 @@ def clear_partial_files(folder: SearchFolder) -> None:
 def leftover_trials(folder: SearchFolder, known: Container[int]) -> list[int]:
     """The numbers of trials that have a folder, here or in the object store, and are not known.
 
+    Not of those that hold a training from elsewhere and no recipe, which a trial has from when it is handed out.
+
     Raises:
         UserError: If the store cannot be read.
     """
-    names = {path.name for path in folder.trials.glob("*")}
+    names = {path.name for path in folder.trials.glob("*") if (path / RECIPE_FILE).exists() or not (path / TAKEN_UP).exists()}
     if folder.remote is not None:
         try:
             names |= set(ObjectStore(folder.remote).names(TRIALS))

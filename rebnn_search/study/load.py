@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from rebnn_search.base.packaged import anchor
 from rebnn_search.config import Document, UserError, apply_override, explain, load, nearest, validate, with_value
 from rebnn_search.config.document import named
 from rebnn_search.config.model import shown
@@ -16,7 +17,7 @@ from rebnn_search.study.objectives import MeasuredObjective
 from rebnn_search.study.search import Search, recipe_value
 from rebnn_search.study.spec import Params, SearchSpec
 from rebnn_search.training import Recipe, load_recipe_document
-from rebnn_search.training.recipe import NEW
+from rebnn_search.training.recipe import NEW, make_absolute
 
 
 def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
@@ -49,18 +50,21 @@ def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
         except KeyError as error:
             raise UserError(f"{document.where(('set', key))}: set.{key}: {error.args[0]}") from None
         recipe_document.overridden[tuple(key.split("."))] = f"{document.where(('set', key))}: set"
+    make_absolute(recipe_document, anchor(Path(path)))
     for override in overrides:
         if override not in mine:
             apply_override(recipe_document, override)
+    make_absolute(recipe_document, Path.cwd())
     base = validate(Recipe, recipe_document, {NEW: True})
     if base.train_on != "train" or "train_on" in spec.space:
         raise UserError(
             f"{document.source}: train_on: a search judges its trials by the validation split, so none may train on it; "
             "python -m rebnn_search.refit trains the best of a search on both"
         )
-    search = _settled(Search(spec, recipe_document.data, []), automatic)
+    unsettled = Search(spec, recipe_document.data, [])
+    check_against_recipe(unsettled, document)
+    search = _settled(unsettled, automatic)
     _check_measured(spec, document)
-    check_against_recipe(search, document)
     search.fixed = [_complete(search, base, index, document) for index in range(len(spec.fixed))]
     return search
 

@@ -25,7 +25,7 @@ from rebnn_search.storage.fetch import explained, fetch_index
 from rebnn_search.storage.folder import DriverLock, SearchFolder, check_name
 from rebnn_search.storage.lease import Lease, LeaseLost
 from rebnn_search.storage.object_store import ObjectStore, is_uri, place_in, working_copy
-from rebnn_search.study.attributes import SEARCH_ID
+from rebnn_search.study.attributes import RUNS, SEARCH_ID
 from rebnn_search.study.optuna_log import optuna_muted
 from rebnn_search.study.overview import ASIDE, size_of
 from rebnn_search.study.record import check_ledger, read_study
@@ -113,7 +113,7 @@ def plan_removal(
         raise UserError(
             f"{name}: which runs are its own cannot be known, as its record is gone or damaged: leave --tracking out"
         )
-    uri = _tracking_of(source, tracking_uri) if tracking else None
+    uri = _tracking_of(source, name, url, tracking_uri) if tracking else None
     return Removal(
         folder=folder,
         aside=aside,
@@ -159,15 +159,17 @@ def _identity_of(folder: SearchFolder, name: str, url: str | None) -> str | None
     return None if found is None else str(found)
 
 
-def _tracking_of(folder: SearchFolder, given: str | None) -> str:
-    """Where a search's runs are, checked."""
+def _tracking_of(folder: SearchFolder, name: str, url: str | None, given: str | None) -> str:
+    """Where a search's runs are, checked: as its result says, or, of one without, as its last run noted."""
     try:
         known = str(json.loads(folder.result_file.read_text(encoding="utf-8"))["tracking_uri"])
     except (OSError, ValueError, KeyError, TypeError):
         known = ""
-    return check_uri(
-        given or os.environ.get(URI_VARIABLE) or (known if "***" not in known else "") or default_uri(), write=False
-    )
+        with suppress(UserError, KeyError, IndexError):
+            known = str(read_study(folder, url).user_attrs[RUNS][-1]["tracking_uri"]) if folder.name == name else ""
+    if "***" in known and given is None and URI_VARIABLE not in os.environ:
+        raise UserError(f"{folder.name}: its runs are in {known}: pass --tracking-uri with the password")
+    return check_uri(given or ("" if "***" in known else known) or os.environ.get(URI_VARIABLE) or default_uri(), write=False)
 
 
 def remove_search(removal: Removal) -> None:

@@ -201,16 +201,17 @@ class Space:
 
     def size(self) -> int | None:
         """How many points the space has, conditions considered; None if a parameter has no grid."""
+        grids = {name: parameter.grid() for name, parameter in self.parameters.items()}
         values: list[dict[str, Value]] = [{}]
-        for name, parameter in self.parameters.items():
-            grid = parameter.grid()
+        for name, grid in grids.items():
             if grid is None:
                 return None
+            more = sum(len(grid) if self.is_active(name, v) else 1 for v in values)
+            if more > MANY:
+                return None if None in grids.values() else more  # at least so many: more than any search tries
             values = [{**v, name: item} for v in values for item in grid if self.is_active(name, v)] + [
                 v for v in values if not self.is_active(name, v)
             ]
-            if len(values) > MANY:
-                return len(values)  # at least so many: more than any search tries
         return len(values)
 
     def example_with(self, name: str, value: Value) -> dict[str, Value]:

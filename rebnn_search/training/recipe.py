@@ -15,7 +15,19 @@ from torch import nn
 
 from rebnn_search.base.files import write_atomically
 from rebnn_search.base.packaged import anchor
-from rebnn_search.config import Choose, Component, Document, Strict, UserError, fail, get_value, load, validate, with_value
+from rebnn_search.config import (
+    Choose,
+    Component,
+    Document,
+    Strict,
+    UserError,
+    apply_override,
+    fail,
+    get_value,
+    load,
+    validate,
+    with_value,
+)
 from rebnn_search.config.reading import Place
 from rebnn_search.method.gamma import GAMMA, GammaStrategy
 from rebnn_search.method.networks import CONTEXT, NETWORKS
@@ -269,15 +281,25 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = (), *, new: bool = 
 
 
 def load_recipe_document(path: str | Path, overrides: Iterable[str] = ()) -> Document:
-    """Read a recipe file as a document whose relative paths, of data and teacher, have become absolute."""
-    document = load(path, overrides)
-    folder = anchor(Path(path))
+    """Read a recipe file as a document whose relative paths, of data and teacher, have become absolute.
+
+    They are relative to the file; those of overrides, as of all that is typed, to the working directory.
+    """
+    document = load(path)
+    make_absolute(document, anchor(Path(path)))
+    for override in overrides:
+        apply_override(document, override)
+    make_absolute(document, Path.cwd())
+    return document
+
+
+def make_absolute(document: Document, folder: Path) -> None:
+    """Make a recipe's paths that are still relative absolute, from a folder."""
     for place in PATH_HOLDERS:
         holder = get_value(document.data, place)
         if isinstance(holder, Mapping):
             anchored = {key: str((folder / holder[key]).resolve()) for key in PATH_OPTIONS if isinstance(holder.get(key), str)}
             document.data = with_value(document.data, place, {**holder, **anchored})
-    return document
 
 
 def dump_recipe(path: Path, recipe: Recipe, comment: str) -> None:

@@ -12,8 +12,11 @@ from rebnn_search.cli.recipes import main as write_recipes
 from rebnn_search.cli.train import main as train
 from rebnn_search.config import UserError
 from rebnn_search.execution.trained_elsewhere import take_trained
+from rebnn_search.execution.trial_recipe import write_trial_recipe
+from rebnn_search.storage.begun import has_begun
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of
+from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.load import load_search
 from rebnn_search.training import Recipe, Trainer, TrainingRun, load_recipe, read_reports
 
@@ -116,3 +119,26 @@ def test_a_search_takes_them_up_and_trains_the_others(here: Path) -> None:
     log = (here / "results" / "s" / "trials" / "0002" / "reports.jsonl").read_text(encoding="utf-8").splitlines()
     speeds = [json.loads(line)["metrics"]["train/images_per_second"] for line in log]
     assert speeds[-1] == before["metrics"]["train/images_per_second"]  # reported, not trained again
+
+
+def test_what_was_taken_up_waits_through_an_interruption(here: Path) -> None:
+    """Until its trial is handed out: it is no trial that the record has lost, and the search has not begun by it."""
+    write_recipes(["space.yaml", "--out", "r"])
+    trained(1)
+    trained(3)
+    search, folder = load_search("space.yaml"), SearchFolder(here / "results" / "s")
+    folder.path.mkdir(parents=True)
+    ledger = Ledger(folder, search)
+    folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
+    assert take_trained(search, folder, here / "runs") == [1, 3] and not has_begun(folder)
+    for _ in range(2):
+        number, params = ledger.ask()
+        write_trial_recipe(search, folder, number, params)
+    again = Ledger(folder, search)  # as after a kill
+    assert again.asked == 2 and has_begun(folder)
+    assert sorted(path.name for path in folder.trials.iterdir()) == ["0000", "0001", "0003"]
+    assert folder.checkpoints(3).exists()
+    # One that was handed out, and that the record has lost since, is put aside as ever.
+    write_trial_recipe(search, folder, 3, search.fixed[1])
+    Ledger(folder, search)
+    assert not folder.checkpoints(3).exists()

@@ -91,3 +91,8 @@ def test_a_slip_of_the_finger_is_told_of_it(tmp_path: Path) -> None:
         match=r"space\.yaml:\d+: sampler.name = 'tep': no such sampler; did you mean 'tpe'\? valid are auto, brute_force",
     ):
         load(tmp_path, sampler="tep")
+
+
+def test_a_choice_that_is_no_number_is_told_at_its_place(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"space\.yaml:\d+: epochs = '4' makes no valid recipe"):
+        load(tmp_path, space={**ENDLESS, "epochs": {"choice": ["4", "8"]}})

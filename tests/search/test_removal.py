@@ -22,6 +22,8 @@ from rebnn_search.config import UserError
 from rebnn_search.storage.folder import DriverLock, SearchFolder
 from rebnn_search.storage.object_store import ObjectStore, place_in
 from rebnn_search.storage.remote_sync import RemoteSync
+from rebnn_search.study.attributes import RUNS as RUNS_NOTE
+from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.overview import cut_off, overviews
 from rebnn_search.study.removal import plan_removal, remove_search
 from rebnn_search.tracking.client import make_client
@@ -217,3 +219,20 @@ def test_an_object_store_and_the_copy_of_it(driven: Any, tmp_path: Path, uri: st
     assert done.returncode == 0, done.stderr
     assert ObjectStore(folders[1].remote or "").sizes() == {}
     assert rm(tmp_path, "t", "--storage", uri, "--yes").returncode == 2
+
+
+def test_the_runs_of_one_that_was_interrupted_are_where_it_put_them(
+    driven: Any, tmp_path: Path, tracking_database: Path
+) -> None:
+    """Though it has no result that tells, and there is a database where others are tracked."""
+    for place in (tmp_path, tmp_path / "server"):
+        place.mkdir(exist_ok=True)
+        shutil.copy(tracking_database, place)
+    uri = f"sqlite:///{tmp_path / 'server' / 'mlflow.db'}"
+    search = driven.load(tmp_path, driven.GAMMA)
+    folder = make(driven, tmp_path)
+    folder.result_file.unlink(missing_ok=True)
+    Ledger(folder, search).note(RUNS_NOTE, [{"tracking_uri": uri}])
+    Runs(uri, "space", folder.search_id or "").ensure_parent("s", {})
+    done = rm(tmp_path, "s", "--yes", "--tracking")
+    assert done.returncode == 0 and f"1 run in MLflow ({uri})" in done.stdout, done.stdout + done.stderr

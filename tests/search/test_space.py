@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import optuna
 import pytest
@@ -142,3 +143,15 @@ def test_real_numbers_may_be_as_large_as_there_are_and_whole_ones_as_are_exact()
     assert Parameter(log_uniform=[1.0, 1e30]).contains(1e29)
     with pytest.raises(ValidationError, match="must be within"):
         Parameter.model_validate({"int": [1, 10**20]})
+
+
+@pytest.mark.parametrize("last", [{"int": [1, 1000]}, {"uniform": [0.0, 1.0]}])
+def test_a_space_too_large_to_be_tried_is_not_written_out(last: dict[str, object]) -> None:
+    """Nor is one that goes past the bound at a single leap, or before a parameter that has no grid."""
+    space = build_space({"a": parameter({"int": [0, 999_999]}), "b": parameter({"int": [8, 256]}), "c": parameter(last)})
+    tracemalloc.start()
+    size = space.size()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert size is None if "uniform" in last else size is not None and size > 1_000_000
+    assert peak < 2**30

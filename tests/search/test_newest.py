@@ -1,0 +1,19 @@
+"""Which search of a store's is the newest, on a machine that has just fetched them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from rebnn_search.storage.folder import SearchFolder, searches_of
+
+
+def test_of_a_copy_the_numbers_tell_and_else_the_times(driven: Any, tmp_path: Path) -> None:
+    search = driven.load(tmp_path, driven.GAMMA)
+    for second, number in enumerate((10, 3, 9)):
+        folder = SearchFolder(tmp_path / "results" / f"space-{number}")
+        folder.path.mkdir(parents=True)
+        folder.write_search("space.yaml", search.dump(), None)
+        os.utime(folder.search_file, (second, second))
+    names = lambda **how: [folder.name for folder in searches_of(tmp_path / "results", "space.yaml", **how)]  # noqa: E731
+    assert names() == ["space-10", "space-3", "space-9"]
+    assert names(fetched=True) == ["space-3", "space-9", "space-10"]
