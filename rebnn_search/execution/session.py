@@ -150,6 +150,7 @@ class Session:
 
             def connect() -> Runs:
                 runs = Runs(tracking_uri, experiment, search_id)
+                runs.check_files()
                 if begun:
                     open_parent(runs)
                 else:  # no run of a search that may end, or be killed, before it has a trial: nobody would come back to it

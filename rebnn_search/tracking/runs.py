@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
+from rebnn_search.base.secrets import hide_secrets
+from rebnn_search.config import UserError
 from rebnn_search.tracking.client import artifact_location, make_client
 
 if TYPE_CHECKING:
@@ -156,6 +162,30 @@ class Runs:
             Exception: MLflow's, if it cannot be written.
         """
         self.client.set_experiment_tag(self.experiment_id, OPENED_TAG, str(_now()))
+
+    def check_files(self) -> None:
+        """Write a file to where the experiment keeps those of its runs, and remove it: what cannot be would hold everything up.
+
+        Raises:
+            UserError: If it cannot be written; the message says where.
+        """
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        location, uri = self.client.get_experiment(self.experiment_id).artifact_location, self.client.tracking_uri
+        with TemporaryDirectory() as folder:
+            probe = Path(folder) / f"opened-{uuid.uuid4().hex}"
+            probe.touch()
+            try:
+                store = get_artifact_repository(location, tracking_uri=uri)
+                store.log_artifact(str(probe))
+            except Exception as error:  # MLflow's, or the store's client's own; or that is not installed
+                reason = hide_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
+                raise UserError(
+                    f"--tracking-uri {hide_secrets(uri)}: files cannot be kept at {hide_secrets(location)}, as its experiment says: "
+                    f"{reason}"
+                ) from error
+            with suppress(Exception):  # not every store can remove; an empty file is in nobody's way
+                store.delete_artifacts(probe.name)
 
     def ensure_child(self, number: int, name: str, params: Mapping[str, object], tags: Mapping[str, str] | None = None) -> str:
         """Return the run of a trial, made if it is not there; it is RUNNING again from now."""

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from rebnn_search.config import UserError
 from rebnn_search.tracking import SEARCH_TAG, STATE_TAG, TRIAL_TAG, Point, Runs, Tracker
+from rebnn_search.tracking.search import find_parent
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +134,28 @@ def test_a_database_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("not a database", encoding="utf-8")
     with pytest.raises(Exception, match="not a database"):
         Tracker(lambda: Runs(f"sqlite:///{tmp_path}/mlflow.db", "gamma", "x")).wait_ready()
+
+
+def test_where_files_cannot_be_kept_it_is_said_before_anything_is_trained(tmp_path: Path) -> None:
+    """Of an experiment that another machine made, say, with a place there."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    runs = Runs(uri, "gamma", "id")
+    runs.check_files()
+    kept = Path(runs.client.get_experiment(runs.experiment_id).artifact_location.removeprefix("file://"))
+    assert not list(kept.glob("**/opened-*"))
+    (tmp_path / "in the way").touch()
+    runs.client.create_experiment("elsewhere", artifact_location=(tmp_path / "in the way" / "artifacts").as_uri())
+    with pytest.raises(UserError, match=r"files cannot be kept at file:///.*in%20the%20way/artifacts, .*: NotADirectoryError"):
+        Runs(uri, "elsewhere", "id").check_files()
+
+
+def test_of_searches_of_one_name_the_one_that_is_meant_is_found(uri: str) -> None:
+    """Where several people track at one place."""
+    mine, other = Runs(uri, "shared", "id-mine"), Runs(uri, "shared", "id-of-another")
+    parents = [runs.ensure_parent("gamma-7", {}) for runs in (mine, other)]
+    client = mine.client
+    assert find_parent(client, "gamma-7", "id-mine").info.run_id == parents[0]
+    assert find_parent(client, "gamma-7", "id-of-another").info.run_id == parents[1]
+    assert find_parent(client, "gamma-7", parents[0]).info.run_id == parents[0]
+    with pytest.raises(UserError, match="holds no search of this name"):
+        find_parent(client, "gamma-7", "id-of-nobody")
