@@ -28,8 +28,7 @@ from rebnn_search.training.custom_parts import allowed_parts
 from rebnn_search.training.report_log import TrackedReport
 
 FIRST_FAILURES = 5
-"""So many trials failing, and as many as are at work, with none ended otherwise before them, end the run: what fails them fails them
-all."""
+"""Stop the run when the first trials to end have all failed: at least so many, and at least as many as are running or paused."""
 
 
 class Controller:

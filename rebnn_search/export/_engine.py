@@ -82,7 +82,7 @@ def fastest(engines: Sequence[OpenVINO], network: nn.Module, info: ModelInfo, *,
         engines: At least one.
         network: Which torch computes.
         info: Of the model.
-        at_all: None of them is, where torch is faster than each at one image or at a batch.
+        at_all: Return None if torch is faster than each of them, at one image or at a batch.
     """
     one = _probes(info, 1)
     seconds = [measured([network, *engines], one)]

@@ -41,7 +41,7 @@ from rebnn_search.training.schedules import SCHEDULES, Schedule
 from rebnn_search.training.teachers import TEACHERS, Teacher
 
 PATH_OPTIONS = ("root", "path")
-"""Options of a dataset or a teacher that are paths: in a recipe file relative to that file."""
+"""Options of a dataset or a teacher that are paths: in a file relative to it, typed to the working directory."""
 PATH_HOLDERS = (("data",), ("loss", "teacher"))
 """Where in a recipe such options stand."""
 
@@ -55,14 +55,14 @@ MOST = 1_000_000
 """Epochs, samples of a batch: more is a slip of the finger."""
 
 STAGE_TWO = ("weights", "gamma", "scale_init", "epochs", "reports_per_epoch", "stage_one")
-"""What stage one does not depend on, or takes from ``stage_one``. Whatever is not named here is part of a stage one's key, so that
-what is forgotten parts trials that could share, and never makes two share what they must not."""
+"""What stage one does not depend on, or takes from ``stage_one``. Whatever is not named here is part of a stage one's key: a field
+missing from this list only causes extra training, never wrong sharing."""
 ALWAYS_SHARED = (
     "data", "network", "optimizer", "schedule", "batch_size", "accumulate", "loss", "precision", "sync_batch_norm", "seed",
 )  # fmt: skip
 """What was in the key from the beginning; whatever came later is in it where it is not the default, so that older keys stay."""
 FIRST_PRECISION = ("dtype", "channels_last", "compile")
-"""The same of ``precision``."""
+"""The fields of ``precision`` that were in the key from the beginning."""
 
 Auto = Literal["auto"]
 

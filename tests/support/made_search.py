@@ -30,7 +30,7 @@ class MadeSearch(TrackedSearch):
         count: Trials.
         noise: Standard deviation of the loss beside what the learning rate does.
         seeds: Of each configuration.
-        pruned: Every how manieth configuration is pruned halfway; 0: none.
+        pruned: Of so many configurations the last is pruned halfway; 0: none.
         spec: Further keys of the search file.
     """
 

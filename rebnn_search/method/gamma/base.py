@@ -51,7 +51,7 @@ class GammaStrategy(ABC):
         return None
 
     def follow(self, flip_fraction: Tensor, max_grad: Tensor, iteration: int, memory: Tensor | None) -> Tensor:
-        """Return γ^{t+1} as `update`, which a strategy without a memory has in place of this one.
+        """Return γ^{t+1}. What training calls; a strategy without a memory implements `update` instead.
 
         Args:
             flip_fraction: As of `update`.
