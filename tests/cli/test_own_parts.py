@@ -84,11 +84,3 @@ def test_without_the_permission_each_says_how_it_is_given(searched: Path) -> Non
     for words in (("refit", "space-1"), ("export", "results/space-1", "--format", "packed", "--out", "unused")):
         done = call(words[0], *words[1:], cwd=searched)
         assert done.returncode == 2 and f"--allow {NAMES[0]} lets this one" in done.stderr.replace(NAMES[1], NAMES[0])
-
-
-def test_a_search_in_a_ray_that_was_there_before(searched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whose workers began without the permission, and without the folder on their path."""
-    monkeypatch.syspath_prepend(searched)
-    done = call("run", "space.yaml", "--name", "again", "--json", "--no-report", *ALLOW, cwd=searched)
-    assert done.returncode == 0, done.stderr
-    assert {trial["state"] for trial in json.loads(done.stdout)["trials"]} == {"COMPLETE"}
