@@ -76,7 +76,7 @@ def removed_unless_begun(folder: SearchFolder) -> Iterator[None]:
         yield
     except (UserError, KeyboardInterrupt):
         if not there and folder.path.exists():
-            with suppress(UserError), DriverLock(folder):
+            with suppress(UserError, OSError), DriverLock(folder):  # on a full disk the folder stays
                 if not has_begun(folder):
                     shutil.rmtree(folder.path, ignore_errors=True)
         if not stored:
