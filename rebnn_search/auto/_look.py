@@ -132,9 +132,8 @@ def _headers(images: Sequence[Path], skip_damaged: bool) -> tuple[list[Path], li
     from PIL import Image
 
     sound, sides, coloured = [], [], False
-    looked_at = {
-        images[round(place)] for place in np.linspace(0, len(images) - 1, min(LOOKED_AT, len(images)))
-    }  # of all classes
+    places = np.linspace(0, len(images) - 1, min(LOOKED_AT, len(images)))  # the pictures come class by class
+    looked_at = {images[round(place)] for place in places}
     for path in images:
         try:
             with decoding(path), Image.open(path) as image:

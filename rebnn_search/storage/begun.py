@@ -63,6 +63,7 @@ def clear_leftover(folder: SearchFolder) -> None:
             if is_leftover(folder):
                 for file in (folder.search_file, folder.journal):
                     file.unlink(missing_ok=True)
+                shutil.rmtree(folder.trials, ignore_errors=True)  # copies of trainings elsewhere, not for another search
 
 
 @contextmanager

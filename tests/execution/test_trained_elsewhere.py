@@ -13,7 +13,7 @@ from rebnn_search.cli.train import main as train
 from rebnn_search.config import UserError
 from rebnn_search.execution.trained_elsewhere import take_trained
 from rebnn_search.execution.trial_recipe import write_trial_recipe
-from rebnn_search.storage.begun import has_begun
+from rebnn_search.storage.begun import clear_leftover, has_begun
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of
 from rebnn_search.study.ledger import Ledger
@@ -131,6 +131,11 @@ def test_what_was_taken_up_waits_through_an_interruption(here: Path) -> None:
     ledger = Ledger(folder, search)
     folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
     assert take_trained(search, folder, here / "runs") == [1, 3] and not has_begun(folder)
+    clear_leftover(folder)  # for another search of its name, which is not to train on from these
+    assert not folder.trials.exists() and not folder.journal.exists()
+    ledger = Ledger(folder, search)
+    folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
+    take_trained(search, folder, here / "runs")
     for _ in range(2):
         number, params = ledger.ask()
         write_trial_recipe(search, folder, number, params)

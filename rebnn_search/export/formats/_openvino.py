@@ -23,7 +23,7 @@ OPENVINO_KEY = f"{KEY}.openvino"
 
 @FORMATS.register("openvino")
 class OpenVINOFormat(ModelFormat):
-    """One bit for each binary weight; OpenVINO computes it on bits or in int8, or torch, where ``rebnn-search[openvino]`` is not."""
+    """One bit for each binary weight; computed by OpenVINO, on bits or in int8, where ``rebnn-search[openvino]`` is installed."""
 
     file = "openvino.safetensors"
     engine = "auto"

@@ -150,7 +150,8 @@ def _compare(
     metric = search.objective
     if metric not in (VAL_LOSS, VAL_TOP1, VAL_TOP5):
         return 0, [], f"{metric} is no mean over samples"
-    same = search.search.recipe(found[0].trials[0].params).data.dump()
+    recipe = search.search.recipe(found[0].trials[0].params)
+    same = recipe.data.dump()
     group = found[:CONTENDERS]
     without = zero(search)
     if without is not None and without.number not in [one.number for one in group]:
@@ -187,7 +188,7 @@ def _compare(
             return 0, [], f"not all checkpoints of {one.name} are here, or they took too long"
     if len(kept) < 2:
         return 0, [], "no checkpoint of another configuration is here"
-    weights = _weights(data, search.search.recipe(found[0].trials[0].params), order[:most], metric).numpy()
+    weights = _weights(data, recipe, order[:most], metric).numpy()
     resampled = statistics.bootstrap(np.stack(losses), weights)
     contenders = [
         Contender(
