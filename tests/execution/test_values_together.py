@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
-import pytest
 from support.commands import call
+
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.attributes import REASON
+from rebnn_search.study.record import read_study
 
 RECIPE = """
 data: {name: digits}
@@ -24,26 +27,17 @@ resources: {cpus_per_worker: 1}
 """
 
 
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("together")
-    (folder / "recipe.yaml").write_text(RECIPE)
-    (folder / "space.yaml").write_text(SPACE)
-    return folder
-
-
-def test_one_of_them_fails_and_the_others_are_trained(searched: Path) -> None:
-    done = call("run", "space.yaml", "--json", cwd=searched)
+def test_one_of_them_fails_and_the_search_is_shown_and_resumed(tmp_path: Path, one_ray: None) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    (tmp_path / "space.yaml").write_text(SPACE)
+    done = call("run", "space.yaml", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     trials = json.loads(done.stdout)["trials"]
     failed = [trial for trial in trials if trial["state"] != "COMPLETE"]
-    assert len(trials) == 4 and [trial["params"] for trial in failed] == [
-        {"optimizer.momentum": 0.0, "optimizer.nesterov": True}
-    ]
-
-
-def test_it_is_shown_and_resumed(searched: Path) -> None:
-    shown = call("cli.show", "space-1", cwd=searched)
+    assert [trial["params"] for trial in failed] == [{"optimizer.momentum": 0.0, "optimizer.nesterov": True}]
+    study = read_study(SearchFolder(tmp_path / "results" / "space-1"), None)
+    assert study.trials[failed[0]["number"]].user_attrs[REASON] == "recipe: optimizer: nesterov needs a momentum above 0"
+    shown = call("cli.show", "space-1", cwd=tmp_path)
     assert shown.returncode == 0 and "FAIL" in shown.stdout, shown.stderr
-    more = call("run", "space.yaml", "--resume", "--name", "space-1", "--json", cwd=searched)
-    assert more.returncode == 0, more.stderr
+    more = call("run", "space.yaml", "--resume", "--name", "space-1", "--json", cwd=tmp_path)
+    assert more.returncode == 0 and len(json.loads(more.stdout)["trials"]) == len(trials) == 4, more.stderr
