@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.model_selection import train_test_split
 
+from rebnn_search.config import UserError
 from rebnn_search.training.data.splits import stratified
 
 COUNTS = [[60, 60, 60, 3], [300, 200, 3], [500, 500, 3], [200, 200, 200, 4], [2, 2], [40, 2, 2, 2], [97, 3]]
@@ -15,10 +16,13 @@ COUNTS = [[60, 60, 60, 3], [300, 200, 3], [500, 500, 3], [200, 200, 200, 4], [2,
 def test_of_every_class_something_is_on_either_side(counts: list[int], fraction: float) -> None:
     labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     size = round(fraction * len(labels))
+    names = [f"{k}" for k in range(len(counts))]
     if not len(counts) <= size <= len(labels) - len(counts):
-        pytest.skip("refused: there is no room for every class")
+        with pytest.raises(UserError, match="both sides need at least one of each"):
+            stratified(labels, fraction, 0, names, "test", "x")
+        return
     for seed in range(20):
-        left, off = stratified(labels, fraction, seed, [f"{k}" for k in range(len(counts))], "test", "x")
+        left, off = stratified(labels, fraction, seed, names, "test", "x")
         assert len(off) == size and sorted([*left.tolist(), *off.tolist()]) == list(range(len(labels)))
         for side in (left, off):
             assert side.tolist() == sorted(side.tolist())
