@@ -55,13 +55,14 @@ def test_the_submit_script_submits_our_command(tmp_path: Path) -> None:
     ray_command.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
     ray_command.chmod(0o755)
     done = subprocess.run(
-        [str(DEPLOY / "submit.sh"), "my-search", "s3://bucket/x", "--trials", "9"], capture_output=True, text=True, check=True,
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        [str(DEPLOY / "submit.sh"), "search_spaces/gamma.yaml", "my-search", "s3://bucket/x", "--trials", "9"],
+        capture_output=True, text=True, check=True,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "MLFLOW_TRACKING_URI": "http://mlflow:5000"},
     )  # fmt: skip
     words = done.stdout.splitlines()
     assert words[:2] == ["job", "submit"]
     args = arguments(shlex.join(words))
-    assert (args.name, args.storage, args.address, args.trials, args.resume_or_start) == (
-        "my-search", "s3://bucket/x", "auto", 9, True,
+    assert (args.name, args.storage, args.address, args.trials, args.resume_or_start, args.tracking_uri) == (
+        "my-search", "s3://bucket/x", "auto", 9, True, "http://mlflow:5000",
     )  # fmt: skip
     assert (ROOT / args.space).is_file()

@@ -27,7 +27,8 @@ from rebnn_search.execution.ray.adapters import (
 )
 from rebnn_search.execution.ray.address import LOCAL, check_address, check_head
 from rebnn_search.execution.ray.fleet import Fleet
-from rebnn_search.execution.ray.room import TellsOfWaiting, bundle, check_machine, refuse_unless_fits
+from rebnn_search.execution.ray.growth import Growth
+from rebnn_search.execution.ray.room import TellsOfWaiting, bundle, check_machine, refuse_unless_fits, room
 from rebnn_search.execution.ray.session_folder import own_session
 from rebnn_search.execution.ray.trainable import TASK, RecipeTrial
 from rebnn_search.execution.ray.watchdog import watched
@@ -44,6 +45,7 @@ ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow and the ledger keep what CSV and TensorBoard would
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are the command's to handle
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000000",  # the searcher knows how many may wait, also on a cluster that grew
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's snapshot of the experiment is never read
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -90,8 +92,9 @@ class RayExecutor:
         resources = self._resources
         slots = _slots(resources)
         fleet = Fleet(self._folder.name, resources, controller, slots) if self._address != LOCAL else None
-        limit, pending = slots if fleet is None else fleet.limit, {"TUNE_MAX_PENDING_TRIALS_PG": str(max(1, slots()))}
-        with environment(pending), fleet or nullcontext(), _no_results_missed():
+        growth = Growth(resources, controller) if self._address != LOCAL else None
+        limit = slots if fleet is None else fleet.limit
+        with fleet or nullcontext(), growth or nullcontext(), _no_results_missed():
             tune.run(
                 RecipeTrial,
                 name="ray",
@@ -100,7 +103,11 @@ class RayExecutor:
                 resources_per_trial=bundles(resources),
                 search_alg=LedgerSearcher(controller, limit),
                 scheduler=LedgerScheduler(controller, None if fleet is None else fleet.limit),
-                callbacks=[TrialCallback(controller), TellsOfWaiting(resources), *([] if fleet is None else [fleet])],
+                callbacks=[
+                    TrialCallback(controller),
+                    TellsOfWaiting(resources),
+                    *(part for part in (fleet, growth) if part is not None),
+                ],
                 progress_reporter=ReportsNothing(),
                 stop=StopWhenAsked(controller),
                 max_failures=0,  # the controller starts failed trials again
@@ -159,14 +166,11 @@ def bundles(resources: Resources) -> tune.PlacementGroupFactory:
 
 
 def _slots(resources: Resources) -> Callable[[], int]:
-    """How many trials the cluster has room for, asked anew each time: nodes come and go."""
+    """How many trials may be at work, asked anew each time: nodes come and go."""
 
     def limit() -> int:
-        cluster = ray.cluster_resources()
-        room = int(cluster.get("CPU", 0) // (resources.cpus_per_worker * resources.workers_per_trial))
-        if resources.gpus_per_worker:
-            room = min(room, int(cluster.get("GPU", 0) / (resources.gpus_per_worker * resources.workers_per_trial) + 1e-6))
-        return max(1, min(room, resources.max_concurrent or room))
+        there = room(resources)
+        return max(1, min(there, resources.max_concurrent or there))
 
     return limit
 

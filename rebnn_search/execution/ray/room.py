@@ -50,13 +50,18 @@ def amount(count: float, kind: str) -> str:
 
 
 def places(node: Amounts, resources: Resources) -> int:
-    """How many workers of a trial a node has room for."""
+    """How many workers of a trial a node has room for, or several nodes taken together."""
     return min(int(node.get(kind, 0.0) / count + 1e-6) for kind, count in bundle(resources).items())
 
 
 def fits(nodes: Sequence[Amounts], resources: Resources) -> bool:
     """Whether nodes could between them run one trial, if nothing else ran on them."""
     return sum(places(node, resources) for node in nodes) >= resources.workers_per_trial
+
+
+def room(resources: Resources) -> int:
+    """How many trials the cluster as it is has room for, if nothing else ran on it and every trial fitted wherever room is."""
+    return places(ray.cluster_resources(), resources) // resources.workers_per_trial
 
 
 def check_machine(resources: Resources) -> None:
