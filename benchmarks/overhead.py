@@ -62,19 +62,19 @@ def ours(trials: int) -> dict[str, float]:
     """Run this project's search; times come from its own observer."""
     import ray
 
+    from rebnn_search.execution.events import SearchObserver
     from rebnn_search.execution.session import open_search
-    from rebnn_search.terminal import Silent
 
     Path("recipe.yaml").write_text(RECIPE, encoding="utf-8")
     Path("space.yaml").write_text(SPACE % trials, encoding="utf-8")
 
-    class Clock(Silent):
+    class Clock(SearchObserver):
         begun = ended = 0.0
 
         def finished(self, number: int, state: str, reason: str | None, summary: Any) -> None:
             self.ended = time.perf_counter()
 
-        def started(self, number: int, name: str, resumed_at: int) -> None:
+        def started(self, number: int, name: str, params: Any, resumed_at: int) -> None:
             self.begun = self.begun or time.perf_counter()
 
     clock = Clock()
@@ -143,8 +143,8 @@ def busy(trials: int) -> dict[str, float]:
     """
     import ray
 
+    from rebnn_search.execution.events import SearchObserver
     from rebnn_search.execution.session import open_search
-    from rebnn_search.terminal import Silent
 
     cores = os.cpu_count() or 1
     Path("recipe.yaml").write_text(LONG_RECIPE, encoding="utf-8")
@@ -154,7 +154,7 @@ def busy(trials: int) -> dict[str, float]:
     def is_trial(process: Any) -> bool:
         return "RecipeTrial" in " ".join(process.cmdline())
 
-    class Clock(Silent):
+    class Clock(SearchObserver):
         begun = 0.0
         before: dict[str, float]
         found: dict[str, float]

@@ -48,7 +48,7 @@ from traces import Trace
 
 from rebnn_search.config import Component
 from rebnn_search.execution.controller import Controller
-from rebnn_search.execution.events import Silent, Untracked
+from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.simulated import RecordedReport, SimulatedClock, SimulatedExecutor
 from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
 from rebnn_search.study.attributes import PARAMS
@@ -57,7 +57,7 @@ from rebnn_search.study.optuna_log import optuna_log_muted
 from rebnn_search.study.pausing import PauseRule
 from rebnn_search.study.samplers import CONTEXT, SAMPLERS
 from rebnn_search.study.search import Search
-from rebnn_search.study.spec import SearchSpec
+from rebnn_search.study.spec import Params, SearchSpec
 from rebnn_search.training.report_log import TrackedReport
 
 Part = str | Mapping[str, Any] | Callable[..., Any]
@@ -65,7 +65,7 @@ Part = str | Mapping[str, Any] | Callable[..., Any]
 
 
 @dataclass
-class Recorder(Silent):
+class Recorder(SearchObserver):
     """Watches a search and writes its trace; stops it at its budget.
 
     Attributes:
@@ -90,7 +90,7 @@ class Recorder(Silent):
             self._configurations[number] = self.bank.index(self._ledger.trial(number).user_attrs[PARAMS])
         return self._configurations[number]
 
-    def started(self, number: int, name: str, resumed_at: int) -> None:
+    def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Count it."""
         self.trace.asked += resumed_at == 0
 
@@ -155,7 +155,7 @@ def replay(
     trace, clock = Trace(), SimulatedClock()
     ledger = Ledger(None, search)
     recorder = Recorder(trace, bank, clock, budget)
-    controller = CountingController(search, None, ledger, Untracked(), recorder, search.trials, pauses=pauses)
+    controller = CountingController(search, None, ledger, TrialTracking(), recorder, search.trials, pauses=pauses)
     recorder.watch(controller, ledger)
 
     def curves(params: Mapping[str, Any]) -> list[RecordedReport]:

@@ -62,9 +62,9 @@ class Record:
 def ours(record: Record, seed: int, seconds: float) -> None:
     """Search as the project does by default."""
     import rebnn_search as rs
-    from rebnn_search.execution.events import Silent
+    from rebnn_search.execution.events import SearchObserver
 
-    class Watch(Silent):
+    class Watch(SearchObserver):
         def reported(self, number: int, report: Any) -> None:
             record.take(report.metrics["val/loss"])
 

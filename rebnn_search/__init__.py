@@ -1,7 +1,7 @@
 """Hyperparameter search around ReBNN, the Resilient Binary Neural Network.
 
-``rebnn_search.search(...)``, ``rebnn_search.curves(...)`` and ``rebnn_search.SearchResult`` are there at first use: importing the
-package alone imports neither torch nor Ray.
+``search(...)``, ``curves(...)``, ``SearchResult`` and ``SearchObserver`` are there at first use: importing the package alone imports
+neither torch nor Ray.
 """
 
 import importlib
@@ -9,11 +9,11 @@ import importlib
 from rebnn_search.base.log_redirect import quiet_imports
 
 __version__ = "0.1.0"
-__all__ = ["SearchResult", "__version__", "curves", "search"]
+__all__ = ["SearchObserver", "SearchResult", "__version__", "curves", "search"]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("search", "curves", "SearchResult"):
+    if name in ("search", "curves", "SearchObserver", "SearchResult"):
         with quiet_imports():
             return getattr(importlib.import_module("rebnn_search.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,11 +13,12 @@ from rebnn_search.base.duration import parse_duration
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.events import SearchObserver
+from rebnn_search.execution.observers import Observers
 from rebnn_search.execution.session import open_search
 from rebnn_search.report import report_search
 from rebnn_search.study.curves import curves_table, write_curves
 from rebnn_search.study.result import Best, Result, TrialRow
-from rebnn_search.terminal import NotebookProgress, PlainProgress, Silent, in_notebook
+from rebnn_search.terminal import NotebookProgress, PlainProgress, in_notebook
 from rebnn_search.terminal.html import result_html
 from rebnn_search.terminal.state import SearchState
 from rebnn_search.training import Recipe, load_recipe
@@ -172,7 +173,7 @@ def search(
         report: Draw the report at the end, as the command does.
         progress: Print a line for each trial; in a notebook, one picture that is drawn again and again, as a widget where ipywidgets
             is installed.
-        observer: Notified of every event, in place of that.
+        observer: Notified of every event, in place of that; what it raises is shown, and harms no search.
 
     Raises:
         UserError: For a mistake in file or arguments, as the command's message.
@@ -187,10 +188,10 @@ def search(
     )  # fmt: skip
     budget = None if time_budget is None else Budget(parse_duration(time_budget, "time_budget"), begun)
     state = SearchState.of(session.search, budget)
-    display: Silent = Silent()
+    display: SearchObserver = SearchObserver()
     if progress and observer is None:
         display = NotebookProgress(state) if in_notebook() else PlainProgress(Console(highlight=False), state)
-    with display:
-        result = session.run(observer or display, budget=budget)
+    with Observers(display, [] if observer is None else [observer]) as observers:
+        result = session.run(observers, budget=budget)
     page = report_search(session.tracking_uri, session.folder) if report and not result.interrupted else None
     return SearchResult(result, session.tracking_uri, page)

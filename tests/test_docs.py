@@ -52,6 +52,14 @@ USE = {
         "for check in FIGURE_CHECKS:\n"
         "    check(lambda: next(figure for figure in FIGURES if figure.name == 'duration'))\n"
     ),
+    "An observer": (
+        "import os, tempfile\n"
+        "os.chdir(tempfile.mkdtemp())\n"
+        "from rebnn_search.execution.observers import Observers\n"
+        "with Observers(SearchObserver(), [Ends()]) as told:\n"
+        "    told.finished(3, 'PRUNED', 'worse', {'val/top1': 40.0})\n"
+        "assert json.loads(Path('ends.jsonl').read_text()) == {'trial': 3, 'state': 'PRUNED', 'why': 'worse', 'val/top1': 40.0}\n"
+    ),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
@@ -17,7 +17,7 @@ def add_allow(parser: argparse.ArgumentParser) -> None:
 
 
 def allow_parts(names: Iterable[str]) -> None:
-    """Let recipes name these functions. What the working directory holds can be imported, as by ``python -m``.
+    """Let recipes name these functions.
 
     Raises:
         UserError: If one cannot be imported.
@@ -27,8 +27,13 @@ def allow_parts(names: Iterable[str]) -> None:
         return
     from rebnn_search.training.custom_parts import allow
 
-    here = str(Path.cwd())
-    if "" not in sys.path and here not in sys.path:
-        sys.path.append(here)  # Ray's workers are given this path too
+    import_from_here(names)
     for name in names:
         allow(name)
+
+
+def import_from_here(names: Sequence[str]) -> None:
+    """Where there are names, let what the working directory holds be imported, as by ``python -m``."""
+    here = str(Path.cwd())
+    if names and "" not in sys.path and here not in sys.path:
+        sys.path.append(here)  # Ray's workers are given this path too

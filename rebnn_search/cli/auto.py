@@ -76,12 +76,13 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
             console.print(line, soft_wrap=True, markup=False)
 
     def observe(search: Search, budget: Budget) -> AbstractContextManager[SearchObserver]:
-        from rebnn_search.terminal import LiveProgress, PlainProgress, Silent  # with Ray, which a training alone needs not
+        from rebnn_search.execution.events import SearchObserver
+        from rebnn_search.terminal import LiveProgress, PlainProgress  # with Ray, which a training alone needs not
         from rebnn_search.terminal.state import SearchState
 
         state = SearchState.of(search, budget)
         if args.quiet:
-            return Silent()
+            return SearchObserver()
         return LiveProgress(console, state) if console.is_terminal else PlainProgress(console, state)
 
     def begin(stop: Callable[[], None]) -> None:

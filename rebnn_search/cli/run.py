@@ -18,12 +18,13 @@ from rebnn_search.base.duration import parse_duration
 from rebnn_search.base.errors import UserError
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.base.signals import stop_on_signals
-from rebnn_search.cli._allow import add_allow, allow_parts
+from rebnn_search.cli._allow import add_allow, allow_parts, import_from_here
 from rebnn_search.cli.spaces import print_spaces
 from rebnn_search.tracking import check_uri, default_uri
 
 if TYPE_CHECKING:
     from rebnn_search.execution.budget import Budget
+    from rebnn_search.execution.events import SearchObserver
     from rebnn_search.execution.session import Session
     from rebnn_search.storage.folder import SearchFolder
 
@@ -68,6 +69,10 @@ def parser(prog: str = "python -m rebnn_search.run") -> argparse.ArgumentParser:
     p.add_argument("--dry-run", action="store_true", help="print the resolved search and its first configurations, run nothing")
     p.add_argument("--no-report", action="store_true", help="draw no figures and write no report.html at the end")
     add_allow(p)
+    p.add_argument(
+        "--observer", metavar="MODULE:NAME", action="append", default=[],
+        help="notify this class of yours, a rebnn_search.SearchObserver, of the search's events; may be repeated",
+    )  # fmt: skip
     p.add_argument("--json", action="store_true", help="print one JSON object instead of progress and leaderboard")
     p.add_argument("--quiet", action="store_true", help="no progress, only the result")
     p.add_argument("--no-color", action="store_true", help="no colours")
@@ -92,9 +97,12 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 
     # Everything above needs milliseconds; torch, Ray and Optuna need seconds.
     from rebnn_search.execution.budget import Budget
+    from rebnn_search.execution.observers import make_observers
     from rebnn_search.execution.session import open_search
 
     allow_parts(args.allow)
+    import_from_here(args.observer)
+    observers = make_observers(args.observer)
     session = open_search(
         args.space, overrides=args.overrides, trials=args.trials, name=args.name, storage=args.storage, ledger=args.ledger,
         tracking_uri=uri, address=args.address, resume=args.resume, or_start=args.resume_or_start,
@@ -115,22 +123,24 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 
         print_preview(console, session.search, session.folder.name)
         return 0
-    return _run(args, console, session, None if seconds is None else Budget(seconds, begun))
+    return _run(args, console, session, observers, None if seconds is None else Budget(seconds, begun))
 
 
-def _run(args: argparse.Namespace, console: Console, session: Session, budget: Budget | None) -> int:
-    from rebnn_search.terminal import LiveProgress, PlainProgress, Silent, print_result
+def _run(args: argparse.Namespace, console: Console, session: Session, own: list[SearchObserver], budget: Budget | None) -> int:
+    from rebnn_search.execution.events import SearchObserver
+    from rebnn_search.execution.observers import Observers
+    from rebnn_search.terminal import LiveProgress, PlainProgress, print_result
     from rebnn_search.terminal.state import SearchState
 
     folder, uri = session.folder, session.tracking_uri
     state = SearchState.of(session.search, budget)
     if args.json or args.quiet:
-        progress: Silent | LiveProgress = Silent()
+        progress = SearchObserver()
     else:
         progress = LiveProgress(console, state) if console.is_terminal else PlainProgress(console, state)
         console.print(f"search {folder.name}, log in {folder.log}", soft_wrap=True)
-    with progress:
-        result = session.run(progress, budget=budget, on_start=stop_on_signals)
+    with Observers(progress, own) as observers:
+        result = session.run(observers, budget=budget, on_start=stop_on_signals)
     report = None if result.interrupted or args.no_report else _report(folder, uri)
     if args.json:
         print(json.dumps(result.dump()))
@@ -162,6 +172,8 @@ def resume_command(args: argparse.Namespace, name: str) -> str:
     for override in args.overrides:
         words += ["--set", override]
     words += allow_words(args.allow)
+    for name in args.observer:
+        words += ["--observer", name]
     defaults = parser().parse_args([args.space])
     for option in ("storage", "tracking_uri", "ledger", "address", "trained"):
         if getattr(args, option) != getattr(defaults, option):

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from rebnn_search.config import Document, UserError, validate
 from rebnn_search.execution.controller import Controller
-from rebnn_search.execution.events import Silent, Untracked
+from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.study.attributes import REASON
 from rebnn_search.study.ledger import Ledger
@@ -75,7 +75,7 @@ def run_search(search: Search, make: Callable[[Recipe], Trainer], timeout: float
     clock = _Clock(timeout)
     with optuna_muted(optuna.logging.ERROR):  # its warnings are of the sampler that a user chose here, in a terminal's words
         ledger = Ledger(None, search)
-        controller = Controller(search, None, ledger, Untracked(), clock, search.trials)
+        controller = Controller(search, None, ledger, TrialTracking(), clock, search.trials)
         clock.stop = controller.stop
         with SerialExecutor(lambda task: TrainingRun(make(search.recipe(task.params))), raises=True) as executor:
             executor.run(controller)
@@ -92,7 +92,7 @@ def none_trained(ledger: Ledger) -> str:
     return f"none of {len(states)} trials was trained to its end: {states}; the last: {reason}"
 
 
-class _Clock(Silent):
+class _Clock(SearchObserver):
     """Stops a search that is overdue, once one of its trials was trained to its end."""
 
     def __init__(self, timeout: float | None) -> None:

@@ -150,7 +150,7 @@ class Controller:
             self._budget.started(number)
         name = self._search.name_of(number, params)
         self._tracking.started(number, name, params)
-        self._observer.started(number, name, self._ledger.reports(number).last_step)
+        self._observer.started(number, name, params, self._ledger.reports(number).last_step)
         recipe, resources = self._search.recipe_data(params, number), self._search.spec.resources
         if self._folder is not None:
             # The next worker may die without a word, and is not to be told by an earlier one's.

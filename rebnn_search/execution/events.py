@@ -4,66 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from optuna.trial import FrozenTrial
 
+from rebnn_search.study.result import Result
 from rebnn_search.study.spec import Params
 from rebnn_search.training.report_log import TrackedReport
 
 
-class SearchObserver(Protocol):
-    """Someone who watches a search."""
+class SearchObserver:
+    """Someone who watches a search; as it stands, one who says nothing. A subclass overrides what it wants to know.
 
-    def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
-        """Report how many trials there will be, and the state and summary of those that ended in earlier runs."""
-
-    def started(self, number: int, name: str, resumed_at: int) -> None:
-        """Report that a trial was handed out, with its name and the reports it already had."""
-
-    def reported(self, number: int, report: TrackedReport) -> None:
-        """Report progress."""
-
-    def failed(self, number: int, reason: str, times: int) -> None:
-        """Report that a trial failed for the ``times``-th time and will be started again."""
-
-    def paused(self, number: int) -> None:
-        """Report that a trial waits from now on; `started` tells when it goes on."""
-
-    def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
-        """Report that a trial ended COMPLETE, PRUNED or FAIL."""
-
-
-class Silent:
-    """Watches and says nothing."""
+    All is told in the driver's process, in the order in which it happens, and the search waits meanwhile.
+    """
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Hold nothing."""
+        """Let go of what is held; called however the search ends."""
 
     def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
-        """Say nothing."""
+        """Take in how many trials there will be, and the state and summary of those that ended in earlier runs, by number."""
 
-    def started(self, number: int, name: str, resumed_at: int) -> None:
-        """Say nothing."""
+    def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
+        """Take in that a trial was handed out, with its name, its parameters and the reports it already had."""
 
     def reported(self, number: int, report: TrackedReport) -> None:
-        """Say nothing."""
+        """Take in a report: its ``step``, ``epoch`` and ``metrics``."""
 
     def failed(self, number: int, reason: str, times: int) -> None:
-        """Say nothing."""
+        """Take in that a trial failed for the ``times``-th time and will be started again."""
 
     def paused(self, number: int) -> None:
-        """Say nothing."""
+        """Take in that a trial waits from now on; `started` tells when it goes on."""
 
     def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
-        """Say nothing."""
+        """Take in that a trial ended COMPLETE, PRUNED or FAIL, why, and the metrics of its last report."""
+
+    def ended(self, result: Result) -> None:
+        """Take in the outcome, also of a search that was interrupted. There is none of a run that ends in an error."""
 
 
-class TrialTracking(Protocol):
-    """Where the trials of a search are tracked. Notified before the observer, after the ledger."""
+class TrialTracking:
+    """Where the trials of a search are tracked; as it stands, nowhere. Notified before the observer, after the ledger."""
 
     def started(self, number: int, name: str, params: Params) -> None:
         """Begin a trial, or go on with it."""
@@ -76,19 +61,3 @@ class TrialTracking(Protocol):
 
     def ended(self, trial: FrozenTrial, reports: Sequence[TrackedReport]) -> None:
         """End a trial; all its reports come again."""
-
-
-class Untracked:
-    """Tracks nothing."""
-
-    def started(self, number: int, name: str, params: Params) -> None:
-        """Track nothing."""
-
-    def reported(self, number: int, report: TrackedReport) -> None:
-        """Track nothing."""
-
-    def gave_up(self, number: int, trace: str) -> None:
-        """Track nothing."""
-
-    def ended(self, trial: FrozenTrial, reports: Sequence[TrackedReport]) -> None:
-        """Track nothing."""

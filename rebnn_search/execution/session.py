@@ -198,8 +198,10 @@ class Session:
                 raise UserError(f"{folder.name}: {budget.too_small(int(search.base['epochs']))}")
             # Again, for the runs that tracking has made meanwhile.
             result = outcome(search, folder, ledger, tracking_uri, experiment, runs, best, interrupted, cost)
-            result = replace(result, out_of_time=out_of_time, enough=enough)
-            return result if tracked else replace(result, untracked=tracker.trouble or "it is slow")
+            untracked = None if tracked else tracker.trouble or "it is slow"
+            result = replace(result, out_of_time=out_of_time, enough=enough, untracked=untracked)
+            observer.ended(result)
+            return result
 
 
 def open_search(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.base.metrics import BEST, final
+from rebnn_search.execution.events import TrialTracking
 from rebnn_search.study.attributes import REASON, SUMMARY
 from rebnn_search.study.search import Search
 from rebnn_search.study.spec import Params
@@ -20,7 +21,7 @@ INFEASIBLE_TAG = "infeasible"
 """Tag of a trial's run: which constraints it broke."""
 
 
-class TrialRuns:
+class TrialRuns(TrialTracking):
     """Tracks the trials of a search, one run each, by way of the tracker's queue.
 
     Args:

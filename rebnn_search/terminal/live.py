@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from rebnn_search.base.duration import duration_text
+from rebnn_search.execution.events import SearchObserver
+from rebnn_search.study.spec import Params
 from rebnn_search.terminal.state import SearchState
 from rebnn_search.training.report_log import TrackedReport
 
@@ -20,16 +22,13 @@ STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}
 SPARK_WIDTH = 24
 
 
-class LiveProgress:
+class LiveProgress(SearchObserver):
     """Counts, a bar, the best so far and each running trial with its curve of the objective."""
 
     def __init__(self, console: Console, state: SearchState) -> None:
         self._console = console
         self._state = state
         self._live = Live(self, console=console, refresh_per_second=4, transient=True)
-
-    def __enter__(self) -> LiveProgress:
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._live.stop()
@@ -40,7 +39,7 @@ class LiveProgress:
         # Made here, not in the constructor: by now the streams are those the search leaves to its display.
         self._live.start()
 
-    def started(self, number: int, name: str, resumed_at: int) -> None:
+    def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Take in a trial's start."""
         self._state.started(number, name, resumed_at)
 

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from rebnn_search.base.duration import duration_text
-from rebnn_search.execution.events import Silent
+from rebnn_search.execution.events import SearchObserver
+from rebnn_search.study.spec import Params
 from rebnn_search.terminal.live import sparkline
 from rebnn_search.terminal.state import SearchState
 from rebnn_search.training.report_log import TrackedReport
@@ -67,7 +68,7 @@ class HtmlPicture:
             self._handle.update(shown)
 
 
-class NotebookProgress(Silent):
+class NotebookProgress(SearchObserver):
     """Counts, a bar, the best so far and each running trial with its curve, as widgets where ipywidgets is installed.
 
     Args:
@@ -96,7 +97,7 @@ class NotebookProgress(Silent):
         self._picture = WidgetPicture() if self._widgets else HtmlPicture()
         self._draw()
 
-    def started(self, number: int, name: str, resumed_at: int) -> None:
+    def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Take in a trial's start."""
         self._state.started(number, name, resumed_at)
         self._draw_now_and_then()

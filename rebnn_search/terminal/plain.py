@@ -8,13 +8,14 @@ from rich.console import Console
 
 from rebnn_search.base.duration import duration_text
 from rebnn_search.base.metrics import EPOCHS, VAL_LOSS, VAL_TOP1
-from rebnn_search.execution.events import Silent
+from rebnn_search.execution.events import SearchObserver
 from rebnn_search.study.attributes import INFEASIBLE
+from rebnn_search.study.spec import Params
 from rebnn_search.terminal.state import SearchState
 from rebnn_search.training.report_log import TrackedReport
 
 
-class PlainProgress(Silent):
+class PlainProgress(SearchObserver):
     """A line for each trial's end, and one at the start."""
 
     def __init__(self, console: Console, state: SearchState) -> None:
@@ -27,7 +28,7 @@ class PlainProgress(Silent):
         done = f", {self._state.ended} of them done before" if earlier else ""
         self._print(f"{target} trials{done}")
 
-    def started(self, number: int, name: str, resumed_at: int) -> None:
+    def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Say only that a trial goes on; a fresh start is nothing new."""
         self._state.started(number, name, resumed_at)
         if resumed_at:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 
 from rebnn_search.base.metrics import TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.execution.controller import Controller
-from rebnn_search.execution.events import Silent
+from rebnn_search.execution.events import SearchObserver
 from rebnn_search.execution.simulated import RecordedReport, SimulatedClock, SimulatedExecutor
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.ledger import Ledger
@@ -49,7 +49,7 @@ class Ended(NamedTuple):
 def _nothing() -> None: ...
 
 
-class Stops(Silent):
+class Stops(SearchObserver):
     """Watches a search, and stops it at the n-th report."""
 
     def __init__(self, after: int = 0) -> None:

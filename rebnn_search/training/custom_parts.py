@@ -36,7 +36,7 @@ def allow(part: str | Callable[..., object]) -> str:
         UserError: If other processes could not import it: it is a lambda, local to a function, or defined in the script itself.
     """
     name = part if isinstance(part, str) else _name_of(part)
-    _import(name)
+    imported(name)
     allow_too([name])
     return name
 
@@ -61,7 +61,12 @@ def _name_of(part: Callable[..., object]) -> str:
     return f"{module}:{name}"
 
 
-def _import(name: str) -> Callable[..., object]:
+def imported(name: str) -> Callable[..., object]:
+    """What ``module:name`` stands for; importing it runs the module.
+
+    Raises:
+        UserError: If it cannot be imported, is nothing that can be called, or does not say which arguments it takes.
+    """
     module, separator, attribute = name.partition(":")
     if not separator or not attribute.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
         raise UserError(f"{name}: expected MODULE:NAME, as in my_package.networks:make")
@@ -70,7 +75,7 @@ def _import(name: str) -> Callable[..., object]:
     except (ImportError, AttributeError) as error:
         raise UserError(f"{name}: cannot be imported: {error}") from None
     except (Exception, SystemExit) as error:  # what a module does when it is imported is its own
-        raise UserError(f"{name}: cannot be imported: {_described(error)}") from error
+        raise UserError(f"{name}: cannot be imported: {described(error)}") from error
     if not callable(found):
         raise UserError(f"{name}: is a {type(found).__name__}, nothing that can be called")
     _arguments(name, found)
@@ -96,7 +101,7 @@ def _arguments(name: str, part: Callable[..., object]) -> tuple[Mapping[str, ins
         raise UserError(f"{name}: its arguments' types cannot be found: {error}") from None
 
 
-def _described(error: BaseException) -> str:
+def described(error: BaseException) -> str:
     """An exception of a user's code in one line, with the line of the innermost call."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
@@ -110,7 +115,7 @@ def _allowed(name: str) -> Callable[..., object] | None:
         return None
     if name not in allowed_parts():
         raise UserError(f"{name}: naming code in a recipe runs it; --allow {name} lets this one")
-    return _import(name)
+    return imported(name)
 
 
 def own_network(name: str) -> Callable[..., nn.Module] | None:
@@ -134,7 +139,7 @@ def _network_maker(name: str, make: Callable[..., object]) -> Callable[..., nn.M
         except MemoryError:
             raise
         except Exception as error:
-            raise ValueError(f"raised {_described(error)}") from error
+            raise ValueError(f"raised {described(error)}") from error
         if not isinstance(network, nn.Module):
             raise ValueError(f"must return a torch.nn.Module, not a {type(network).__name__}")
         if not binary_layers(network) and not convert(network, weights=given["weights"]):
@@ -158,7 +163,7 @@ def _try(network: nn.Module, channels: int, classes: int, size: int) -> None:
     except MemoryError:
         raise
     except Exception as error:
-        raise ValueError(f"fails for images of shape (2, {channels}, {size}, {size}): {_described(error)}") from error
+        raise ValueError(f"fails for images of shape (2, {channels}, {size}, {size}): {described(error)}") from error
     finally:
         for module, training in was.items():
             module.training = training
@@ -204,7 +209,7 @@ class OwnData(Dataset):
         except (UserError, MemoryError):
             raise
         except Exception as error:
-            raise UserError(f"{self.name}: cannot be used as data: {_described(error)}") from error
+            raise UserError(f"{self.name}: cannot be used as data: {described(error)}") from error
 
 
 def _as_arrays(found: object, name: str) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from rebnn_search.base.metrics import IMAGES_PER_SECOND
 from rebnn_search.estimators import ReBNNSearchClassifier
 from rebnn_search.estimators._study import build_search, run_search
 from rebnn_search.execution.controller import Controller
-from rebnn_search.execution.events import Silent, Untracked
+from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attributes import REASON
@@ -56,7 +56,7 @@ def test_in_memory_and_in_a_folder_a_search_is_the_same(tmp_path: Path) -> None:
     kept = run_search(search, Trainer, None)
     folder = SearchFolder(tmp_path)
     ledger = Ledger(folder, search)
-    controller = Controller(search, folder, ledger, Untracked(), Silent(), search.trials)
+    controller = Controller(search, folder, ledger, TrialTracking(), SearchObserver(), search.trials)
     with SerialExecutor() as executor:
         executor.run(controller)
     assert record(kept) == record(ledger)

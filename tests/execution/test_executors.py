@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rebnn_search.execution.controller import Controller
+from rebnn_search.execution.events import SearchObserver
 from rebnn_search.execution.executor import Executor
 from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.execution.simulated import RecordedReport, SimulatedClock, SimulatedExecutor
@@ -17,7 +18,6 @@ from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.load import load_search
 from rebnn_search.study.pausing import PauseRule
 from rebnn_search.study.search import Search
-from rebnn_search.terminal import Silent
 from rebnn_search.training.report_log import read_reports
 
 RECIPE = """
@@ -44,14 +44,14 @@ Sequence_ = list[tuple[Any, ...]]
 Recorded = dict[str, list[RecordedReport]]
 
 
-class Untracked:
+class TrialTracking:
     """A tracker of nothing."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *args, **options: None
 
 
-class Stops(Silent):
+class Stops(SearchObserver):
     """Stops the search at the n-th report in all."""
 
     def __init__(self, after: int | None = None) -> None:
@@ -110,7 +110,7 @@ def drive(
     folder = SearchFolder(path)
     ledger = Ledger(folder, search)
     folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
-    tracker: Any = Untracked()
+    tracker: Any = TrialTracking()
     controller = Controller(search, folder, ledger, tracker, observer, search.trials, pauses=pauses)
     observer.stop = controller.stop
     with make(folder) as executor:

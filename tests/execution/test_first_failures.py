@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rebnn_search.execution.controller import FIRST_FAILURES, Controller
-from rebnn_search.execution.events import Silent, Untracked
+from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.simulated import RecordedReport, SimulatedClock, SimulatedExecutor
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.search import Search
@@ -23,7 +23,7 @@ def run(diverges: float, workers: int, trials: int = 60) -> tuple[str | None, li
         reports = [RecordedReport(1.0, step, {"val/loss": 1.0, "val/top1": 0.0}) for step in range(1, 6)]
         return [*reports[:2], RecordedReport(0.5, 2, {}, "diverged")] if params["x"] < diverges else reports
 
-    controller = Controller(search, None, ledger, Untracked(), Silent(), trials)
+    controller = Controller(search, None, ledger, TrialTracking(), SearchObserver(), trials)
     with SimulatedExecutor(curve, workers, SimulatedClock()) as executor:
         executor.run(controller)
     return controller.abort_reason, [trial.state.name for trial in ledger.trials]

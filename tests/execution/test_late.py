@@ -4,7 +4,7 @@ import pytest
 
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.controller import Controller
-from rebnn_search.execution.events import Silent, Untracked
+from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.simulated import SimulatedClock, SimulatedExecutor
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.testing.pause_rule import REPORTS, curve, simulated_search
@@ -27,7 +27,7 @@ def test_what_waits_is_trained_to_its_end_in_time(seconds: int) -> None:
     with simulated_search("trials=1000", "pruner={name: promotion, startup_trials: 500}") as (search, _):
         clock = SimulatedClock()
         ledger, budget = Ledger(None, search), Simulated(seconds, clock)
-        controller = Controller(search, None, ledger, Untracked(), Silent(), search.trials, budget)
+        controller = Controller(search, None, ledger, TrialTracking(), SearchObserver(), search.trials, budget)
         with SimulatedExecutor(curve, 1, clock) as executor:
             executor.run(controller)
     assert seconds - 5 <= clock.now <= seconds + 1  # all of the time was used

@@ -14,6 +14,7 @@ from support.once import Once
 
 from rebnn_search.api import SearchResult
 from rebnn_search.config import UserError
+from rebnn_search.execution.events import SearchObserver
 from rebnn_search.execution.run_description import run_description
 from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.execution.session import open_search
@@ -24,7 +25,7 @@ from rebnn_search.study.finished import finished_search
 from rebnn_search.study.measuring import measured_network
 from rebnn_search.study.objectives import OBJECTIVES, MeasuredNetwork
 from rebnn_search.study.result import Result
-from rebnn_search.terminal import Silent, print_result
+from rebnn_search.terminal import print_result
 from rebnn_search.training import Recipe, Trainer
 
 RECIPE = """
@@ -57,7 +58,7 @@ def searched_in(folder: Path, *overrides: str, resume: bool = False) -> Result:
         folder / "space.yaml", overrides=overrides, name="s", storage=str(folder / "results"),
         tracking_uri=f"sqlite:///{folder / 'mlflow.db'}", or_start=resume, executor=SerialExecutor,
     )  # fmt: skip
-    return session.run(Silent())
+    return session.run(SearchObserver())
 
 
 def prepare(folder: Path, database: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rebnn_search.execution.controller import Controller
-from rebnn_search.execution.events import Silent, Untracked
+from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.simulated import RecordedReport, SimulatedClock, SimulatedExecutor
 from rebnn_search.execution.task import TrialUpdate
 from rebnn_search.storage.folder import SearchFolder
@@ -40,7 +40,7 @@ class Killed(Exception):  # noqa: N818 - stands for kill -9
     """Nothing is noted any more."""
 
 
-class Kills(Silent):
+class Kills(SearchObserver):
     """Ends the driver without a word at the n-th report in all."""
 
     def __init__(self, at: int) -> None:
@@ -79,9 +79,11 @@ def run_of(clock: SimulatedClock) -> dict[str, Any]:
     return {"started": datetime.fromtimestamp(NOW + clock.now, UTC).isoformat(), "resources": HELD}
 
 
-def drive(driven: Any, folder: SearchFolder, search: Search, clock: SimulatedClock, observer: Silent, workers: int = 2) -> Any:
+def drive(
+    driven: Any, folder: SearchFolder, search: Search, clock: SimulatedClock, observer: SearchObserver, workers: int = 2
+) -> Any:
     ledger = driven.begin(folder, search)
-    controller = Controller(search, folder, ledger, Untracked(), observer, search.trials)
+    controller = Controller(search, folder, ledger, TrialTracking(), observer, search.trials)
     with SimulatedExecutor(curve, workers, clock, START) as executor:
         executor.run(controller)
     return ledger
@@ -91,7 +93,7 @@ def test_it_is_the_time_that_trials_held_their_cores(
     driven: Any, folder: SearchFolder, search: Search, clock: SimulatedClock
 ) -> None:
     runs = [run_of(clock)]
-    ledger = drive(driven, folder, search, clock, Silent())
+    ledger = drive(driven, folder, search, clock, SearchObserver())
     each = START + REPORTS * EACH
     cost = cost_of(folder, ledger.trials, runs)
     assert cost == Cost(5 * each, 5 * each * CORES, 5 * each * GPUS, [3 * each])  # five trials, two at a time
@@ -106,7 +108,7 @@ def test_a_kill_loses_only_what_nobody_knew(driven: Any, folder: SearchFolder, s
         drive(driven, folder, search, clock, Kills(5))  # both trials have made two reports, the first one a third
     clock.now += 10_000.0
     runs.append(run_of(clock))
-    ledger = drive(driven, folder, search, clock, Silent())
+    ledger = drive(driven, folder, search, clock, SearchObserver())
     known = (START + 3 * EACH) + (START + 2 * EACH)
     again = (START + EACH) + (START + 2 * EACH)
     cost = cost_of(folder, ledger.trials, runs)
@@ -119,7 +121,7 @@ def test_what_a_dead_worker_had_trained_is_paid_for_too(
     driven: Any, folder: SearchFolder, search: Search, clock: SimulatedClock
 ) -> None:
     ledger = driven.begin(folder, search)
-    controller = Controller(search, folder, ledger, Untracked(), Silent(), search.trials)
+    controller = Controller(search, folder, ledger, TrialTracking(), SearchObserver(), search.trials)
     task = controller.next_task()
     clock.now += 1000.0  # it waits for room
     controller.at_work(task)
@@ -138,7 +140,7 @@ def test_a_search_of_an_earlier_version_is_told_by_its_reports(
     driven: Any, folder: SearchFolder, search: Search, clock: SimulatedClock
 ) -> None:
     runs = [run_of(clock)]
-    ledger = drive(driven, folder, search, clock, Silent(), workers=5)
+    ledger = drive(driven, folder, search, clock, SearchObserver(), workers=5)
     for trial in ledger.trials:
         folder.attempts_file(trial.number).unlink()
     cost = cost_of(folder, ledger.trials, runs)

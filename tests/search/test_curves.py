@@ -14,7 +14,7 @@ import rebnn_search as rs
 from rebnn_search.base.metrics import FLIP_RATIO, TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.config import UserError
 from rebnn_search.execution.controller import Controller
-from rebnn_search.execution.events import Silent, Untracked
+from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.recorded import RecordedCurves
 from rebnn_search.execution.simulated import SimulatedClock, SimulatedExecutor
 from rebnn_search.storage.folder import SearchFolder
@@ -181,7 +181,7 @@ def test_a_simulation_on_the_table_is_the_search(driven: Any, tmp_path: Path) ->
     folder.path.mkdir(parents=True)
     ledger = Ledger(folder, search)
     folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
-    controller = Controller(search, folder, ledger, Untracked(), Silent(), search.trials)
+    controller = Controller(search, folder, ledger, TrialTracking(), SearchObserver(), search.trials)
     with SimulatedExecutor(curves, 1, SimulatedClock()) as executor:
         executor.run(controller)
     fields = lambda trials: [(t[0], t[1], t[2], t[3], t[4]) for t in trials]  # noqa: E731

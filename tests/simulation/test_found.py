@@ -17,7 +17,7 @@ from support.simulation.world import World
 from rebnn_search.base.errors import UserError
 from rebnn_search.base.files import make_directory, write_atomically
 from rebnn_search.execution.controller import Controller
-from rebnn_search.execution.events import Silent, Untracked
+from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.storage.folder import DISK_FULL, SearchFolder, new_search
 from rebnn_search.storage.leftovers import clear_partial_files
 from rebnn_search.study.ledger import Ledger
@@ -134,14 +134,14 @@ def test_a_worker_that_dies_without_a_word_is_not_told_by_an_earlier_one_s(tmp_p
         folder.path.mkdir()
         ledger = Ledger(folder, search)
         folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
-        controller = Controller(search, folder, ledger, Untracked(), Silent(), search.trials)
+        controller = Controller(search, folder, ledger, TrialTracking(), SearchObserver(), search.trials)
         task = controller.next_task()
         full = f"OSError: {os.strerror(errno.ENOSPC)}"
         write_atomically(folder.trial(task.number) / "error.txt", full)
         controller.error(task, "a worker died")
         assert controller.abort_reason == DISK_FULL
         # There is room again, and the next driver goes on.
-        again = Controller(search, folder, Ledger(folder, search), Untracked(), Silent(), search.trials)
+        again = Controller(search, folder, Ledger(folder, search), TrialTracking(), SearchObserver(), search.trials)
         task = again.next_task()
         again.error(task, "a worker died")
         assert again.abort_reason is None and not again.stopping

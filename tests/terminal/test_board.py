@@ -83,7 +83,7 @@ def watched(width: int, live: bool) -> str:
     with progress:
         progress.began(5, {0: ("COMPLETE", {"val/loss": 0.5, "epochs": 12.0})})
         for number in (1, 2, 3):
-            progress.started(number, f"flip_ratio #{number}", 0)
+            progress.started(number, f"flip_ratio #{number}", {}, 0)
         for step in (1, 2):
             progress.reported(2, TrackedReport(step, step / 4, 0, False, {"val/loss": 1.0 / step}))
         progress.failed(3, "the worker died", 1)

@@ -16,9 +16,9 @@ def test_an_infeasible_trial_is_told_and_is_not_the_best() -> None:
     progress.began(4, {0: ("COMPLETE", {"val/loss": 0.1, "bytes": 2000.0})})
     assert state.best is None
     for number, loss, size in ((1, 0.5, 900.0), (2, 0.2, 1100.0)):
-        progress.started(number, f"#{number}", 0)
+        progress.started(number, f"#{number}", {}, 0)
         progress.finished(number, "COMPLETE", None, {"val/loss": loss, "val/top1": 90.0, "bytes": size, "epochs": 12.0})
-    progress.started(3, "#3", 0)
+    progress.started(3, "#3", {}, 0)
     progress.finished(3, "PRUNED", "infeasible: bytes 5,000, not <= 1 kB", {"val/loss": 0.1, "bytes": 5000.0, "epochs": 0.25})
     lines = out.getvalue().splitlines()
     assert "infeasible" not in lines[1] and "best #1 0.5000" in lines[1]

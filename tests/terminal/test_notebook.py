@@ -43,11 +43,11 @@ def published() -> Iterator[list[dict[str, Any]]]:
 def drive(progress: NotebookProgress) -> None:
     with progress:
         progress.began(3, {0: ("PRUNED", {EPOCHS: 1.0})})
-        progress.started(1, "#1 flip_ratio <b>", 0)
+        progress.started(1, "#1 flip_ratio <b>", {}, 0)
         progress.reported(1, TrackedReport(1, 0.5, 0, False, {VAL_LOSS: 1.5}))
         progress.reported(1, TrackedReport(2, 1.0, 0, True, {VAL_LOSS: 1.25}))
         progress.finished(1, "COMPLETE", None, {EPOCHS: 4.0, VAL_LOSS: 1.25})
-        progress.started(2, "#2 constant", 0)
+        progress.started(2, "#2 constant", {}, 0)
         progress.failed(2, "its worker died", 1)
         progress.finished(2, "FAIL", "loss is <nan>", {})
 
@@ -80,7 +80,7 @@ def test_a_running_trial_has_its_row(published: list[dict[str, Any]]) -> None:
     progress = NotebookProgress(SearchState(Objective(), 4.0), widgets=False)
     with progress:
         progress.began(3, {})
-        progress.started(1, "#1 <i>", 0)
+        progress.started(1, "#1 <i>", {}, 0)
         for step, loss in enumerate((3.0, 2.0, 1.0), start=1):
             progress.reported(1, TrackedReport(step, step / 2, 0, False, {VAL_LOSS: loss}))
     last = published[-1]["data"][HTML]

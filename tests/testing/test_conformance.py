@@ -11,7 +11,7 @@ from rebnn_search.study.objectives import OBJECTIVES
 from rebnn_search.study.pausing import PauseRule
 from rebnn_search.study.pruners import PRUNERS
 from rebnn_search.study.samplers import SAMPLERS
-from rebnn_search.training.data import AUGMENTATIONS, Digits
+from rebnn_search.training.data import AUGMENTATIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -76,11 +76,6 @@ def test_pruner(check: Callable[..., None], name: str) -> None:
 @each(testing.PAUSE_RULE_CHECKS, RULES)
 def test_pruner_that_pauses(check: Callable[..., None], name: str) -> None:
     check(lambda: PRUNERS[name](**OPTIONS.get(name, {})))
-
-
-@pytest.mark.parametrize("check", testing.DATASET_CHECKS, ids=lambda check: check.__name__)
-def test_dataset(check: Callable[..., None]) -> None:
-    check(Digits().open)
 
 
 class Drops:

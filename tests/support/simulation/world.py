@@ -43,9 +43,10 @@ import rebnn_search.tracking.tracker as tracker_module
 import rebnn_search.training.report_log as log_module
 from rebnn_search.base.errors import UserError
 from rebnn_search.execution.budget import Budget
-from rebnn_search.execution.events import Silent
+from rebnn_search.execution.events import SearchObserver
 from rebnn_search.execution.session import open_search
 from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.spec import Params
 from rebnn_search.training.report_log import TrackedReport, read_reports
 from support.simulation.disk import Calls, Disk
 from support.simulation.faults import RIVAL, Calm, Random
@@ -68,7 +69,7 @@ class Violation(AssertionError):  # noqa: N818 - what it is
     """Something was lost, done twice, or left behind."""
 
 
-class _Watch(Silent):
+class _Watch(SearchObserver):
     """Notes what was acknowledged: said to whoever watches."""
 
     def __init__(self, world: World, acknowledged: dict[tuple[int, int], TrackedReport], ended: dict[int, str]) -> None:
@@ -76,7 +77,7 @@ class _Watch(Silent):
         self._left = world.faults.stop_after
         self.stop: Any = None
 
-    def started(self, number: int, name: str, resumed_at: int) -> None:
+    def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         if number in self._ended:
             self._world.problems.append(f"trial {number} was started after it had ended {self._ended[number]}")
         if self._world.names.setdefault(number, name) != name:
