@@ -43,7 +43,7 @@ class Overview:
         complete, pruned, failed: Trials that ended so.
         unfinished: Trials that were begun and have not ended.
         objective: Name of the metric that its trials are judged by.
-        direction: ``minimize`` or ``maximize``.
+        direction: ``minimize`` or ``maximize``; None of several objectives before the first trial.
         best: The objective, of several the first, of the best configuration so far, the mean over its seeds; None before one was
             trained to its end within the constraints.
         started: When it was first run, in ISO 8601; None where it is not known.
@@ -142,11 +142,10 @@ def _described(known: Overview, folder: SearchFolder, driver: str | None, *, beg
         seeds, target, objective = int(data.get("seeds", 1)), int(data["trials"]), _objective(data)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder.search_file}: is damaged ({type(error).__name__}: {error}); restore it from a copy") from None
-    direction = str(objective.get("direction", "minimize"))
     state = FINISHED if folder.finished else INTERRUPTED if begun else NOT_BEGUN
     known = replace(
         known, state=RUNNING if driver is not None else state, source=source, target=target,
-        objective=str(objective.get("metric", VAL_LOSS)), direction=direction,
+        objective=str(objective.get("metric", VAL_LOSS)), direction=objective.get("direction", "minimize"),
     )  # fmt: skip
     if folder.finished:
         try:
@@ -172,7 +171,7 @@ def _objective(data: Mapping[str, Any]) -> dict[str, Any]:
         return dict(data.get("objective") or {})
     first = data["objectives"][0]
     name = str(first["name"] if isinstance(first, dict) else first)
-    return {"metric": name, "direction": "minimize" if name == VAL_LOSS else "maximize"}
+    return {"metric": name, "direction": None}  # the ledger and the result know it
 
 
 def _of_result(known: Overview, result: Mapping[str, Any], started: str | None) -> Overview:
@@ -183,7 +182,7 @@ def _of_result(known: Overview, result: Mapping[str, Any], started: str | None) 
         column = name.replace("/", "_")  # as `rebnn_search.study.result.Result.dump` names it
         among = [t for t in result["trials"] if t["number"] in {*chosen.get("trials", ()), chosen["number"]}]
         best = fmean(trial[column] if column in trial else trial["values"][name] for trial in among)
-    return replace(_counted(known, states), best=best, started=started)
+    return replace(_counted(known, states), best=best, started=started, direction=str(result["direction"]))
 
 
 def _of_study(known: Overview, folder: SearchFolder, ledger: str | None, seeds: int) -> Overview:
@@ -197,11 +196,12 @@ def _of_study(known: Overview, folder: SearchFolder, ledger: str | None, seeds: 
         if trial.state.name == "COMPLETE" and all(excess <= 0 for excess in trial.constraints.values())
     }
     standings = [Standing(number, number // seeds, "COMPLETE", value) for number, value in complete.items()]
-    ranked = rank(standings, Ordering(known.direction or "minimize"), seeds)
+    direction = study.directions[0].name.lower()
+    ranked = rank(standings, Ordering(direction), seeds)
     runs = study.user_attrs.get(RUNS) or [{}]
     best = fmean(complete[number] or 0.0 for number in ranked[0]) if ranked else None
     counted = _counted(known, Counter(trial.state.name for trial in trials))
-    return replace(counted, best=best, started=runs[0].get("started"))
+    return replace(counted, best=best, started=runs[0].get("started"), direction=direction)
 
 
 def _counted(known: Overview, states: Mapping[str, int]) -> Overview:

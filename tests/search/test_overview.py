@@ -20,6 +20,8 @@ from rebnn_search.base.printable import printable
 from rebnn_search.cli.show import _run_words
 from rebnn_search.storage.folder import DriverLock, SearchFolder
 from rebnn_search.study.attributes import RUNS
+from rebnn_search.study.objectives import OBJECTIVES
+from rebnn_search.study.objectives.base import ReportedObjective
 from rebnn_search.study.overview import overview, overviews
 from rebnn_search.training.report_log import TrackedReport
 
@@ -93,6 +95,21 @@ def test_what_breaks_a_constraint_is_never_best(driven: Any, tmp_path: Path, mos
     assert line["best"] == (best[0].value if best else None)
     done = call("cli.show", "s", cwd=tmp_path)
     assert done.returncode == 0 and ("INFEASIBLE" in done.stdout) >= (not feasible), done.stderr
+
+
+def test_the_direction_is_the_first_objective_s_whatever_its_name(
+    driven: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Reversed(ReportedObjective):
+        """Less is better."""
+
+    monkeypatch.setitem(OBJECTIVES._classes, "val/top1", Reversed)
+    text = driven.GAMMA + "objectives: [val/top1, val/loss]\n"
+    folder = make(driven, tmp_path, text=text)
+    trials = [trial for trial in driven.begin(folder, driven.load(tmp_path, text)).trials if trial.state.name == "COMPLETE"]
+    (line,) = listing(tmp_path)
+    assert (line["objective"], line["direction"]) == ("val/top1", "minimize")
+    assert line["best"] == min(trial.values[0] for trial in trials)
 
 
 def test_looking_changes_nothing_and_imports_no_torch(driven: Any, tmp_path: Path) -> None:
