@@ -1,7 +1,7 @@
 """What a finished search of Table 3.7's rows comes to: table, runs, figures, and whether less oscillation goes with more accuracy.
 
     python benchmarks/table_3_7.py results/table_3_7_cifar10_subset-1 --out benchmarks/results/table_3_7_cifar10_subset
-    python benchmarks/table_3_7.py results/table_3_7_cifar10_settings-1 --settings
+    python benchmarks/table_3_7.py results/table_3_7_cifar10_settings-1 --settings --rate 0.002 --rate 0.004
 
 The first writes ``table.md`` (mean and 95 % interval on the validation split, as the report has them, and on the test split; with
 what it was measured), ``runs.csv`` (a row for each finished trial), ``curves.csv.gz`` (for each report), ``oscillation.csv`` (flips
@@ -278,13 +278,21 @@ def conditions(search: TrackedSearch, runs: Sequence[Run], command: str) -> list
     ]
 
 
-def settings_lines(search: TrackedSearch) -> list[str]:
-    """The best settings found for each row, as items of a search file's ``fixed``."""
+def settings_lines(search: TrackedSearch, rates: Sequence[float]) -> list[str]:
+    """The best settings found for each row, as items of a search file's ``fixed``; one for each learning rate, if such are given."""
+    sign = 1 if search.search.spec.objective.minimize else -1
+    rows: dict[tuple[str, float | None], list[TrackedTrial]] = {}
+    for trial in search.complete:
+        rate = trial.params["optimizer.lr"]
+        if not rates or rate in rates:
+            rows.setdefault((label_of(search, trial), rate if rates else None), []).append(trial)
+    order = [method.label for method in methods(search)]
     lines = []
-    for method in methods(search):
-        params = yaml.safe_dump(dict(method.trials[0].params), default_flow_style=True, sort_keys=False, width=1000).strip()
-        value = method.trials[0].metrics[final(search.objective)]
-        lines.append(f"  - {params}   # {method.label}: {search.objective} {value:.4g}, best of {method.configurations}")
+    for (label, _), trials in sorted(rows.items(), key=lambda row: (row[0][1] or 0.0, order.index(row[0][0]))):
+        best = min(trials, key=lambda trial: sign * trial.metrics[final(search.objective)])
+        params = yaml.safe_dump(dict(best.params), default_flow_style=True, sort_keys=False, width=1000).strip()
+        value = best.metrics[final(search.objective)]
+        lines.append(f"  - {params}   # {label}: {search.objective} {value:.4g}, best of {len(trials)}")
     return lines
 
 
@@ -335,6 +343,14 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: where the search was tracked last)")
     p.add_argument("--settings", action="store_true", help="print the best settings of each row instead")
+    p.add_argument(
+        "--rate",
+        type=float,
+        action="append",
+        default=[],
+        metavar="LR",
+        help="with --settings: the best for this learning rate; may be repeated",
+    )
     return p
 
 
@@ -344,7 +360,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = SearchFolder(args.folder.absolute())
     search = tracked(folder, args.tracking_uri)
     if args.settings:
-        print("\n".join(settings_lines(search)))
+        print("\n".join(settings_lines(search, args.rate)))
         return 0
     out = args.out or Path(__file__).parent / "results" / folder.name
     words = sys.argv[1:] if argv is None else argv
