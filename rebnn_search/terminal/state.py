@@ -13,6 +13,8 @@ from rebnn_search.study.search import Search
 from rebnn_search.study.spec import Objective
 from rebnn_search.training.report_log import TrackedReport
 
+FEWEST_OF_LATE = 8
+"""The time left is estimated from at least so many of the trials that ended last, and from the latter half of all."""
 UNREPORTED = ("COMPLETE", "PRUNED", "FAIL")
 
 
@@ -34,6 +36,7 @@ class SearchState:
         epochs: Epochs of a trial trained to its end.
         budget: The time the search may take; None for any.
         feasible: Whether a trial trained to its end kept to the constraints, by its summary.
+        clock: Seconds that only go on.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class SearchState:
         epochs: float,
         budget: Budget | None = None,
         feasible: Callable[[Mapping[str, float]], bool] = lambda summary: True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._objective, self.feasible = objective, feasible
         self.metric: str = objective.metric
@@ -53,8 +57,8 @@ class SearchState:
         self.best: tuple[int, float, str] | None = None
         self.epochs_saved = 0.0
         self._names: dict[int, str] = {}
-        self._begun = time.monotonic()
-        self._ended_here = 0
+        self._clock = clock
+        self._moments = [clock()]
 
     @classmethod
     def of(cls, search: Search, budget: Budget | None = None) -> SearchState:
@@ -85,7 +89,7 @@ class SearchState:
     def finished(self, number: int, state: str, summary: Mapping[str, float]) -> None:
         """Take in a trial's end."""
         self.running.pop(number, None)
-        self._ended_here += 1
+        self._moments.append(self._clock())
         self._count(number, state, summary)
 
     def _count(self, number: int, state: str, summary: Mapping[str, float]) -> None:
@@ -112,8 +116,10 @@ class SearchState:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated from the trials that ended in this run; None before the second has."""
-        if self._ended_here < 2:
+        """Estimated from the pace of late: the first trials may have been trained before. None before two have ended in this run."""
+        ended = len(self._moments) - 1
+        if ended < 2:
             return None
-        left = (time.monotonic() - self._begun) / self._ended_here * (self.target - self.ended)
+        of_late = min(ended, max(FEWEST_OF_LATE, ended // 2))
+        left = (self._clock() - self._moments[-1 - of_late]) / of_late * (self.target - self.ended)
         return left if self._budget is None else max(0.0, min(left, self._budget.seconds - self._budget.spent))
