@@ -41,6 +41,7 @@ from rebnn_search.study.estimate import estimate
 from rebnn_search.study.record import read_study
 from rebnn_search.tracking import check_uri
 from rebnn_search.training import Trainer, TrainingFolder, load_recipe
+from rebnn_search.training.recipe import PATH_OPTIONS
 from rebnn_search.training.report_log import TrackedReport, read_reports
 
 FIGURE_NAMES = ("latent_weights", "oscillation", "training_loss")
@@ -263,9 +264,10 @@ def conditions(search: TrackedSearch, runs: Sequence[Run], command: str) -> list
     ended = [trial.end for trial in search.trials if trial.end is not None]
     hours = (max(ended) - min(trial.start for trial in search.trials)) / 3.6e6
     recipe = search.search.base
+    data = {key: value for key, value in recipe["data"].items() if key not in PATH_OPTIONS}
     versions: object = search.history[-1]["versions"] if search.history else {}
     return [
-        f"data: {recipe['data']}; network: {recipe['network']}; batch {recipe['batch_size']}; stage one {recipe.get('stage_one')}; "
+        f"data: {data}; network: {recipe['network']}; batch {recipe['batch_size']}; stage one {recipe.get('stage_one')}; "
         f"{recipe['epochs']} epochs in stage two",
         f"hardware: {cpu_model()}, {usable_cores():g} cores, as of the machine that wrote this; searched on "
         f"{', '.join(sorted({entry['host'] for entry in history}))}; per trial {search.search.spec.resources.model_dump()}",

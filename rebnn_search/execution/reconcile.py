@@ -42,12 +42,12 @@ def reconcile(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tra
 def _bring_up(search: Search, runs: Runs, trial: FrozenTrial, path: Path) -> None:
     number, params, finished = trial.number, trial.user_attrs[PARAMS], trial.state.is_finished()
     metric = search.spec.objective.metric
-    # Of a trial that goes on these are more with every try; the new ones are queued behind this.
+    # Read at each try: a trial that goes on adds reports to the file meanwhile, and they are also queued behind this job.
     reports = read_reports(path)
     if finished and runs.is_ended(number, trial.state.name, last_report(reports)):
         return
     points = [point(report, metric) for report in reports]
-    # What the ledger still knows of a finished trial, its file may have lost; one that goes on makes it again.
+    # A finished trial's file may have lost reports that the ledger still knows; a trial that goes on will make them again.
     lost = (trial.last_step or 0) if finished else 0
     tags = start_tags(search, number)
     run_id = catch_up(runs, number, search.name_of(number, params), params, points, metric, tags=tags, lost=lost)

@@ -13,6 +13,8 @@ from rebnn_search.report.strategies import ZERO, Method, methods
 from rebnn_search.report.tracked import TrackedSearch
 from rebnn_search.study.estimate import Estimate, estimate
 
+SMALLEST_P = 0.001
+"""A smaller one is shown as such."""
 HEADINGS = ("strategy", "n", "Top-1 (%)", "Top-5 (%)", "validation loss", "Top-1 − γ = 0", "p")
 
 
@@ -84,7 +86,7 @@ def cells(row: StrategyRow) -> list[str]:
         row.top5.text(".2f"),
         row.loss.text(".4f"),
         "" if row.difference is None else row.difference.text("+.2f").replace("± +", "± ").replace("-", "−"),
-        "" if row.p is None else f"{row.p:.3f}",
+        "" if row.p is None else f"{row.p:.3f}" if row.p >= SMALLEST_P else f"< {SMALLEST_P:g}",
     ]
 
 

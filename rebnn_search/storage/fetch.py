@@ -27,16 +27,17 @@ JOURNAL = f"{JOURNAL_FILE}.d"
 """The journal in a store: segments named by their offset, as nothing can be appended to an object."""
 REPORTS = (f"{TRIALS}/*/{REPORT_FILE}", f"{REFIT}/*/{REPORT_FILE}", f"{REFIT}/*/*/{REPORT_FILE}")
 STAYS = ("driver.lock", "driver.json", "driver.log", "ray", "ray_logs", "report", JOURNAL_FILE)
-"""What of a search's folder is this machine's own, or goes to a store by a way of its own, as folders of `PARTS` do."""
+"""Entries of a search's folder that are not copied: they are this machine's own, or the journal, which is sent in segments."""
 PARTS = (CHECKPOINTS, STAGE_ONE)
+"""Folders that are not copied either: workers write checkpoints to the store themselves."""
 ASIDE = ".set-aside"
 """Folder in the working copy for copies of searches that went another way than the store's."""
 LISTINGS = 3
-"""So often is the journal listed: its driver may join segments meanwhile."""
+"""Attempts to list and read the journal: its driver may join segments in between, and one that was listed is then gone."""
 
 
 def travels(name: PurePath) -> bool:
-    """Whether a file of a search's folder, by its name in there, is kept in a store whole: all that nothing says otherwise of."""
+    """Whether a file of a search's folder is copied to a store, given its name relative to the folder."""
     own = name.parts[0] in STAYS or name.parts[0].startswith(JOURNAL_FILE)
     hidden = any(part.startswith(".") for part in name.parts) or name.name.endswith(PARTIAL)
     return not (own or hidden or any(part in PARTS for part in name.parts[:-1]))
@@ -232,7 +233,7 @@ def read_record(store: ObjectStore) -> bytes:
 
 
 def went_on(folder: SearchFolder) -> UserError:
-    """What a driver is told that finds another's work in the store, from after it had looked there."""
+    """The error of a driver in whose place another one has recorded something since it read the store."""
     return UserError(
         f"{folder.name}: another driver recorded more of this search while this one started: run the same command again, "
         "with --resume"

@@ -102,10 +102,10 @@ class RemoteSync:
         self.send()
 
     def _clear(self) -> None:
-        """Make way for a record: what drivers left, here and there, who died before their search was one, is nobody's.
+        """Make way for a new record, where drivers that died before they recorded a trial have left parts of one.
 
-        Nothing is removed there: a driver that slept meanwhile would remove what another has recorded. All but the record's first
-        segment is emptied, if it still is what was read; the first is replaced when there is a beginning to send.
+        In the store nothing is removed, as a driver that slept meanwhile could so remove what another has recorded: each segment but
+        the first is emptied, provided that it has not changed since it was read. The first one is replaced by the next that is sent.
         """
         left = {name: self._lease.objects.get(f"{JOURNAL}/{name}") for name in self._store.names(JOURNAL)}
         if read_record(self._store):

@@ -232,7 +232,7 @@ class SearchSpec(Strict):
         return self
 
     def given(self) -> dict[str, Any]:
-        """The data of a file that says the same; of what a search of one objective knows nothing of, nothing."""
+        """The data of a search file that resolves to this search; keys of features that it does not use are left out."""
         data = self.model_dump(by_alias=True)
         del data["objective" if self.objectives else "objectives"]
         if not self.constraints:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from rebnn_search.report.figures.base import STYLE, WIDTH
+from rebnn_search.report.figures.base import STYLE, WIDE, WIDTH
 from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 from rebnn_search.study.objectives import Goal
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 ON, OFF = "#D55E00", "#8c8c8c"
 MOST_NAMED = 20
 """Points of the front that have their trial's number beside them."""
-WIDE = 8.0
-"""So many times the least value is the largest of an axis that is logarithmic."""
 
 DOMINATED, INFEASIBLE, ON_FRONT = "dominated", "infeasible", "on the front"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rebnn_search.report.best_so_far import best_so_far
-from rebnn_search.report.figures.base import WIDTH, objective_label
+from rebnn_search.report.figures.base import WIDE, WIDTH, objective_label
 from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.tracked import TrackedSearch
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 EXPECTED, BEST = "#E69F00", "#2171b5"
-WIDE = 8.0
-"""So many times the least value is the largest where the axis is logarithmic."""
 
 
 @drawn_as(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rebnn_search.base.metrics import TRAIN_LOSS
 from rebnn_search.report.figures._oscillation import spread
-from rebnn_search.report.figures.base import WIDTH
+from rebnn_search.report.figures.base import WIDE, WIDTH
 from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.strategies import colours, methods
 from rebnn_search.report.tracked import TrackedSearch
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 def training_loss(search: TrackedSearch) -> Drawing | None:
     """Training loss over epochs, one curve a strategy at its best configuration: mean over seeds, band from least to most."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     found = methods(search)
     if not found:
@@ -39,7 +40,10 @@ def training_loss(search: TrackedSearch) -> Drawing | None:
         epochs, mean, low, high = spread(curves)
         axis.plot(epochs, mean, color=colour[method.label], label=method.label)
         axis.fill_between(epochs, low, high, color=colour[method.label], alpha=0.15, linewidth=0)
-    axis.set_yscale("log")
+    low, high = axis.dataLim.y0, axis.dataLim.y1
+    if low > 0 and high > WIDE * low:
+        axis.set_yscale("log")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("epoch")
     axis.set_ylabel("training loss (nats)")
     figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper")

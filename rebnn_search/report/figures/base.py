@@ -81,6 +81,8 @@ STYLE: Mapping[str, Any] = {
 }  # fmt: skip
 WIDTH = 6.9
 """Inches: a page of two columns."""
+WIDE = 8.0
+"""So many times the least value is the largest of an axis that is logarithmic."""
 TRIAL_MARK = "trial-"
 """A curve with this and a trial's number as its gid says on the page, under the pointer, what it is of."""
 
