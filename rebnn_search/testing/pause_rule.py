@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from rebnn_search.base.metrics import TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.execution.controller import Controller
-from rebnn_search.execution.events import SearchObserver
+from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.simulated import RecordedReport, SimulatedClock, SimulatedExecutor
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.ledger import Ledger
@@ -63,11 +63,6 @@ class Stops(SearchObserver):
             self.stop()
 
 
-class _Untracked:
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *args, **options: None
-
-
 def away(params: Mapping[str, Any]) -> float:
     """How far a learning rate is from the best one, in powers of ten."""
     return abs(math.log10(params["optimizer.lr"]) + 2)
@@ -104,10 +99,10 @@ def drive(search: Search, path: Path, rule: PauseRule | None = None, *, workers:
         stop_after: Reports after which it is stopped; 0: never.
     """
     path.mkdir(exist_ok=True)
-    folder, observer, tracker = SearchFolder(path), Stops(stop_after), cast(Any, _Untracked())
+    folder, observer = SearchFolder(path), Stops(stop_after)
     ledger = Ledger(folder, search)
     folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
-    controller = Controller(search, folder, ledger, tracker, observer, search.trials, pauses=rule)
+    controller = Controller(search, folder, ledger, TrialTracking(), observer, search.trials, pauses=rule)
     observer.stop = controller.stop
     with SimulatedExecutor(curve, workers, SimulatedClock()) as executor:
         executor.run(controller)

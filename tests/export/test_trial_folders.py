@@ -1,7 +1,6 @@
 """A trial's folder says itself what was trained in it: nothing of a study is needed to export it or to learn from it."""
 
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,13 @@ import torch
 
 from rebnn_search.config import parse, validate
 from rebnn_search.execution.controller import Controller
+from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.export import find_trained
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.load import load_search
 from rebnn_search.study.search import Search
-from rebnn_search.terminal import Silent
 from rebnn_search.training import Recipe, Trainer
 
 ASSET = Path(__file__).parents[1] / "assets" / "search_0_1_0.tar.xz"
@@ -38,13 +37,6 @@ trials: 2
 """
 
 
-class Untracked:
-    """A tracker of nothing."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *args, **options: None
-
-
 @pytest.fixture
 def searched(tmp_path: Path) -> tuple[Search, SearchFolder, list[dict[str, Any]]]:
     """A search whose ledger is a database, trained to its end but not summed up; and its trials' parameters."""
@@ -54,9 +46,8 @@ def searched(tmp_path: Path) -> tuple[Search, SearchFolder, list[dict[str, Any]]
     folder.path.mkdir(parents=True)
     ledger = Ledger(folder, search, f"sqlite:///{tmp_path / 'ledger.db'}")
     folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
-    tracker: Any = Untracked()
     with SerialExecutor(raises=True) as executor:
-        executor.run(Controller(search, folder, ledger, tracker, Silent(), search.trials))
+        executor.run(Controller(search, folder, ledger, TrialTracking(), SearchObserver(), search.trials))
     return search, folder, [trial.user_attrs["params"] for trial in ledger.trials]
 
 

@@ -57,7 +57,7 @@ class Growth(Callback):
         if self._clock() < self._next:
             return
         self._next = self._clock() + EVERY_SECONDS
-        for group in [group for group in self._waiting if placement_group_table(group)["state"] != "PENDING"]:
+        for group in [group for group in self._waiting if placement_group_table(group).get("state") != "PENDING"]:
             self._waiting.remove(group)
             remove_placement_group(group)
         self._keep(self._lacking())
