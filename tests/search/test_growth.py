@@ -32,10 +32,21 @@ def growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
         port = free.getsockname()[1]
     address = f"{get_node_ip_address()}:{port}"
     config = tmp_path / "autoscaling.json"
-    empty: dict[str, object] = {"auth": {}, "docker": {}, "file_mounts": {}, "file_mounts_sync_continuously": False}
+    empty: dict[str, object] = {
+        "auth": {"ssh_user": "nobody"},
+        "docker": {},
+        "file_mounts": {},
+        "file_mounts_sync_continuously": False,
+    }
     commands = ["initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray"]
     lists = [*(f"{name}_commands" for name in commands), "cluster_synced_files", "rsync_exclude", "rsync_filter"]
-    provider = {"type": "fake_multinode", "head_node_id": HEAD, "gcs_address": address, "launch_multiple": True}
+    provider = {
+        "type": "fake_multinode",
+        "head_node_id": HEAD,
+        "gcs_address": address,
+        "launch_multiple": True,
+        "disable_node_updaters": True,
+    }
     config.write_text(json.dumps({
         **empty, **{name: [] for name in lists}, "cluster_name": "growing", "max_workers": 3, "idle_timeout_minutes": 5,
         "upscaling_speed": 1.0, "provider": provider, "head_node_type": "ray.head.default",
