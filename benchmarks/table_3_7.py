@@ -38,6 +38,7 @@ from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attributes import RUNS
 from rebnn_search.study.curves import SECONDS, TRIAL, curves_table, write_curves
 from rebnn_search.study.estimate import estimate
+from rebnn_search.study.ranking import Ordering
 from rebnn_search.study.record import read_study
 from rebnn_search.tracking import check_uri
 from rebnn_search.training import Trainer, TrainingFolder, load_recipe
@@ -282,7 +283,7 @@ def conditions(search: TrackedSearch, runs: Sequence[Run], command: str) -> list
 
 def settings_lines(search: TrackedSearch, rates: Sequence[float]) -> list[str]:
     """The best settings found for each row, as items of a search file's ``fixed``; one for each learning rate, if such are given."""
-    sign = 1 if search.search.spec.objective.minimize else -1
+    ordering = Ordering(search.search.spec.objective.direction)
     rows: dict[tuple[str, float | None], list[TrackedTrial]] = {}
     for trial in search.complete:
         rate = trial.params["optimizer.lr"]
@@ -291,7 +292,7 @@ def settings_lines(search: TrackedSearch, rates: Sequence[float]) -> list[str]:
     order = [method.label for method in methods(search)]
     lines = []
     for (label, _), trials in sorted(rows.items(), key=lambda row: (row[0][1] or 0.0, order.index(row[0][0]))):
-        best = min(trials, key=lambda trial: sign * trial.metrics[final(search.objective)])
+        best = min(trials, key=lambda trial: ordering.sort_key(trial.metrics[final(search.objective)]))
         params = yaml.safe_dump(dict(best.params), default_flow_style=True, sort_keys=False, width=1000).strip()
         value = best.metrics[final(search.objective)]
         lines.append(f"  - {params}   # {label}: {search.objective} {value:.4g}, best of {len(trials)}")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rebnn_search.execution.controller import Controller
-from rebnn_search.execution.events import SearchObserver
+from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.executor import Executor
 from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.execution.simulated import RecordedReport, SimulatedClock, SimulatedExecutor
@@ -42,13 +42,6 @@ resources: {max_concurrent: 1}
 REPORTS = 4
 Sequence_ = list[tuple[Any, ...]]
 Recorded = dict[str, list[RecordedReport]]
-
-
-class TrialTracking:
-    """A tracker of nothing."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *args, **options: None
 
 
 class Stops(SearchObserver):
@@ -110,7 +103,7 @@ def drive(
     folder = SearchFolder(path)
     ledger = Ledger(folder, search)
     folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
-    tracker: Any = TrialTracking()
+    tracker = TrialTracking()
     controller = Controller(search, folder, ledger, tracker, observer, search.trials, pauses=pauses)
     observer.stop = controller.stop
     with make(folder) as executor:
