@@ -44,6 +44,8 @@ def test_a_search_tells_those_named_of_everything(workplace: Any) -> None:
     done = workplace.run("--observer", "my_observers:Notes", "--observer", "my_observers:Breaks", "--trials", "2", "--set",
                          "pruner.name=none", "--set", "resources.max_concurrent=1")  # fmt: skip
     assert done.stderr.count("observer Breaks raised ValueError: no route to host") == 1
+    log = (workplace.path / "results" / "tiny_space-1" / "driver.log").read_text(encoding="utf-8")
+    assert log.count("ValueError: no route to host") == 1 and "Traceback" in log
     notes = (workplace.path / "notes.txt").read_text(encoding="utf-8").splitlines()
     started, *notes = notes
     assert started.startswith("started 0 ['gamma")
