@@ -209,7 +209,7 @@ class ReBNN(nn.Module):
         for fractions, state in zip(self._resilient_flips(), self.states, strict=True):
             state.note()
             flips = fractions.to(state.gamma)
-            state.gamma.copy_(self.strategy.follow(flips, state.max_grad, self._iteration, state.memory))
+            state.gamma.copy_(self.strategy.update(flips, state.max_grad, self._iteration, state.memory))
         self._iteration += 1
 
     def _resilient_flips(self) -> list[Tensor]:

@@ -14,11 +14,15 @@ FLIPS = torch.tensor([0.0, 0.25, 1.0, 0.0])
 GRADS = torch.tensor([0.5, 2.0, 1e-3, 0.0])
 
 
+def _update(strategy: GammaStrategy, flips: torch.Tensor, grads: torch.Tensor, iteration: int = 0) -> torch.Tensor:
+    return strategy.update(flips, grads, iteration, strategy.memory(grads))
+
+
 def gives_one_finite_non_negative_value_a_channel(make: Make) -> None:
     """In the dtype it is given, before the first step and after."""
     for dtype in (torch.float32, torch.float64):
         strategy = make()
-        for gamma in (strategy.initial(torch.zeros(4, dtype=dtype)), strategy.update(FLIPS.to(dtype), GRADS.to(dtype), 0)):
+        for gamma in (strategy.initial(torch.zeros(4, dtype=dtype)), _update(strategy, FLIPS.to(dtype), GRADS.to(dtype))):
             assert gamma.shape == (4,), f"shape {tuple(gamma.shape)} for 4 channels"
             assert gamma.dtype == dtype, f"{gamma.dtype} from {dtype}"
             assert torch.isfinite(gamma).all() and (gamma >= 0).all(), f"γ must be finite and >= 0, not {gamma.tolist()}"
@@ -27,14 +31,14 @@ def gives_one_finite_non_negative_value_a_channel(make: Make) -> None:
 def leaves_its_inputs_alone(make: Make) -> None:
     """What it returns is no view of them either."""
     flips, grads = FLIPS.clone(), GRADS.clone()
-    make().update(flips, grads, 3).mul_(2)
+    _update(make(), flips, grads, 3).mul_(2)
     assert torch.equal(flips, FLIPS) and torch.equal(grads, GRADS), "the inputs were changed, or returned"
 
 
 def treats_channels_apart(make: Make) -> None:
     """A channel's γ does not depend on the others: layers of any width, and any share of one, agree."""
-    whole = make().update(FLIPS, GRADS, 5)
-    single = [make().update(FLIPS[i : i + 1], GRADS[i : i + 1], 5) for i in range(4)]
+    whole = _update(make(), FLIPS, GRADS, 5)
+    single = [_update(make(), FLIPS[i : i + 1], GRADS[i : i + 1], 5) for i in range(4)]
     assert torch.equal(whole, torch.cat(single)), f"{whole.tolist()} together, {torch.cat(single).tolist()} apart"
 
 
@@ -49,7 +53,7 @@ def remembers_channels_apart(make: Make) -> None:
             f"a memory of shape {tuple(memory.shape)} for {len(grads)} channels"
         )
         for iteration in range(3):
-            gamma = strategy.follow(flips, grads, iteration, memory)
+            gamma = strategy.update(flips, grads, iteration, memory)
         assert torch.equal(flips, FLIPS[places]) and torch.equal(grads, GRADS[places]), "the inputs were changed"
         assert torch.isfinite(gamma).all() and (gamma >= 0).all(), f"γ must be finite and >= 0, not {gamma.tolist()}"
         return gamma

@@ -52,7 +52,7 @@ def test_the_paper_s_rules_are_members_to_the_bit(member: FlipRule, known: Gamma
     for dtype in (torch.float32, torch.float64):
         flips = torch.randint(0, 145, (500,)).to(dtype) / 144
         grads = torch.randn(500, dtype=dtype).abs()
-        assert torch.equal(member.follow(flips, grads, 7, member.memory(grads)), known.update(flips, grads, 7))
+        assert torch.equal(member.update(flips, grads, 7, member.memory(grads)), known.update(flips, grads, 7))
     ours, theirs = trained(member), trained(known)
     assert torch.equal(ours[0], theirs[0]) and torch.equal(ours[1], theirs[1])
     assert ours[2] == theirs[2] > 0
@@ -63,12 +63,18 @@ def test_factor_and_exponent() -> None:
     assert FlipRule(factor=3.0, exponent=0.5).update(FLIPS, GRADS, 0).tolist() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("options", [{"average": 0.9}, {"target": 0.1}], ids=str)
+def test_what_is_followed_needs_a_memory(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="need the memory"):
+        FlipRule(**options).update(FLIPS, GRADS, 0)
+
+
 def test_the_average_is_exponential_and_unbiased() -> None:
     rule = FlipRule(average=0.9)
     memory = rule.memory(GRADS)
     given = [torch.rand(4, dtype=torch.float64, generator=torch.Generator().manual_seed(i)) for i in range(6)]
     for t, flips in enumerate(given):
-        found = rule.follow(flips, GRADS, t, memory)
+        found = rule.update(flips, GRADS, t, memory)
         weights = [0.9 ** (t - i) for i in range(t + 1)]
         mean = sum(w * f for w, f in zip(weights, given, strict=False)) / sum(weights)
         torch.testing.assert_close(found, mean * GRADS, rtol=1e-12, atol=0)
@@ -79,10 +85,10 @@ def test_feedback_holds_back_a_channel_that_flips_more_than_the_target_and_lets_
     memory = rule.memory(torch.ones(3, dtype=torch.float64))
     flips, ones = torch.tensor([0.0, 0.1, 0.15], dtype=torch.float64), torch.ones(3, dtype=torch.float64)
     for t in range(50):
-        gamma = rule.follow(flips, ones, t, memory)
+        gamma = rule.update(flips, ones, t, memory)
     assert gamma.tolist() == pytest.approx([math.exp(-0.5), 1.0, math.exp(0.25)])
     for t in range(5000):
-        gamma = rule.follow(flips, ones, t, memory)
+        gamma = rule.update(flips, ones, t, memory)
     assert gamma.tolist() == pytest.approx([1e-3, 1.0, 1e3])
 
 

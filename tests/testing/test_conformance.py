@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rebnn_search import testing
-from rebnn_search.method import GAMMA, NETWORKS, SCALE_INIT, WEIGHTS
+from rebnn_search.method import GAMMA, NETWORKS, SCALE_INIT, WEIGHTS, GammaStrategy
 from rebnn_search.study.objectives import OBJECTIVES
 from rebnn_search.study.pausing import PauseRule
 from rebnn_search.study.pruners import PRUNERS
@@ -78,13 +78,13 @@ def test_pruner_that_pauses(check: Callable[..., None], name: str) -> None:
     check(lambda: PRUNERS[name](**OPTIONS.get(name, {})))
 
 
-class Drops:
+class Drops(GammaStrategy):
     """A γ-strategy that forgets a channel, changes its inputs and gives a negative γ."""
 
     def initial(self, channels: Any) -> Any:
         return channels[:-1]
 
-    def update(self, flip_fraction: Any, max_grad: Any, iteration: int) -> Any:
+    def update(self, flip_fraction: Any, max_grad: Any, iteration: int, memory: Any = None) -> Any:
         return flip_fraction.mul_(-1)
 
 

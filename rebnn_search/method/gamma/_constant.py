@@ -27,6 +27,6 @@ class Constant(GammaStrategy):
         """Return the value: it needs no step to be known."""
         return torch.full_like(channels, self.value)
 
-    def update(self, flip_fraction: Tensor, max_grad: Tensor, iteration: int) -> Tensor:
+    def update(self, flip_fraction: Tensor, max_grad: Tensor, iteration: int, memory: Tensor | None = None) -> Tensor:
         """Return the value."""
         return torch.full_like(max_grad, self.value)

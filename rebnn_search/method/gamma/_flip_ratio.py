@@ -14,6 +14,6 @@ class FlipRatio(GammaStrategy):
     A channel whose signs did not flip is left to its task gradient; one whose signs flip is held back in proportion.
     """
 
-    def update(self, flip_fraction: Tensor, max_grad: Tensor, iteration: int) -> Tensor:
+    def update(self, flip_fraction: Tensor, max_grad: Tensor, iteration: int, memory: Tensor | None = None) -> Tensor:
         """Return the flip fraction times the largest gradient magnitude of each channel."""
         return flip_fraction * max_grad

@@ -69,13 +69,15 @@ class FlipRule(GammaStrategy):
         """Return m and ln k, (2, C_out), where either is followed."""
         return channels.new_zeros(2, *channels.shape) if self.average or self.target else None
 
-    def update(self, flip_fraction: Tensor, max_grad: Tensor, iteration: int) -> Tensor:
-        """Return γ of a first step, with nothing to remember."""
-        return self.follow(flip_fraction, max_grad, 0, self.memory(max_grad))
+    def update(self, flip_fraction: Tensor, max_grad: Tensor, iteration: int, memory: Tensor | None = None) -> Tensor:
+        """Return γ^{t+1}; m and ln k are changed in place.
 
-    def follow(self, flip_fraction: Tensor, max_grad: Tensor, iteration: int, memory: Tensor | None) -> Tensor:
-        """Return γ^{t+1}; m and ln k are changed in place."""
+        Raises:
+            ValueError: If average or target is set and there is no memory to follow it in.
+        """
         flips, gamma = flip_fraction, max_grad
+        if memory is None and (self.average or self.target):
+            raise ValueError("average and target need the memory that `memory` begins")
         if memory is not None:
             mean, log_k = memory
             mean.mul_(self.average).add_(flips, alpha=1 - self.average)

@@ -11,6 +11,6 @@ from rebnn_search.method.gamma.base import GAMMA, GammaStrategy
 class MaxGradient(GammaStrategy):
     """γ_i^{t+1} = max_j |G_ij^t|: Eq. 3.150 without its flip fraction (Table 3.7, sixth row). γ^0 = 0."""
 
-    def update(self, flip_fraction: Tensor, max_grad: Tensor, iteration: int) -> Tensor:
+    def update(self, flip_fraction: Tensor, max_grad: Tensor, iteration: int, memory: Tensor | None = None) -> Tensor:
         """Return the largest gradient magnitude of each channel."""
         return max_grad.clone()

@@ -31,35 +31,25 @@ class GammaStrategy(ABC):
         return torch.zeros_like(channels)
 
     @abstractmethod
-    def update(self, flip_fraction: Tensor, max_grad: Tensor, iteration: int) -> Tensor:
+    def update(self, flip_fraction: Tensor, max_grad: Tensor, iteration: int, memory: Tensor | None = None) -> Tensor:
         """Return γ^{t+1} (C_out,), each >= 0, after the optimizer's step t → t+1.
 
         Args:
             flip_fraction: (C_out,) share of the channel's signs that the step flipped, (1/M)·‖b^t ⊛ b^{t+1} − 1‖₀.
             max_grad: (C_out,) max_j |G_j^t|, the largest gradient magnitude of iteration t.
             iteration: t, from 0.
+            memory: (k, C_out) of this layer, to be changed in place; None where `memory` gave none.
         """
 
     def memory(self, channels: Tensor) -> Tensor | None:
         """Return what a strategy remembers of each channel between steps, (k, C_out), as it is before the first; most: nothing.
 
-        Kept for each layer and saved in checkpoints; `follow` is given it.
+        Kept for each layer and saved in checkpoints; `update` is given it.
 
         Args:
             channels: Any (C_out,) tensor of the dtype and device to use.
         """
         return None
-
-    def follow(self, flip_fraction: Tensor, max_grad: Tensor, iteration: int, memory: Tensor | None) -> Tensor:
-        """Return γ^{t+1}. What training calls; a strategy without a memory implements `update` instead.
-
-        Args:
-            flip_fraction: As of `update`.
-            max_grad: As of `update`.
-            iteration: As of `update`.
-            memory: (k, C_out) of this layer, to be changed in place; None where `memory` gave none.
-        """
-        return self.update(flip_fraction, max_grad, iteration)
 
     def set_progress(self, fraction: float) -> None:  # noqa: B027 - nothing unless a strategy says otherwise
         """Note how much of training is done, from 0 to 1, at an epoch's start; most have no use for it."""
