@@ -172,7 +172,7 @@ def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Track
                 log_model(runs, uri, folder.model, result.best.number)
         runs.end(runs.parent_id, state, tags, metrics)
 
-    tracker.do(send)
+    tracker.finish(send)
 
 
 def _best_metrics(result: Result) -> dict[str, float]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.execution.trial_recipe import write_trial_recipe
-from rebnn_search.execution.trial_runs import end_metrics, end_tags, log_latent_weights, point, start_tags
+from rebnn_search.execution.trial_runs import end_run, point, start_tags
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attributes import PARAMS
 from rebnn_search.study.ledger import Ledger
@@ -35,11 +36,14 @@ def reconcile(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tra
         if PARAMS in trial.user_attrs and folder.trial(trial.number).exists():  # one that an earlier version began lacks it
             write_trial_recipe(search, folder, trial.number, trial.user_attrs[PARAMS])
         if trial.state != TrialState.WAITING and PARAMS in trial.user_attrs:
-            path = folder.report_file(trial.number)
-            tracker.do(lambda runs, trial=trial, path=path: _bring_up(search, runs, trial, path))  # type: ignore[misc]
+            job = partial(_bring_up, search, trial, folder.report_file(trial.number))
+            if trial.state.is_finished():
+                tracker.end(trial.number, job)
+            else:
+                tracker.do(job)
 
 
-def _bring_up(search: Search, runs: Runs, trial: FrozenTrial, path: Path) -> None:
+def _bring_up(search: Search, trial: FrozenTrial, path: Path, runs: Runs) -> None:
     number, params, finished = trial.number, trial.user_attrs[PARAMS], trial.state.is_finished()
     metric = search.spec.objective.metric
     # Read at each try: a trial that goes on adds reports to the file meanwhile, and they are also queued behind this job.
@@ -50,7 +54,6 @@ def _bring_up(search: Search, runs: Runs, trial: FrozenTrial, path: Path) -> Non
     # A finished trial's file may have lost reports that the ledger still knows; a trial that goes on will make them again.
     lost = (trial.last_step or 0) if finished else 0
     tags = start_tags(search, number)
-    run_id = catch_up(runs, number, search.name_of(number, params), params, points, metric, tags=tags, lost=lost)
+    catch_up(runs, number, search.name_of(number, params), params, points, metric, tags=tags, lost=lost)
     if finished:
-        log_latent_weights(runs, number, reports)
-        runs.end(run_id, trial.state.name, end_tags(search, trial, reports), end_metrics(trial))
+        end_run(runs, search, trial, reports)

@@ -46,12 +46,11 @@ class TrialRuns(TrialTracking):
 
     def gave_up(self, number: int, trace: str) -> None:
         """Keep the traceback as an artifact."""
-        self._tracker.do(lambda runs: runs.client.log_text(runs.children[number], trace, "error.txt"))
+        self._tracker.end(number, lambda runs: runs.client.log_text(runs.children[number], trace, "error.txt"))
 
     def ended(self, trial: FrozenTrial, reports: Sequence[TrackedReport]) -> None:
         """Log the histograms of latent weights, and end the run with what it is compared by."""
-        self._tracker.do(lambda runs: log_latent_weights(runs, trial.number, reports))
-        self._tracker.end(trial.number, trial.state.name, end_tags(self._search, trial, reports), end_metrics(trial))
+        self._tracker.end(trial.number, lambda runs: end_run(runs, self._search, trial, reports))
 
 
 def point(report: TrackedReport, first: str) -> Point:
@@ -63,6 +62,12 @@ def point(report: TrackedReport, first: str) -> Point:
     """
     before = {first: report.metrics[first]} if first in report.metrics else {}
     return Point(report.step, report.timestamp, {**before, **report.metrics})
+
+
+def end_run(runs: Runs, search: Search, trial: FrozenTrial, reports: Sequence[TrackedReport]) -> None:
+    """Give a finished trial's run its files, then its end, which says that all of it is there."""
+    log_latent_weights(runs, trial.number, reports)
+    runs.end(runs.children[trial.number], trial.state.name, end_tags(search, trial, reports), end_metrics(trial))
 
 
 def log_latent_weights(runs: Runs, number: int, reports: Sequence[TrackedReport]) -> None:

@@ -82,7 +82,7 @@ def refit_search(
             runs = tracker.connected(tracking_uri)
             scores = [_one(search, recipe, tracker, observer) for recipe in recipes]
             outcome = _concluded(search, RefitResult(folder.name, search.number, base.epochs, scores))
-            tracker.do(lambda runs: _sum_up(runs, search, outcome))
+            tracker.finish(lambda runs: _sum_up(runs, search, outcome))
         finally:
             torch.set_num_threads(threads)
             tracked = tracker.close(FLUSH_SECONDS)
@@ -109,9 +109,9 @@ def _one(search: FinishedSearch, recipe: Recipe, tracker: Tracker, observer: Ref
     try:
         score = train_seed(recipe, folder, on_report)
     except Stopped:
-        tracker.do(lambda runs: runs.end(runs.children[seed], "INTERRUPTED", {}, {}))
+        tracker.end(seed, lambda runs: runs.end(runs.children[seed], "INTERRUPTED", {}, {}))
         raise
-    tracker.do(lambda runs: _end(runs, score, folder))
+    tracker.end(seed, lambda runs: _end(runs, score, folder))
     observer.finished(score)
     return score
 

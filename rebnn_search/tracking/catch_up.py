@@ -17,8 +17,8 @@ def catch_up(
     *,
     tags: Mapping[str, str] | None = None,
     lost: int = 0,
-) -> str:
-    """Make or find the run of a trial, and send it what it lacks: sent twice, a point is one point. Returns its id.
+) -> None:
+    """Make or find the run of a trial, and send it what it lacks: sent twice, a point is one point.
 
     A run that tells of reports which the trial does not have is of a machine that is gone: what it had recorded is made again, at
     other times or not at all. Such a run is put away, and another is made.
@@ -42,4 +42,3 @@ def catch_up(
         run_id, tracked = runs.ensure_child(number, name, params, tags), {}
     # The last step known is sent again: a crash may have cut its batch in two.
     runs.log(run_id, [point for point in points if point.step >= max(tracked, default=0)])
-    return run_id

@@ -6,7 +6,6 @@ from the reports that the driver keeps.
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -15,20 +14,18 @@ from collections.abc import Callable, Mapping
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.tracking.runs import Point, Runs
-
-logger = logging.getLogger(__name__)
-
-RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
-"""Pauses between tries; the last one repeats."""
+from rebnn_search.tracking.sending import Job, Sending
 
 BATCH_SECONDS = 5.0
 """How long a report may wait for others to be sent with: a call costs the database, and the core it shares with a trial, 20 ms."""
 
-Job = Callable[[Runs], object]
-
 
 class Tracker:
     """Sends a search's parameters, points and ends to MLflow in the order given.
+
+    What ends a trial's run may come later than in its turn: where it fails, it waits aside until it can be sent, and what is
+    given after it goes on being sent. So a store of files that fails in mid-search, where MLflow itself answers, keeps runs open
+    and holds up nothing else.
 
     Args:
         connect: Makes the runs (opening, or creating, the database). Called on the thread at once, so that the seconds a new
@@ -36,14 +33,19 @@ class Tracker:
     """
 
     def __init__(self, connect: Callable[[], Runs]) -> None:
-        self._queue: queue.Queue[Job | tuple[int, Point] | None] = queue.Queue()
+        self._queue: queue.Queue[Callable[[Sending], object] | None] = queue.Queue()
         self._runs: Runs | None = None
         self._error: BaseException | None = None
         self._ready = threading.Event()
         self._giving_up = threading.Event()
-        self.trouble: str | None = None
+        self._sending: Sending | None = None
         self._thread = threading.Thread(target=self._work, args=(connect,), name="tracker", daemon=True)
         self._thread.start()
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps tracking from what it is to send; None where nothing does."""
+        return None if self._sending is None else self._sending.trouble
 
     def wait_ready(self) -> Runs:
         """Wait for the connection.
@@ -77,67 +79,50 @@ class Tracker:
     def _work(self, connect: Callable[[], Runs]) -> None:
         try:
             self._runs = connect()
+            self._sending = Sending(self._runs, self._giving_up, BATCH_SECONDS)
         except Exception as error:
             self._error = error
             return
         finally:
             self._ready.set()
-        points: dict[int, list[Point]] = {}
-        due = 0.0
         while True:
+            due = self._sending.send_due()
             try:
-                job = self._queue.get(timeout=max(0.0, due - time.monotonic()) if points else None)
+                given = self._queue.get(timeout=None if due is None else max(0.0, due - time.monotonic()))
             except queue.Empty:
-                self._send_points(points, self._runs)
                 continue
-            if isinstance(job, tuple):
-                due = due if points else time.monotonic() + BATCH_SECONDS
-                points.setdefault(job[0], []).append(job[1])
-                continue
-            self._send_points(points, self._runs)
-            if job is None:
+            if given is None:
+                self._sending.send_all()
                 return
-            self._send(job, self._runs)
-
-    def _send_points(self, points: dict[int, list[Point]], runs: Runs) -> None:
-        for number, some in points.items():
-            self._send(lambda runs, number=number, some=some: runs.log(runs.children[number], some), runs)  # type: ignore[misc]
-        points.clear()
-
-    def _send(self, job: Job, runs: Runs) -> None:
-        attempt = 0
-        while not self._giving_up.is_set():
-            try:
-                job(runs)
-            except Exception as error:
-                self.trouble = hide_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
-                logger.warning("tracking failed, trying again: %s", self.trouble)
-                self._giving_up.wait(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
-                attempt += 1
-            else:
-                self.trouble = None
-                return
+            given(self._sending)
 
     def start(self, number: int, name: str, params: Mapping[str, object], tags: Mapping[str, str] | None = None) -> None:
         """Make or find the run of a trial."""
-        self._queue.put(lambda runs: runs.ensure_child(number, name, params, tags))
+        self.do(lambda runs: runs.ensure_child(number, name, params, tags))
 
     def log(self, number: int, point: Point) -> None:
         """Log one report of a trial that was started: within `BATCH_SECONDS`, or before whatever else is sent."""
-        self._queue.put((number, point))
-
-    def end(self, number: int, state: str, tags: Mapping[str, str], summary: Mapping[str, float]) -> None:
-        """End the run of a trial."""
-        self._queue.put(lambda runs: runs.end(runs.children[number], state, tags, summary))
+        self._queue.put(lambda sending: sending.collect(number, point))
 
     def do(self, job: Job) -> None:
         """Do anything else in its turn. The job must be fit to be done twice."""
-        self._queue.put(job)
+        self._queue.put(lambda sending: sending.send(job))
+
+    def end(self, number: int, job: Job) -> None:
+        """Do what comes of a trial after all its reports: its files, its run's end. It may come later than in its turn, though
+        never before what was given of the same trial. The job must be fit to be done twice.
+        """
+        self._queue.put(lambda sending: sending.send_or_set_aside(number, job))
+
+    def finish(self, job: Job) -> None:
+        """Do something after all that was given before, set aside or not."""
+        self._queue.put(Sending.send_all)
+        self.do(job)
 
     def reached(self, timeout: float) -> bool:
-        """Wait until all that was given so far is done. False if that took longer than ``timeout`` seconds."""
+        """Wait for the turn of what is given now. False if that took longer than ``timeout`` seconds."""
         done = threading.Event()
-        self._queue.put(lambda runs: done.set())
+        self._queue.put(lambda sending: done.set())
         return done.wait(timeout)
 
     def close(self, timeout: float) -> bool:

@@ -83,7 +83,7 @@ def test_the_tracker_keeps_the_order_and_tries_again(uri: str) -> None:
     tracker.do(shaky)
     for step in (1, 2):
         tracker.log(0, Point(step, step, {"x": float(step)}))
-    tracker.end(0, "COMPLETE", {}, {})
+    tracker.end(0, lambda runs: runs.end(runs.children[0], "COMPLETE", {}, {}))
     assert failed.wait(60)
     assert tracker.close(60)
     assert tracker.trouble is None
@@ -115,6 +115,44 @@ def test_the_tracker_sends_the_reports_of_some_seconds_at_once(uri: str) -> None
     assert runs.calls == 2
     assert all(history(runs, runs.children[number], "x") == [(step, float(step)) for step in range(1, 21)] for number in (0, 1))
     assert tracker.close(60)
+
+
+def test_a_store_of_files_that_fails_holds_up_the_ends_that_need_it_and_nothing_else(uri: str, tmp_path: Path) -> None:
+    tracker = Tracker(lambda: Runs(uri, "gamma", "id-aside"))
+    runs = tracker.wait_ready()
+    store = Path(runs.client.get_experiment(runs.experiment_id).artifact_location.removeprefix("file://"))
+    done: list[str] = []
+
+    def end(number: int, text: str) -> None:
+        def job(runs: Runs) -> None:
+            runs.client.log_text(runs.children[number], text, f"{text}.txt")
+            runs.end(runs.children[number], "COMPLETE", {}, {})
+            done.append(text)
+
+        tracker.end(number, job)
+
+    for number in (0, 1):
+        tracker.start(number, "c", {})
+    assert tracker.reached(60)
+    if store.exists():
+        store.rename(tmp_path / "away")
+    store.parent.mkdir(parents=True, exist_ok=True)
+    store.write_text("no directory", encoding="utf-8")
+    end(0, "first")
+    end(0, "second")
+    tracker.log(1, Point(1, 1, {"x": 1.0}))
+    tracker.do(lambda _: done.append("went on"))
+    assert tracker.reached(60)
+    assert done == ["went on"]
+    assert history(runs, runs.children[1], "x") == [(1, 1.0)]
+    assert tracker.trouble is not None and not runs.is_ended(0, "COMPLETE")
+    store.unlink()
+    end(1, "third")
+    tracker.finish(lambda _: done.append("last"))
+    assert tracker.close(60)
+    assert sorted(done[1:4]) == ["first", "second", "third"] and done[4:] == ["last"]
+    assert done.index("first") < done.index("second")
+    assert tracker.trouble is None and all(runs.is_ended(number, "COMPLETE") for number in (0, 1))
 
 
 def test_the_tracker_gives_up_when_told_to(uri: str) -> None:
