@@ -63,7 +63,7 @@ def ours(trials: int) -> dict[str, float]:
     import ray
 
     from rebnn_search.execution.events import SearchObserver
-    from rebnn_search.execution.session import open_search
+    from rebnn_search.execution.opening import open_search
 
     Path("recipe.yaml").write_text(RECIPE, encoding="utf-8")
     Path("space.yaml").write_text(SPACE % trials, encoding="utf-8")
@@ -144,7 +144,7 @@ def busy(trials: int) -> dict[str, float]:
     import ray
 
     from rebnn_search.execution.events import SearchObserver
-    from rebnn_search.execution.session import open_search
+    from rebnn_search.execution.opening import open_search
 
     cores = os.cpu_count() or 1
     Path("recipe.yaml").write_text(LONG_RECIPE, encoding="utf-8")

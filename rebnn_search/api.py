@@ -14,7 +14,7 @@ from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.events import SearchObserver
 from rebnn_search.execution.observers import Observers
-from rebnn_search.execution.session import open_search
+from rebnn_search.execution.opening import open_search
 from rebnn_search.report import report_search
 from rebnn_search.study.curves import curves_table, write_curves
 from rebnn_search.study.result import Best, Result, TrialRow

@@ -52,6 +52,12 @@ USE = {
         "for check in FIGURE_CHECKS:\n"
         "    check(lambda: next(figure for figure in FIGURES if figure.name == 'duration'))\n"
     ),
+    "A question that the report answers": (
+        "from rebnn_search.report.answers import QUESTIONS\n"
+        "from rebnn_search.testing import QUESTION_CHECKS\n"
+        "for check in QUESTION_CHECKS:\n"
+        "    check(lambda: next(question for question in QUESTIONS if question.name == 'wasted'))\n"
+    ),
     "An observer": (
         "import os, tempfile\n"
         "os.chdir(tempfile.mkdtemp())\n"

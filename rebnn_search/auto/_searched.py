@@ -14,7 +14,7 @@ from rebnn_search.base.signals import signals_given_back
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.events import SearchObserver
-from rebnn_search.execution.session import open_search
+from rebnn_search.execution.opening import open_search
 from rebnn_search.refit import RefitResult, SeedScore, Stopped, finished_search, refit_search
 from rebnn_search.refit.progress import ended
 from rebnn_search.storage.folder import SearchFolder

@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     # Everything above needs milliseconds; torch, Ray and Optuna need seconds.
     from rebnn_search.execution.budget import Budget
     from rebnn_search.execution.observers import make_observers
-    from rebnn_search.execution.session import open_search
+    from rebnn_search.execution.opening import open_search
 
     allow_parts(args.allow)
     import_from_here(args.observer)

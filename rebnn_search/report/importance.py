@@ -73,7 +73,9 @@ class Importances:
     def too_few(self) -> str | None:
         """Why nothing can be told, in words; None where something can."""
         if self.configurations < LEAST_TOLD:
-            return f"{self.configurations} configurations were trained to their end, {LEAST_TOLD} are the least"
+            return (
+                f"it takes {LEAST_TOLD} configurations trained to their end, and the search has {self.configurations or 'none'}"
+            )
         if self.only is not None:
             return f"{HEADINGS.get(self.only, self.only)} is the only one that every trial has: there is nothing to share out"
         if not self.parameters:

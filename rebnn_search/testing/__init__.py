@@ -16,6 +16,7 @@ from rebnn_search.testing.network import NETWORK_CHECKS
 from rebnn_search.testing.objective import OBJECTIVE_CHECKS
 from rebnn_search.testing.pause_rule import PAUSE_RULE_CHECKS
 from rebnn_search.testing.pruner import PRUNER_CHECKS
+from rebnn_search.testing.question import QUESTION_CHECKS
 from rebnn_search.testing.sampler import SAMPLER_CHECKS
 from rebnn_search.testing.scale_init import SCALE_INIT_CHECKS
 from rebnn_search.testing.weights import WEIGHTS_CHECKS
@@ -30,6 +31,7 @@ __all__ = [
     "OBJECTIVE_CHECKS",
     "PAUSE_RULE_CHECKS",
     "PRUNER_CHECKS",
+    "QUESTION_CHECKS",
     "SAMPLER_CHECKS",
     "SCALE_INIT_CHECKS",
     "WEIGHTS_CHECKS",

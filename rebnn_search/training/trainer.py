@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from rebnn_search.base.metrics import IMAGES_PER_SECOND, TRAIN_LOSS, TRAIN_LR, oscillation_name, validation
-from rebnn_search.config import UserError
 from rebnn_search.method import OscillationTracker, ReBNN, set_progress
 from rebnn_search.method.layers import set_products
+from rebnn_search.training.building import built_network, steps_per_epoch
 from rebnn_search.training.data import Data, Split
 from rebnn_search.training.data.base import seeded
 from rebnn_search.training.distributed import World, pick_device
@@ -24,9 +24,8 @@ from rebnn_search.training.evaluation import evaluate
 from rebnn_search.training.finite import FiniteWatch
 from rebnn_search.training.latent import LatentWeights
 from rebnn_search.training.losses import BatchLoss
-from rebnn_search.training.memory import check_room, explain_memory_errors
+from rebnn_search.training.memory import explain_memory_errors
 from rebnn_search.training.optimizers import parameter_groups
-from rebnn_search.training.parts import needs_two, says_too_small, smallest_part
 from rebnn_search.training.precision import Computing
 from rebnn_search.training.recipe import Recipe
 from rebnn_search.training.report import Diverged, Report
@@ -70,25 +69,13 @@ class Trainer:
             self.data = self.data.joined()
         self._workspace, self._listener = workspace, listener
         self._world = World.current()
-        self._iterations = self.data.size("train") // recipe.batch_size
+        self._iterations = steps_per_epoch(recipe, self.data, self._world)
         self._computing = Computing(recipe.precision, pick_device(device), recipe.epochs * self._iterations)
-        if self._iterations == 0:
-            raise UserError(f"batch_size = {recipe.batch_size}: the training split has only {self.data.size('train')} samples")
-        if recipe.batch_size < self._world.size:
-            raise UserError(f"batch_size = {recipe.batch_size}: leaves nothing to some of the {self._world.size} workers")
         self._boundaries = report_boundaries(self._iterations, recipe.reports_per_epoch)
         self._schedule = recipe.schedule.build()
         self._rng: list[Tensor] | None = None
         with self._randomness():
-            self.network = self._build_network()
-        if recipe.sync_batch_norm and self._world.size > 1:
-            if self._computing.device.type != "cuda":
-                raise UserError(
-                    "sync_batch_norm: true needs every worker on a GPU: torch synchronises batch statistics there alone"
-                )
-            self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)  # type: ignore[no-untyped-call]
-        else:
-            self._check_parts()
+            self.network = built_network(recipe, self.data, self._computing, self._world)
         if self._world.size == 1:
             samples = recipe.epochs * self._iterations * recipe.batch_size
             self._computing.decide(self.network, self.data.channels, self.data.image_size, samples)
@@ -102,26 +89,6 @@ class Trainer:
         self._finite: FiniteWatch | None = None
         self._batches: Iterator[tuple[Tensor, Tensor, Tensor | None]] | None = None
         self._epoch = self._step = self._iteration = self.reports_done = 0
-
-    def _build_network(self) -> nn.Module:
-        def build() -> nn.Module:
-            return self.recipe.build_network(self.data)
-
-        try:
-            if ":" not in self.recipe.network.name:  # a user's own need not be fit to be made without memory
-                check_room(build, self._computing.device)
-            with explain_memory_errors(f"network {self.recipe.network.name}"):
-                network = build()
-        except ValueError as error:
-            raise UserError(f"network {self.recipe.network.name}: {error}") from None
-        return self._computing.placed(network)
-
-    def _check_parts(self) -> None:
-        batch_size, accumulate, workers = self.recipe.batch_size, self.recipe.accumulate, self._world.size
-        if smallest_part(batch_size, accumulate, workers) == 1 and needs_two(
-            self.network, self.data.channels, self.data.image_size
-        ):
-            raise UserError(f"batch_size = {batch_size}: {says_too_small(batch_size, accumulate, workers)}")
 
     @property
     def total_reports(self) -> int:

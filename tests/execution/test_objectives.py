@@ -15,9 +15,9 @@ from support.once import Once
 from rebnn_search.api import SearchResult
 from rebnn_search.config import UserError
 from rebnn_search.execution.events import SearchObserver
+from rebnn_search.execution.opening import open_search
 from rebnn_search.execution.run_description import run_description
 from rebnn_search.execution.serial import SerialExecutor
-from rebnn_search.execution.session import open_search
 from rebnn_search.export import ModelInfo, find_trained, load_model
 from rebnn_search.method import NETWORKS, binary_layers
 from rebnn_search.report import TrackedSearch, report_search

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from rebnn_search.config import UserError
-from rebnn_search.execution.session import Session, open_search
+from rebnn_search.execution.opening import open_search
+from rebnn_search.execution.session import Session
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.search import Search

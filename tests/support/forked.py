@@ -22,7 +22,7 @@ from support.commands import entry
 
 IMPORTED = [
     "rebnn_search.execution.ray.executor",
-    "rebnn_search.execution.session",
+    "rebnn_search.execution.opening",
     "rebnn_search.refit",
     "rebnn_search.train",
     "rebnn_search.terminal",

@@ -1,4 +1,4 @@
-"""Every figure of the report and every format of model files keeps to what its kind asks."""
+"""Every figure and question of the report and every format of model files keeps to what its kind asks."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +10,7 @@ from torch import nn
 from rebnn_search import testing
 from rebnn_search.export import FORMATS, LoadedModel, ModelInfo, export_packed
 from rebnn_search.export.formats import ModelFormat
+from rebnn_search.report.answers import QUESTIONS, Answer, Question
 from rebnn_search.report.figures import FIGURES, Figure
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -25,6 +26,12 @@ def test_format(name: str, check: Callable[..., None]) -> None:
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
 def test_figure(figure: Figure, check: Callable[..., None]) -> None:
     check(lambda: figure)
+
+
+@pytest.mark.parametrize("check", testing.QUESTION_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
+def test_question(question: Question, check: Callable[..., None]) -> None:
+    check(lambda: question)
 
 
 class Careless(ModelFormat):
@@ -55,6 +62,18 @@ def test_a_figure_that_falls_short_is_told() -> None:
     for check, bad in (
         (testing.FIGURE_CHECKS[0], replace(figure, caption=" ")),
         (testing.FIGURE_CHECKS[1], replace(figure, draw=lambda search: None)),
+    ):
+        with pytest.raises(AssertionError):
+            check(lambda bad=bad: bad)
+
+
+def test_a_question_that_falls_short_is_told() -> None:
+    question = next(iter(QUESTIONS))
+    for check, bad in (
+        (testing.QUESTION_CHECKS[0], replace(question, text="Tell me.")),
+        (testing.QUESTION_CHECKS[1], replace(question, ask=lambda search: None)),
+        (testing.QUESTION_CHECKS[1], replace(question, ask=lambda search: Answer("no sentence"))),
+        (testing.QUESTION_CHECKS[1], replace(question, ask=lambda search: Answer("Yes.", figures=["none"]))),
     ):
         with pytest.raises(AssertionError):
             check(lambda bad=bad: bad)

@@ -58,7 +58,8 @@ def test_one_that_tells_of_a_lost_machine_s_reports_is_made_anew_and_of_two_one_
     twice = runs.client.create_run(runs.experiment_id, tags=runs.own_tags(0)).info.run_id
     again = RefitRuns(uri, search.parent_id, "key")
     assert (again.children, again.doubles) == ({0: lost}, [twice])
-    made = catch_up(again, 0, "seed 0", {}, [Point(1, 9000, {"train/loss": 1.0})], "train/loss")
+    catch_up(again, 0, "seed 0", {}, [Point(1, 9000, {"train/loss": 1.0})], "train/loss")
+    made = again.children[0]
     assert again.times(made, "train/loss") == {1: {9000}}
     assert RefitRuns(uri, search.parent_id, "key").children == {0: made}
     assert {run_id: runs.client.get_run(run_id).info.lifecycle_stage for run_id in (lost, twice)} == {

@@ -13,6 +13,7 @@ from rebnn_search.report.answers.base import (
     counted,
     objective,
     percent,
+    question,
     storage_of,
     written,
     written_between,
@@ -23,13 +24,13 @@ from rebnn_search.report.tracked import TrackedSearch
 from rebnn_search.study.table import HEADINGS, value
 
 
+@question("choice", "What should I train?", place=10)
 def choice(search: TrackedSearch) -> Answer:
     """Which configuration was chosen, with the command that trains it, and its lead."""
-    question = "What should I train?"
     found = configurations(search)
     if not found:
         why = "kept to the constraints" if search.complete else "was trained to its end"
-        return Answer("choice", question, f"Nothing yet: no trial {why}.")
+        return Answer(f"Nothing yet: no trial {why}.")
     chosen = found[0]
     params = ", ".join(f"{HEADINGS.get(name, name)} {value(item)}" for name, item in chosen.trials[0].params.items())
     details = [_values(search, chosen)]
@@ -46,9 +47,7 @@ def choice(search: TrackedSearch) -> Answer:
         )
     if len(search.search.goals) > 1:
         details.append("Of several objectives the first decides here; the Pareto front is below.")
-    return Answer(
-        "choice", question, f"{chosen.name}: {params or 'the recipe as it is'}.", details, ("history",), [_command(search)]
-    )
+    return Answer(f"{chosen.name}: {params or 'the recipe as it is'}.", details, ("history",), [_command(search)])
 
 
 def _command(search: TrackedSearch) -> str:

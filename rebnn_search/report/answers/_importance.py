@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rebnn_search.report.answers.base import Answer, percent
+from rebnn_search.report.answers.base import Answer, percent, question
 from rebnn_search.report.importance import RESAMPLES, Importance, importances
 from rebnn_search.report.tracked import TrackedSearch
 from rebnn_search.study.table import HEADINGS
@@ -10,6 +10,7 @@ from rebnn_search.study.table import HEADINGS
 NAMED = 4
 
 
+@question("importance", "What mattered?", place=30)
 def mattered(search: TrackedSearch) -> Answer | None:
     """The most important hyperparameter with its interval, or that there are too few trials to tell."""
     if not search.search.space:
@@ -31,13 +32,13 @@ def mattered(search: TrackedSearch) -> Answer | None:
         details.append(f"Not among them, since only some trials have them: {', '.join(map(_name, found.left_out))}.")
     figures = ("importance", "slice") if found.parameters else ("slice",)
     if (why := found.too_few) is not None:
-        return Answer("importance", "What mattered?", f"Too few trials to tell: {why}.", details, figures)
+        return Answer(f"Too few trials to tell: {why}.", details, figures)
     first = found.parameters[0]
     short = (
         f"{_name(first.name)}, which explains {percent(first.share)} of the differences (95 %: {percent(first.low)} to "
         f"{percent(first.high)}) and came first in {percent(first.first)} of the resamples."
     )
-    return Answer("importance", "What mattered?", short, details, figures)
+    return Answer(short, details, figures)
 
 
 def _name(name: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from rebnn_search.report.answers.base import Answer
+from rebnn_search.report.answers.base import Answer, question
 from rebnn_search.report.configurations import configurations
 from rebnn_search.report.layers import flips_by_layer
 from rebnn_search.report.tracked import TrackedSearch
 
 
+@question("layers", "Which layers oscillate?", place=70)
 def layers(search: TrackedSearch) -> Answer | None:
     """Which binary layer's weights flip most and least over all epochs, and how that changed."""
     found = configurations(search)
@@ -23,7 +24,7 @@ def layers(search: TrackedSearch) -> Answer | None:
         f"mean over all epochs; {_share(mean[least])} in number {least + 1}, which does least."
     )
     change = f"Over all layers flips went from {_share(begin)} a step in the first epoch to {_share(end)} in the last."
-    return Answer("layers", "Which layers oscillate?", short, [change], ("layers", "oscillation"))
+    return Answer(short, [change], ("layers", "oscillation"))
 
 
 def _share(value: float) -> str:

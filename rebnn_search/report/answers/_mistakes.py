@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from rebnn_search.report.answers.base import Answer, counted, percent
+from rebnn_search.report.answers.base import Answer, counted, percent, question
 from rebnn_search.report.statistics import wilson
 from rebnn_search.report.tracked import TrackedSearch
 
 NAMED = 3
 
 
+@question("wrong", "Where is it wrong?", place=50)
 def wrong(search: TrackedSearch) -> Answer | None:
     """How many samples it gets wrong, of which classes, taken for which."""
     known = search.evaluation
@@ -34,9 +35,10 @@ def wrong(search: TrackedSearch) -> Answer | None:
             f"{percent(low[0].high, 1)}, n = {known.total[low[1]]}), most on {known.classes[high[1]]}, {percent(high[0].mean, 1)}."
         )
     figures = [name for name, there in (("confusion", known.confusion), ("mistakes", known.mistakes)) if there]
-    return Answer("wrong", "Where is it wrong?", short, details, figures)
+    return Answer(short, details, figures)
 
 
+@question("calibrated", "Can its probabilities be trusted?", place=60)
 def calibrated(search: TrackedSearch) -> Answer | None:
     """The expected calibration error against what a calibrated network's is by chance."""
     known = search.evaluation
@@ -56,4 +58,4 @@ def calibrated(search: TrackedSearch) -> Answer | None:
         way = "more sure than right" if said > right else "less sure than right"
         short = f"Not as they are: {sizes}; it is {way}."
     details = [f"On average it gives the class that it names {percent(said, 1)}, and is right in {percent(right, 1)}."]
-    return Answer("calibrated", "Can its probabilities be trusted?", short, details, ("reliability",))
+    return Answer(short, details, ("reliability",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rebnn_search.report.answers.base import Answer, counted, objective, percent, written, written_between
+from rebnn_search.report.answers.base import Answer, counted, objective, percent, question, written, written_between
 from rebnn_search.report.best_so_far import best_so_far
 from rebnn_search.report.statistics import chance_of_better
 from rebnn_search.report.tracked import TrackedSearch
@@ -12,15 +12,15 @@ from rebnn_search.report.tracked import TrackedSearch
 LEAST = 4
 
 
+@question("more", "What would more trials bring?", place=40)
 def more(search: TrackedSearch) -> Answer | None:
     """What the last quarter brought, what the last doubling brings on average, and the chance that more find a better one."""
     found = best_so_far(search)
     if not any(found.whole):
         return None
-    question = "What would more trials bring?"
     count, best = len(found.values), found.best
     if count < LEAST:
-        return Answer("more", question, f"Too few to tell: {counted(count, 'configuration')}.", (), ("history",))
+        return Answer(f"Too few to tell: {counted(count, 'configuration')}.", (), ("history",))
     before = float(best[count - count // 4 - 1])
     after = float(best[-1])
     gain = (before - after) * found.turn
@@ -43,4 +43,4 @@ def more(search: TrackedSearch) -> Answer | None:
     ]
     if not all(found.whole):
         details.append("Pruned configurations count with their last report, which training on would have bettered.")
-    return Answer("more", question, f"{last}.", details, ("history",))
+    return Answer(f"{last}.", details, ("history",))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 
-from rebnn_search.report.answers.base import Answer, allowed, storage_of
+from rebnn_search.report.answers.base import Answer, allowed, question, storage_of
 from rebnn_search.report.record import BatchTime
 from rebnn_search.report.tracked import TrackedSearch
 
 
+@question("size", "How large and how fast is it?", place=80)
 def size(search: TrackedSearch) -> Answer | None:
     """Bytes of the packed file against float32, and milliseconds on one thread."""
     known = search.evaluation
@@ -32,7 +33,7 @@ def size(search: TrackedSearch) -> Answer | None:
     command = shlex.join(
         ["rebnn-search", "export", f"{storage_of(search)}/{search.name}", "--format", "packed", *allowed(search)]
     )
-    return Answer("size", "How large and how fast is it?", f"{short}.", details, (), [command])
+    return Answer(f"{short}.", details, (), [command])
 
 
 def _engine(one: BatchTime) -> str:

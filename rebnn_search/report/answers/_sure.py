@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from rebnn_search.report.answers.base import Answer, counted, percent, written
+from rebnn_search.report.answers.base import Answer, counted, percent, question, written
 from rebnn_search.report.statistics import RESAMPLES
 from rebnn_search.report.tracked import TrackedSearch
 
 FIRM = 0.95
 
 
+@question("sure", "How sure is the choice?", place=20)
 def sure(search: TrackedSearch) -> Answer | None:
     """In how many resamples of the validation samples the chosen configuration stays the best."""
     if not search.complete:
         return None
-    question = "How sure is the choice?"
     known = search.evaluation
     if known is None:
-        return Answer("sure", question, f"Not known: {search.not_evaluated}.")
+        return Answer(f"Not known: {search.not_evaluated}.")
     if not known.contenders:
-        return Answer("sure", question, f"Not known: {known.not_compared}.")
+        return Answer(f"Not known: {known.not_compared}.")
     chosen, others = known.contenders[0], known.contenders[1:]
     samples = counted(known.compared, "validation sample")
     short = (
@@ -46,4 +46,4 @@ def sure(search: TrackedSearch) -> Answer | None:
         details.append(
             f"Computed on {known.compared:,} of the {known.split:,} samples, drawn at random, to be done in seconds."
         )
-    return Answer("sure", question, short, details, ("contenders",))
+    return Answer(short, details, ("contenders",))

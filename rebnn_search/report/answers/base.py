@@ -1,13 +1,14 @@
-"""An answer, and how its numbers are written."""
+"""Questions with their answers, and how the numbers in these are written."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rebnn_search.base.command import allow_words
 from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5
+from rebnn_search.report.by_place import ByPlace
 from rebnn_search.report.statistics import Interval
 from rebnn_search.report.tracked import TrackedSearch
 
@@ -22,20 +23,51 @@ class Answer:
     """An answer to one question.
 
     Attributes:
-        key: Its anchor on the page.
-        question: As one asks it.
         short: The answer in a sentence.
         details: Sentences that say more.
         figures: Names of the pictures that show it.
         commands: What to type.
     """
 
-    key: str
-    question: str
     short: str
     details: Sequence[str] = ()
     figures: Sequence[str] = ()
     commands: Sequence[str] = ()
+
+
+Ask = Callable[[TrackedSearch], Answer | None]
+"""Answers a question of a tracked search; None where the question has no sense for it."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the report answers.
+
+    Attributes:
+        name: Its anchor on the page.
+        text: As one asks it.
+        ask: Answers it.
+        place: Where it stands among the others, smallest first.
+    """
+
+    name: str
+    text: str
+    ask: Ask
+    place: int
+
+
+QUESTIONS: ByPlace[Question] = ByPlace("question")
+"""Every question that the report answers."""
+
+
+def question(name: str, text: str, *, place: int = 1000) -> Callable[[Ask], Ask]:
+    """Enter a function among the questions; see `Question`."""
+
+    def enter(ask: Ask) -> Ask:
+        QUESTIONS.add(Question(name, text, ask, place))
+        return ask
+
+    return enter
 
 
 def objective(search: TrackedSearch) -> str:

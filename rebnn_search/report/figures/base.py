@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rebnn_search.base.discovery import load_plugins
 from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5
+from rebnn_search.report.by_place import ByPlace
 from rebnn_search.report.tracked import TrackedSearch
 
 if TYPE_CHECKING:
@@ -37,40 +37,15 @@ class Figure:
     place: int
 
 
-class Figures(Collection[Figure]):
+class Figures(ByPlace[Figure]):
     """The figures in the order of the page."""
-
-    def __init__(self) -> None:
-        self._figures: dict[str, Figure] = {}
-
-    def add(self, figure: Figure) -> None:
-        """Enter a figure.
-
-        Raises:
-            ValueError: If its name is taken.
-        """
-        if figure.name in self._figures:
-            raise ValueError(f"figure {figure.name!r} is already registered")
-        self._figures[figure.name] = figure
 
     def draw(self, search: TrackedSearch) -> dict[str, Drawing]:
         """Draw all that the search has the runs for, by name."""
         return {figure.name: drawn for figure in self if (drawn := figure.draw(search)) is not None}
 
-    def __iter__(self) -> Iterator[Figure]:
-        load_plugins()
-        return iter(sorted(self._figures.values(), key=lambda figure: (figure.place, figure.name)))
 
-    def __len__(self) -> int:
-        load_plugins()
-        return len(self._figures)
-
-    def __contains__(self, name: object) -> bool:
-        load_plugins()
-        return name in self._figures
-
-
-FIGURES = Figures()
+FIGURES = Figures("figure")
 """Every figure of the report."""
 
 STYLE: Mapping[str, Any] = {

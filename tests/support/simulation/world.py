@@ -29,7 +29,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 import rebnn_search.execution.budget as budget_module
+import rebnn_search.execution.driver_runs as driver_runs_module
 import rebnn_search.execution.model as model_module
+import rebnn_search.execution.opening as opening_module
+import rebnn_search.execution.parent_run as parent_module
 import rebnn_search.execution.session as session_module
 import rebnn_search.storage.fetch as fetch_module
 import rebnn_search.storage.folder as folder_module
@@ -39,12 +42,13 @@ import rebnn_search.storage.locate as locate_module
 import rebnn_search.storage.remote_sync as sync_module
 import rebnn_search.study.draft as draft_module
 import rebnn_search.tracking.runs as runs_module
+import rebnn_search.tracking.sending as sending_module
 import rebnn_search.tracking.tracker as tracker_module
 import rebnn_search.training.report_log as log_module
 from rebnn_search.base.errors import UserError
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.events import SearchObserver
-from rebnn_search.execution.session import open_search
+from rebnn_search.execution.opening import open_search
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.spec import Params
 from rebnn_search.training.report_log import TrackedReport, read_reports
@@ -442,6 +446,7 @@ class World:
         os_pid, os_host = os.getpid(), socket.gethostname()
         places: list[tuple[Any, dict[str, Any]]] = [
             (tracker_module, {"threading": threads, "queue": queues, "time": time}),
+            (sending_module, {"time": time}),
             (runs_module, {"time": time, "make_client": lambda uri, write=False: Client(kernel, self.server)}),
             (runs_module.Runs, {"check_files": lambda runs: None}),  # the server keeps what it is given
             (log_module, {"time": time}),
@@ -456,11 +461,10 @@ class World:
             (draft_module, {"datetime": datetime}),
             (optuna_storage, {"datetime": datetime}),
             (optuna_file, {"time": time}),
-            (session_module, {
-                "redirect_output": log_file, "SystemMetrics": _NoMetrics, "check_answers": lambda uri: None,
-                "check_uri": lambda uri: uri, "_this_run": lambda *args: {"run": kernel.process.pid},
-                "load_search": lambda *args: workload.search(),
-            }),
+            (session_module, {"redirect_output": log_file, "check_answers": lambda uri: None}),
+            (opening_module, {"check_uri": lambda uri: uri, "load_search": lambda *args: workload.search()}),
+            (parent_module, {"SystemMetrics": _NoMetrics}),
+            (driver_runs_module, {"_this_run": lambda *args: {"run": kernel.process.pid}}),
             (os, {"getpid": pid, "kill": alive}),
             (socket, {"gethostname": host}),
             (yaml, {"safe_dump": _dumped, "safe_load": _loaded}),
