@@ -16,6 +16,12 @@ from rebnn_search.base.printable import printable
 UNUSABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP})
 """Errors of a path that no program mends: whoever meets one, the user gets the same message."""
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors of a file system, or of a user's quota on it, that is full: who makes room can go on."""
+
+ROOM = "free some and continue with --resume: nothing that was reported is lost"
+"""What to do then."""
+
 NEWLINE = "\n"
 
 
@@ -65,9 +71,9 @@ def exit_on_user_error(command: Callable[[], int]) -> NoReturn:
         if error.errno in UNUSABLE and error.filename is not None:
             print(f"error: {str(error.filename)[:200]}: {error.strerror}", file=sys.stderr)
             sys.exit(2)
-        if error.errno != errno.ENOSPC:
+        if error.errno not in NO_ROOM:
             raise
-        print(f"error: {error}; free some and continue with --resume: nothing that was reported is lost", file=sys.stderr)
+        print(f"error: {error}; {ROOM}", file=sys.stderr)
         code = 2
     finally:
         warnings.formatwarning = before  # a process may run many commands

@@ -3,7 +3,16 @@
 from rebnn_search.base.errors import Notice, UserError, exit_on_user_error
 from rebnn_search.base.printable import printable, printable_json
 from rebnn_search.config.component import Choose, Component
-from rebnn_search.config.document import Document, apply_override, get_value, load, parse, with_value
+from rebnn_search.config.document import (
+    Document,
+    apply_override,
+    apply_overrides,
+    get_value,
+    load,
+    parse,
+    part_first,
+    with_value,
+)
 from rebnn_search.config.model import Strict, explain, fail, nearest, validate
 
 __all__ = [
@@ -14,6 +23,7 @@ __all__ = [
     "Strict",
     "UserError",
     "apply_override",
+    "apply_overrides",
     "exit_on_user_error",
     "explain",
     "fail",
@@ -21,6 +31,7 @@ __all__ = [
     "load",
     "nearest",
     "parse",
+    "part_first",
     "printable",
     "printable_json",
     "validate",

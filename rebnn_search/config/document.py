@@ -80,6 +80,16 @@ def apply_override(document: Document, override: str) -> None:
     document.overridden[path] = named(override)
 
 
+def apply_overrides(document: Document, overrides: Iterable[str]) -> None:
+    """Lay several over a document, in their order, though what chooses an implementation comes before its options.
+
+    Raises:
+        UserError: As `apply_override`.
+    """
+    for override in sorted(overrides, key=lambda override: part_first(tuple(override.partition("=")[0].strip().split(".")))):
+        apply_override(document, override)
+
+
 def named(override: str) -> str:
     """An override as messages name it."""
     return f"--set {override}" if len(override) <= MOST_CHARACTERS else f"--set {override[:MOST_CHARACTERS]}..."
@@ -118,6 +128,11 @@ def with_value(data: Mapping[str, object], path: Place, value: object) -> dict[s
         raise KeyError(f"{head} is {inner!r}, which has no keys of its own")
     copy[str(head)] = with_value(inner, rest, value)
     return copy
+
+
+def part_first(path: Place) -> int:
+    """By what assignments are sorted, so that what chooses an implementation does not drop options that are set beside it."""
+    return len(path) - (path[-1] in COMPONENT_KEYS)
 
 
 def get_value(data: Mapping[str, object], path: Place, default: object = None) -> object:

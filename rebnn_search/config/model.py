@@ -78,6 +78,16 @@ def shown(value: object) -> str:
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."
 
 
+PLAINER = {
+    "missing": "required key is missing",
+    "model_type": "expected a mapping of keys to values",
+    "model_attributes_type": "expected a mapping of keys to values",
+    "dict_type": "expected a mapping of keys to values",
+    "list_type": "expected a list",
+}
+"""What pydantic says in its own terms, by its name of the mistake."""
+
+
 def explain(error: ValidationError, document: Document, above: Place = ()) -> str:
     """One line for each of the first mistakes pydantic found below the place ``above`` of the document."""
     lines = []
@@ -89,7 +99,7 @@ def explain(error: ValidationError, document: Document, above: Place = ()) -> st
         given = (
             "" if detail["type"] == "missing" or isinstance(detail["input"], (dict, list)) else f" = {shown(detail['input'])}"
         )
-        text = "required key is missing" if detail["type"] == "missing" else message
+        text = PLAINER.get(detail["type"], message)
         lines.append(f"{document.where(place)}: {name}{given}: {text}" if name else f"{document.where(place)}: {text}")
     lines = list(dict.fromkeys(lines))
     more = len(lines) - MOST_LINES

@@ -114,6 +114,10 @@ def read_yaml(text: str, source: str, lines: dict[Place, int] | None = None) -> 
         loader.dispose()
 
 
+OLD_NUMBER = re.compile(r"[-+]?(?:0[0-7_]+|[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?)")
+"""Numbers that YAML 1.1 reads otherwise than most people: 0100 is 64, 1:30 is 90."""
+
+
 class _Builder:
     """Makes plain data of one document's nodes, and counts them."""
 
@@ -176,7 +180,14 @@ class _Builder:
         if "\0" in node.value:  # written "\0"; no path, name or number holds one
             raise UserError(f"{self._where(node.start_mark.line + 1)}: {node.value[:100]!r} holds a NUL")
         try:
-            return self._loader.construct_object(node, deep=True)
+            value = self._loader.construct_object(node, deep=True)
+            if type(value) in (int, float) and OLD_NUMBER.fullmatch(node.value):
+                where = self._where(node.start_mark.line + 1)
+                raise UserError(
+                    f"{where}: {node.value} is {value} in YAML ({'to base 60' if ':' in node.value else 'octal'}): "
+                    f"write {value}, or what is meant without {'a colon' if ':' in node.value else 'the zero before it'}"
+                )
+            return value
         except (ValueError, OverflowError, KeyError, TypeError, AttributeError, IndexError) as error:
             if isinstance(error, yaml.YAMLError):
                 raise

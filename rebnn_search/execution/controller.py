@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import errno
 import os
 from collections import Counter, deque
 from contextlib import suppress
@@ -11,12 +10,13 @@ from pathlib import Path
 
 from optuna.trial import TrialState
 
+from rebnn_search.base.errors import NO_ROOM, ROOM
 from rebnn_search.base.files import write_atomically
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
 from rebnn_search.execution.trial_recipe import write_trial_recipe
-from rebnn_search.storage.folder import DISK_FULL, SearchFolder
+from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attempts import AttemptLog, now
 from rebnn_search.study.attributes import SUMMARY
 from rebnn_search.study.ledger import Ledger
@@ -242,9 +242,10 @@ class Controller:
             return
         self._attempts.end(number)
         trace = self._trace(number, message)
-        if os.strerror(errno.ENOSPC) in trace:
+        full = next((os.strerror(code) for code in NO_ROOM if os.strerror(code) in trace), None)
+        if full is not None:
             self.put_back(task)
-            self.abort_reason = DISK_FULL
+            self.abort_reason = f"{full}; {ROOM}"
             self.stop()
             return
         self._failures[number] += 1

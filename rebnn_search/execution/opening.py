@@ -10,7 +10,7 @@ from rebnn_search.base.packaged import SPACES, find_file
 from rebnn_search.execution.executor import Executor
 from rebnn_search.execution.session import Session
 from rebnn_search.storage.find import find_folder
-from rebnn_search.study.load import load_search
+from rebnn_search.study.load import check_overrides, load_search
 from rebnn_search.study.resume import resume_search
 from rebnn_search.study.warm_start import warm_started
 from rebnn_search.tracking import check_uri, default_uri
@@ -52,12 +52,16 @@ def open_search(
     """
     uri = check_uri(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
     file = find_file(space, SPACES)
+    overrides = list(overrides)
     search = load_search(file, [*overrides, *([f"trials={trials}"] if trials is not None else [])])
     source = file.name
     found = find_folder(storage, source, name, resume=resume, or_start=or_start)
     if found.resumed:
+        source = found.folder.read_search()[0]  # by which its runs are tracked, whatever the file is called by now
         search = resume_search(found.folder, search, trials)
-    elif search.spec.warm_start is not None:
+    else:
+        check_overrides(search, str(file), overrides)
+    if not found.resumed and search.spec.warm_start is not None:
         search = warm_started(search, storage, ledger)
     place = None if trained is None else Path(trained)
     return Session(search, found.folder, source, uri, ledger, address, executor, found.resumed, found.unfinished, place)

@@ -40,7 +40,7 @@ def reconcile(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tra
             if trial.state.is_finished():
                 tracker.end(trial.number, job)
             else:
-                tracker.do(job)
+                tracker.begin(trial.number, job)
 
 
 def _bring_up(search: Search, trial: FrozenTrial, path: Path, runs: Runs) -> None:

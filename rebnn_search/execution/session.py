@@ -23,7 +23,7 @@ from rebnn_search.execution.publish import choose, outcome, publish
 from rebnn_search.execution.reconcile import reconcile
 from rebnn_search.execution.trained_elsewhere import take_trained
 from rebnn_search.execution.trial_runs import TrialRuns
-from rebnn_search.storage.begun import clear_leftover, removed_unless_begun
+from rebnn_search.storage.begun import clear_leftover, has_begun, removed_unless_begun
 from rebnn_search.storage.folder import DriverLock, SearchFolder, explain_disk_errors
 from rebnn_search.storage.leftovers import clear_partial_files
 from rebnn_search.storage.remote_sync import RemoteSync
@@ -103,6 +103,8 @@ class Session:
                 clear_leftover(folder)
         with removed_unless_begun(folder), ExitStack() as stack:
             self._take_folder(stack)
+            if not self.resumed and (folder.search_file.exists() or has_begun(folder)):
+                raise UserError(f"{folder.name}: another search took this name meanwhile: begin again, for another name")
             ledger = self._open_ledger()
             begun = ledger.asked > 0
             experiment = Path(self.source).stem

@@ -99,7 +99,7 @@ def _one(search: FinishedSearch, recipe: Recipe, tracker: Tracker, observer: Ref
     params = {**search.params, "epochs": recipe.epochs, "seed": seed}
     name = f"refit {run_name(search.number, search.params, seed)}"
     observer.started(seed)
-    tracker.do(lambda runs: _bring_up(runs, seed, name, params, folder))
+    tracker.begin(seed, lambda runs: _bring_up(runs, seed, name, params, folder))
 
     def on_report(report: TrackedReport, reports: int, new: bool) -> bool:
         if new:

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from rebnn_search.base.errors import NO_ROOM, ROOM
 from rebnn_search.base.files import write_atomically
 from rebnn_search.base.layout import (
     ATTEMPTS_FILE,
@@ -38,6 +39,8 @@ FORMAT = 2
 """Of ``search.yaml``; the first had no number, and no identity at its end."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAMES = "letters, digits, '.', '_' and '-', a letter or digit first, at most 100 in all"
+"""`NAME` in words."""
 
 
 @dataclass(frozen=True)
@@ -177,9 +180,6 @@ class SearchFolder:
         return self.result_file.exists()
 
 
-DISK_FULL = f"{os.strerror(errno.ENOSPC)}; free some and continue with --resume: nothing that was reported is lost"
-
-
 @contextmanager
 def explain_disk_errors(folder: SearchFolder) -> Iterator[None]:
     """Turn what the driver cannot do in its folder into a message: no space is left, or a file is no file, or may not be written.
@@ -190,8 +190,8 @@ def explain_disk_errors(folder: SearchFolder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise UserError(f"{folder.name}: {DISK_FULL}") from error
+        if error.errno in NO_ROOM:
+            raise UserError(f"{folder.name}: {error.strerror}; {ROOM}") from error
         place = Path(str(error.filename2 or error.filename))
         if error.filename is None or not place.absolute().is_relative_to(folder.path.absolute()):
             raise
@@ -213,7 +213,7 @@ def check_name(name: str) -> str:
         UserError: If it could leave the storage folder or needs quoting in a shell.
     """
     if not NAME.fullmatch(name):
-        raise UserError(f"--name {name!r}: use letters, digits, '.', '_' and '-', a letter or digit first, at most 100 in all")
+        raise UserError(f"--name {name!r}: use {NAMES}")
     return name
 
 
@@ -261,7 +261,10 @@ def new_search(storage: Path, source: str, name: str | None) -> SearchFolder:
     stem = Path(source).stem
     if name is None:
         taken = [_number(path.name) for path in storage.glob(f"{stem}-*") if _is_of(path.name, source)]
-        return SearchFolder(storage / check_name(f"{stem}-{max(taken, default=0) + 1}"))
+        own = f"{stem}-{max(taken, default=0) + 1}"
+        if not NAME.fullmatch(own):
+            raise UserError(f"{source}: no search can be named {own!r} after this file: give it one with --name, {NAMES}")
+        return SearchFolder(storage / own)
     folder = SearchFolder(storage / check_name(name))
     if folder.path.exists() and not _is_left_over(folder.path):
         what = "a search" if folder.search_file.exists() else "something else"

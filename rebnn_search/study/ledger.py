@@ -27,7 +27,7 @@ from rebnn_search.study.draft import DraftStorage
 from rebnn_search.study.history import HistoryStorage
 from rebnn_search.study.optuna_log import optuna_muted
 from rebnn_search.study.pruners import build_pruner, settle, unjudged
-from rebnn_search.study.ranking import Standing, rank, standing_of
+from rebnn_search.study.ranking import Standing, best_of, standing_of
 from rebnn_search.study.record import lost, open_record, where
 from rebnn_search.study.samplers import has_trait
 from rebnn_search.study.search import Search
@@ -317,13 +317,11 @@ class Ledger:
     def best(self) -> list[FrozenTrial]:
         """The trials of the best configuration that were trained to their end, by number; empty while there is none.
 
-        The best is `rebnn_search.study.ranking.rank`'s first that keeps to all constraints.
+        See `rebnn_search.study.ranking.best_of`.
         """
         complete = {trial.number: trial for trial in self.trials if trial.state == TrialState.COMPLETE}
         standings = [self.standing_of(trial) for trial in complete.values()]
-        ranked = rank(standings, self._search.spec.objective, self._search.spec.seeds)
-        infeasible = {standing.number for standing in standings if standing.infeasible}
-        return [complete[number] for number in sorted(ranked[0])] if ranked and infeasible.isdisjoint(ranked[0]) else []
+        return [complete[number] for number in best_of(standings, self._search.spec.objective, self._search.spec.seeds)]
 
     def standing_of(self, trial: FrozenTrial) -> Standing:
         """What a trial is ranked by."""

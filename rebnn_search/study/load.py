@@ -8,12 +8,23 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from rebnn_search.base.packaged import anchor
-from rebnn_search.config import Document, UserError, apply_override, explain, load, nearest, validate, with_value
+from rebnn_search.config import (
+    Document,
+    UserError,
+    apply_override,
+    apply_overrides,
+    explain,
+    load,
+    nearest,
+    part_first,
+    validate,
+    with_value,
+)
 from rebnn_search.config.document import named
 from rebnn_search.config.model import shown
 from rebnn_search.config.reading import Place
 from rebnn_search.study.automatic import CHOOSE, take_auto
-from rebnn_search.study.objectives import MeasuredObjective
+from rebnn_search.study.objectives import OBJECTIVES, MeasuredObjective
 from rebnn_search.study.search import Search, recipe_value
 from rebnn_search.study.spec import Params, SearchSpec
 from rebnn_search.training import Recipe, load_recipe_document
@@ -44,16 +55,14 @@ def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
     if not recipe_path.is_file():
         raise UserError(f"{document.where(('recipe',))}: recipe = {spec.recipe!r}: no such file ({recipe_path})")
     recipe_document = load_recipe_document(recipe_path)
-    for key, value in spec.overrides.items():
+    for key in sorted(spec.overrides, key=lambda key: part_first(tuple(key.split(".")))):
         try:
-            recipe_document.data = with_value(recipe_document.data, tuple(key.split(".")), value)
+            recipe_document.data = with_value(recipe_document.data, tuple(key.split(".")), spec.overrides[key])
         except KeyError as error:
             raise UserError(f"{document.where(('set', key))}: set.{key}: {error.args[0]}") from None
         recipe_document.overridden[tuple(key.split("."))] = f"{document.where(('set', key))}: set"
     make_absolute(recipe_document, anchor(Path(path)))
-    for override in overrides:
-        if override not in mine:
-            apply_override(recipe_document, override)
+    apply_overrides(recipe_document, [override for override in overrides if override not in mine])
     make_absolute(recipe_document, Path.cwd())
     base = validate(Recipe, recipe_document, {NEW: True})
     if base.train_on != "train" or "train_on" in spec.space:
@@ -61,12 +70,59 @@ def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
             f"{document.source}: train_on: a search judges its trials by the validation split, so none may train on it; "
             "python -m rebnn_search.refit trains the best of a search on both"
         )
+    _check_sampler(spec, document)
+    _check_stop(spec, document)
     unsettled = Search(spec, recipe_document.data, [])
     check_against_recipe(unsettled, document)
     search = _settled(unsettled, automatic)
     _check_measured(spec, document)
     search.fixed = [_complete(search, base, index, document) for index in range(len(spec.fixed))]
     return search
+
+
+def _check_sampler(spec: SearchSpec, document: Document) -> None:
+    """What a sampler asks of the space beside its options, in a ``check_space`` of its own."""
+    check = getattr(spec.sampler.cls, "check_space", None)
+    try:
+        if check is not None:
+            check(spec.sampler.options, spec.space)
+    except ValueError as error:
+        raise UserError(f"{document.where(('sampler',))}: sampler: {error}") from None
+
+
+def _check_stop(spec: SearchSpec, document: Document) -> None:
+    """Whether the value to stop at is one that the objective can have, and in its unit."""
+    value = None if spec.stop_when is None else spec.stop_when.value
+    if value is None:
+        return
+    name = spec.objective.metric
+    objective = OBJECTIVES[name]()
+    where = f"{document.where(('stop_when', 'value'))}: stop_when.value = {value:g}"
+    if "%" in objective.units and 0 < value <= 1:
+        raise UserError(f"{where}: {name} is in percent: write {100 * value:g} for {100 * value:g} %")
+    if not objective.least <= value <= objective.most:
+        raise UserError(f"{where}: {name} lies between {objective.least:g} and {objective.most:g}")
+
+
+def check_overrides(search: Search, source: str, overrides: Iterable[str]) -> None:
+    """Refuse a value for what varies anyway: whoever gives it means it to hold. A fixed configuration may leave it to the recipe.
+
+    Args:
+        search: A search that is to begin.
+        source: Its file.
+        overrides: What was typed.
+
+    Raises:
+        UserError: Names the value and the parameter.
+    """
+    given = {key: f"{source}: set.{key}" for key in search.spec.overrides}
+    given |= {override.partition("=")[0].strip(): named(override) for override in overrides}
+    for name in search.space:
+        if name in given and all(name in fixed for fixed in search.spec.fixed):
+            raise UserError(
+                f"{given[name]}: {name} varies in this search, so that this would count for nothing; "
+                f"to give it one value: --set 'space.{name}={{choice: [VALUE]}}'"
+            )
 
 
 def _settled(search: Search, automatic: Iterable[str]) -> Search:

@@ -19,7 +19,7 @@ from rebnn_search.storage.begun import has_begun
 from rebnn_search.storage.driver import local_driver, remote_driver
 from rebnn_search.storage.folder import NAME, SearchFolder
 from rebnn_search.study.attributes import PARAMS, RUNS
-from rebnn_search.study.ranking import Ordering, Standing, rank
+from rebnn_search.study.ranking import Ordering, Standing, best_of
 
 if TYPE_CHECKING:
     from rebnn_search.storage.object_store import ObjectStore
@@ -190,16 +190,18 @@ def _of_study(known: Overview, folder: SearchFolder, ledger: str | None, seeds: 
 
     study = read_study(folder, ledger)
     trials = [trial for trial in study.get_trials(deepcopy=False) if PARAMS in trial.user_attrs]
-    complete = {
-        trial.number: trial.values[0]
+    standings = {
+        trial.number: Standing(
+            trial.number, trial.number // seeds, "COMPLETE", trial.values[0],
+            infeasible=any(excess > 0 for excess in trial.constraints.values()),
+        )
         for trial in trials
-        if trial.state.name == "COMPLETE" and all(excess <= 0 for excess in trial.constraints.values())
-    }
-    standings = [Standing(number, number // seeds, "COMPLETE", value) for number, value in complete.items()]
+        if trial.state.name == "COMPLETE"
+    }  # fmt: skip
     direction = study.directions[0].name.lower()
-    ranked = rank(standings, Ordering(direction), seeds)
+    among = best_of(standings.values(), Ordering(direction), seeds)
     runs = study.user_attrs.get(RUNS) or [{}]
-    best = fmean(complete[number] or 0.0 for number in ranked[0]) if ranked else None
+    best = fmean(standings[number].value or 0.0 for number in among) if among else None
     counted = _counted(known, Counter(trial.state.name for trial in trials))
     return replace(counted, best=best, started=runs[0].get("started"), direction=direction)
 

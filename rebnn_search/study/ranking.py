@@ -111,6 +111,16 @@ def rank(standings: Iterable[Standing], objective: Judge, seeds: int = 1) -> lis
     return [[one.number for one in group] for _, group in sorted(configurations.items(), key=key)]
 
 
+def best_of(standings: Iterable[Standing], objective: Judge, seeds: int = 1) -> list[int]:
+    """The numbers of the trials of the best configuration: `rank`'s first, if all of it that was trained to its end kept to the
+    constraints; else, or without such a trial, none. Arguments as of `rank`.
+    """
+    complete = [one for one in standings if one.state == STATES[0]]
+    first = next(iter(rank(complete, objective, seeds)), [])
+    broken = {one.number for one in complete if one.infeasible}
+    return sorted(first) if broken.isdisjoint(first) else []
+
+
 def pareto_front(standings: Iterable[Standing], objective: Judge, seeds: int = 1) -> set[int]:
     """The numbers of the trials whose configurations are on the Pareto front: arguments as of `rank`.
 

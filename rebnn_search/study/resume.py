@@ -30,6 +30,7 @@ def resume_search(folder: SearchFolder, given: Search, trials: int | None) -> Se
     taken = {key: getattr(stored.spec, key) for key in given.chosen}
     warm = [] if given.spec.warm_start is None else stored.fixed[len(given.fixed) :]
     given = Search(given.spec.model_copy(update=taken), given.base, [*given.fixed, *warm])
+    free = {key: getattr(given.spec, key) for key in FREE}
     changes = list(_changes(stored.dump(), given.dump()))
     if changes:
         listed = "\n".join(f"  {change}" for change in changes)
@@ -38,7 +39,8 @@ def resume_search(folder: SearchFolder, given: Search, trials: int | None) -> Se
             f"change it back (or repeat the --set it was begun with) to resume, or start a new search without --resume"
         )
     wanted = trials or max(stored.spec.trials, given.spec.trials)
-    spec = given.spec.model_copy(update={"trials": wanted})
+    # In all else the stored one: in the file parameters may stand in another order now, and the sampler asks for them in theirs.
+    spec = stored.spec.model_copy(update={**free, "trials": wanted})
     return Search(spec, stored.base, stored.fixed)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from rebnn_search.base.metrics import HEADLINE
-from rebnn_search.config import Component, get_value, with_value
+from rebnn_search.config import Component, get_value, part_first, with_value
 from rebnn_search.study.names import run_name
 from rebnn_search.study.objectives import Goal
 from rebnn_search.study.samplers import has_trait
@@ -79,9 +79,9 @@ class Search:
     def recipe_data(self, params: Mapping[str, Value], number: int = 0) -> dict[str, Any]:
         """The data of the recipe of one configuration, as a file would hold it, with the seed of a trial's number."""
         data = self.base
-        for name in self.space:
-            if name in params:
-                data = with_value(data, tuple(name.split(".")), params[name])
+        paths = {tuple(name.split(".")): params[name] for name in self.space if name in params}
+        for path in sorted(paths, key=part_first):
+            data = with_value(data, path, paths[path])
         seed = self.seed_of(number)
         return data if seed is None else with_value(data, ("seed",), seed)
 

@@ -76,13 +76,15 @@ class Parameter(Strict):
         values = self.choice or []
         if not values:
             fail("parameter", ("choice",), "has no values to choose from", values)
-        seen: set[tuple[type, Value]] = set()
+        seen: set[tuple[bool, Value]] = set()
         for index, value in enumerate(values):
             if value is not None and not isinstance(value, (str, int, float, bool)):
                 fail("parameter", ("choice", index), "a choice must be a word, a number, true, false or null", value)
-            if (type(value), value) in seen:
+            if isinstance(value, float) and not math.isfinite(value):
+                fail("parameter", ("choice", index), "a number must be finite", value)
+            if (isinstance(value, bool), value) in seen:  # 1 and 1.0 are one value, and train the same
                 fail("parameter", ("choice", index), "stands twice in the list", value)
-            seen.add((type(value), value))
+            seen.add((isinstance(value, bool), value))
         if self.step is not None:
             fail("parameter", ("step",), "goes with uniform or int only", self.step)
 
@@ -91,10 +93,10 @@ class Parameter(Strict):
         if len(bounds) != 2:
             fail("parameter", (kind,), f"must be [low, high], not {bounds}", bounds)
         low, high = bounds
+        if kind in ("int", "log_int") and max(abs(low), abs(high)) > LARGEST:
+            fail("parameter", (kind,), f"the ends must be within ±{LARGEST:.0e}", bounds)
         if not (math.isfinite(low) and math.isfinite(high)):
             fail("parameter", (kind,), f"the ends of [{low}, {high}] must be finite", bounds)
-        if kind in ("int", "log_int") and max(abs(low), abs(high)) > LARGEST:
-            fail("parameter", (kind,), f"the ends of [{low:.4g}, {high:.4g}] must be within ±{LARGEST:.0e}", bounds)
         if low >= high:
             fail("parameter", (kind,), f"low must be below high, not [{low}, {high}]", bounds)
         if kind.startswith("log_") and low <= 0:
@@ -148,14 +150,20 @@ class Parameter(Strict):
         return int(value) if self.kind in ("int", "log_int") else float(value)
 
     def grid(self) -> list[Value] | None:
-        """Every value of a choice, an ``int`` or a range in steps; None for a range without."""
+        """Every value of a choice, an ``int`` or a range in steps; None for a range without. `points` counts them without a list."""
         if self.kind == "choice":
             return list(self.choice or [])
+        points, (low, _) = self.points(), self._bounds(self.kind) or (0, 0)
+        step = self.step or 1
+        return None if points is None else [low + index * step for index in range(points)]
+
+    def points(self) -> int | None:
+        """How many values there are: of a choice, an ``int`` or a range in steps; None for a range without."""
+        if self.kind == "choice":
+            return len(self.choice or [])
         low, high = self._bounds(self.kind) or (0, 0)
         step = self.step or (1 if self.kind in ("int", "log_int") else None)
-        if step is None:
-            return None
-        return [low + index * step for index in range(min(MANY, int((high - low) / step + 1e-9) + 1))]
+        return None if step is None else int((high - low) / step + 1e-9) + 1
 
     def examples(self) -> list[Value]:
         """Values that between them meet every check a recipe could make: all choices, both ends of a range."""
@@ -200,19 +208,25 @@ class Space:
         return values
 
     def size(self) -> int | None:
-        """How many points the space has, conditions considered; None if a parameter has no grid."""
-        grids = {name: parameter.grid() for name, parameter in self.parameters.items()}
+        """How many points the space has, conditions considered; None if a parameter has no grid.
+
+        Only what others depend on is written out; where that alone has too many values, as many at the least.
+        """
+        points = {name: parameter.points() for name, parameter in self.parameters.items()}
+        if None in points.values():
+            return None
+        asked = {parent for parameter in self.parameters.values() for parent in parameter.when}
         values: list[dict[str, Value]] = [{}]
-        for name, grid in grids.items():
-            if grid is None:
-                return None
-            more = sum(len(grid) if self.is_active(name, v) else 1 for v in values)
-            if more > MANY:
-                return None if None in grids.values() else more  # at least so many: more than any search tries
-            values = [{**v, name: item} for v in values for item in grid if self.is_active(name, v)] + [
-                v for v in values if not self.is_active(name, v)
-            ]
-        return len(values)
+        for name in (name for name in self.parameters if name in asked):
+            here, elsewhere = [], []
+            for known in values:
+                (here if self.is_active(name, known) else elsewhere).append(known)
+            if len(here) * (points[name] or 0) + len(elsewhere) > MANY:
+                return len(here) * (points[name] or 0) + len(elsewhere)
+            grid = self.parameters[name].grid() or []
+            values = [{**known, name: item} for known in here for item in grid] + elsewhere
+        others = [name for name in self.parameters if name not in asked]
+        return sum(math.prod(points[name] or 0 for name in others if self.is_active(name, known)) for known in values)
 
     def example_with(self, name: str, value: Value) -> dict[str, Value]:
         """Return an assignment in which a parameter exists and has a value, the others their first possible one."""

@@ -219,7 +219,7 @@ class SearchSpec(Strict):
             able = ", ".join(name for name, cls in sorted(SAMPLERS.items()) if getattr(cls, "multi_objective", False))
             told = f"learns from one objective, and there are {len(self.objectives)}: valid are {able}"
             fail("search", ("sampler",), told, self.sampler.name)
-        endless = next((name for name, parameter in self.space.items() if parameter.grid() is None), None)
+        endless = next((name for name, parameter in self.space.items() if parameter.points() is None), None)
         if has_trait(self.sampler, "exhaustive") and endless is not None:
             fail("search", ("sampler",), f"tries every point of a space, and {endless} has no step: it has endless ones", None)
         return self

@@ -258,6 +258,18 @@ class Runs:
                     times[point.step] = point.timestamp
         return [Point(step, times[step], metrics[step]) for step in sorted(metrics)]
 
+    def was_deleted(self, number: int) -> bool:
+        """Whether somebody else put the run of a trial in the bin; not where that cannot be asked. It then counts as having none."""
+        if number not in self.children:
+            return False
+        try:
+            deleted = bool(self.client.get_run(self.children[number]).info.lifecycle_stage == "deleted")
+        except Exception:  # the server is away
+            return False
+        if deleted:
+            del self.children[number]
+        return deleted
+
     def forget(self, number: int) -> None:
         """Put the run of a trial in MLflow's bin, as if it had never had one."""
         if number in self.children:

@@ -1,4 +1,4 @@
-"""Sending to MLflow on the tracker's thread: again where it fails, reports several at once, a trial's end aside if need be."""
+"""Sending to MLflow on the tracker's thread: again where it fails, reports several at once, one trial's trouble set aside."""
 
 from __future__ import annotations
 
@@ -33,10 +33,18 @@ class Sending:
         self._points_due = 0.0
         self._aside: dict[int, list[Job]] = {}
         self._aside_due = 0.0
+        self._dropped: set[int] = set()
         self.trouble: str | None = None
+
+    def begin(self, number: int, job: Job) -> None:
+        """Send the points so far and do a job that makes or finds a trial's run, trying until both succeed."""
+        self._dropped.discard(number)
+        self.send(job)
 
     def collect(self, number: int, point: Point) -> None:
         """Keep a trial's point for the next call."""
+        if number in self._dropped:
+            return
         if not self._points:
             self._points_due = time.monotonic() + self._batch_seconds
         self._points.setdefault(number, []).append(point)
@@ -47,13 +55,9 @@ class Sending:
         self._until_done(job)
 
     def send_or_set_aside(self, number: int, job: Job) -> None:
-        """Send the points so far, and do a job of one trial: where it fails, or others of that trial wait, it waits with them."""
+        """Send the points so far, and do a job of one trial. Where it fails, or others of that trial wait, it waits with them."""
         self._send_points()
-        if number in self._aside:
-            self._aside[number].append(job)
-        elif not self._done(job):
-            self._aside[number] = [job]
-            self._aside_due = time.monotonic() + RETRY_SECONDS[-1]
+        self._of_trial(number, job)
 
     def send_due(self) -> float | None:
         """Send what has waited long enough. Returns when the next of it will have, in monotonic seconds; None where nothing waits."""
@@ -78,15 +82,32 @@ class Sending:
             jobs = self._aside.pop(number)
             while jobs and self._done(jobs[0]):
                 del jobs[0]
-            if jobs:
+            if jobs and not self._drops(number):
                 self._aside[number] = jobs
                 break
         self._aside_due = time.monotonic() + RETRY_SECONDS[-1]
 
     def _send_points(self) -> None:
         for number, some in self._points.items():
-            self._until_done(lambda runs, number=number, some=some: runs.log(runs.children[number], some))  # type: ignore[misc]
+            self._of_trial(number, lambda runs, number=number, some=some: runs.log(runs.children[number], some))  # type: ignore[misc]
         self._points.clear()
+
+    def _of_trial(self, number: int, job: Job) -> None:
+        if number in self._dropped:
+            return
+        if number in self._aside:
+            self._aside[number].append(job)
+        elif not self._done(job) and not self._drops(number):
+            self._aside[number] = [job]
+            self._aside_due = time.monotonic() + RETRY_SECONDS[-1]
+
+    def _drops(self, number: int) -> bool:
+        """Whether a trial's run has been deleted: nothing can be sent to it, and it is made again when the search is resumed."""
+        if self._runs.was_deleted(number):
+            self._dropped.add(number)
+            self.trouble = self.trouble if self._aside else None
+            logger.warning("the run of trial %d was deleted: what is left of the trial is not tracked until a resume", number)
+        return number in self._dropped
 
     def _until_done(self, job: Job) -> None:
         attempt = 0

@@ -23,9 +23,9 @@ BATCH_SECONDS = 5.0
 class Tracker:
     """Sends a search's parameters, points and ends to MLflow in the order given.
 
-    What ends a trial's run may come later than in its turn: where it fails, it waits aside until it can be sent, and what is
-    given after it goes on being sent. So a store of files that fails in mid-search, where MLflow itself answers, keeps runs open
-    and holds up nothing else.
+    What is sent of a trial once it has a run may come later than in its turn: where it fails, it waits aside with what else comes of
+    that trial, and the others' is sent. So a store of files that fails in mid-search, where MLflow itself answers, keeps runs open
+    and holds up nothing else; and a run that somebody deletes is one trial's loss.
 
     Args:
         connect: Makes the runs (opening, or creating, the database). Called on the thread at once, so that the seconds a new
@@ -98,7 +98,11 @@ class Tracker:
 
     def start(self, number: int, name: str, params: Mapping[str, object], tags: Mapping[str, str] | None = None) -> None:
         """Make or find the run of a trial."""
-        self.do(lambda runs: runs.ensure_child(number, name, params, tags))
+        self.begin(number, lambda runs: runs.ensure_child(number, name, params, tags))
+
+    def begin(self, number: int, job: Job) -> None:
+        """Do what makes or finds the run of a trial, in its turn. The job must be fit to be done twice."""
+        self._queue.put(lambda sending: sending.begin(number, job))
 
     def log(self, number: int, point: Point) -> None:
         """Log one report of a trial that was started: within `BATCH_SECONDS`, or before whatever else is sent."""

@@ -97,6 +97,17 @@ def test_what_breaks_a_constraint_is_never_best(driven: Any, tmp_path: Path, mos
     assert done.returncode == 0 and ("INFEASIBLE" in done.stdout) >= (not feasible), done.stderr
 
 
+def test_a_configuration_of_which_a_seed_breaks_a_constraint_is_not_best(driven: Any, tmp_path: Path) -> None:
+    text = driven.MANY.replace("{name: successive_halving, reduction_factor: 2}", "none") + "constraints: {val/loss: <= 100}\n"
+    best = driven.begin(make(driven, tmp_path, text=text), driven.load(tmp_path, text)).best
+    # The limit between the seeds of the best: the one keeps to it, the other does not.
+    text = text.replace("<= 100", f"<= {sum(trial.value for trial in best) / 2}")
+    limited = driven.begin(make(driven, tmp_path, "limited", text=text), driven.load(tmp_path, text)).best
+    assert [trial.number for trial in limited] != [trial.number for trial in best]
+    line = next(line for line in listing(tmp_path) if line["name"] == "limited")
+    assert line["best"] == (sum(trial.value for trial in limited) / 2 if limited else None)
+
+
 def test_the_direction_is_the_first_objective_s_whatever_its_name(
     driven: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

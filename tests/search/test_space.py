@@ -1,6 +1,8 @@
 import math
 import tracemalloc
+from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from hypothesis import given
@@ -155,3 +157,50 @@ def test_a_space_too_large_to_be_tried_is_not_written_out(last: dict[str, object
     tracemalloc.stop()
     assert size is None if "uniform" in last else size is not None and size > 1_000_000
     assert peak < 2**30
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"choice": [float("nan"), 1e-3]}, "a number must be finite"),
+        ({"choice": [1, 1.0, 2.0]}, "stands twice in the list"),
+        ({"int": [1, 10**400]}, "the ends must be within"),
+        ({"log_int": [1, 10**400]}, "the ends must be within"),
+    ],
+    ids=lambda bad: next(iter(bad)) if isinstance(bad, dict) else "",
+)
+def test_values_that_are_none_are_told(bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Parameter.model_validate(bad)
+    assert Parameter(choice=[1, True, 0, False, None, "1"]).points() == 6
+
+
+def test_a_large_space_is_counted_without_being_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wide(**more: Any) -> Parameter:
+        return Parameter.model_validate({"int": [1, 10**9], **more})
+
+    monkeypatch.setattr(Parameter, "grid", lambda self: list(self.choice) if self.choice else pytest.fail("was written out"))
+    kinds = Parameter(choice=["a", "b", "c"])
+    space = build_space(
+        {"kind": kinds, "x": wide(), "y": wide(when={"kind": ["a", "b"]}), "z": wide(step=2, when={"kind": "c"})}
+    )
+    assert space.size() == 10**9 * (2 * 10**9 + 10**9 // 2)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_space_has_as_many_points_as_there_are_when_it_is_written_out(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    parameters: dict[str, Parameter] = {}
+    for index in range(int(random.integers(1, 6))):
+        kind: dict[str, Any] = {"int": [0, 2]} if random.random() < 0.4 else {"choice": [*range(int(random.integers(1, 4)))]}
+        when = {name: [v for v in (0, 1) if known.contains(v)] for name, known in parameters.items() if random.random() < 0.4}
+        parameters[f"p{index}"] = parameter({**kind, "when": when})
+    space = build_space(parameters)
+    points: list[dict[str, Any]] = [{}]
+    for name, one in space.parameters.items():
+        points = [
+            {**known, **({name: value} if value is not None else {})}
+            for known in points
+            for value in (one.grid() or [] if space.is_active(name, known) else [None])
+        ]
+    assert space.size() == len(points)

@@ -92,6 +92,22 @@ BAD = [
     ("trials: 4", "trials: 4\nobjective: {metric: test/top1, direction: maximize}", "objective.metric = 'test/top1'"),
     ("trials: 4", "trials: 4\nobjective: {metric: val/top1, direction: minimize}", "val/top1 must be maximized"),
     ("trials: 4", "trials: 4\nresources: {cpus_per_worker: 0}", "resources.cpus_per_worker = 0"),
+    ("trials: 4", "trials: 4\nsampler: {name: auto, n_startup_trials: 3}", "'auto' is chosen by the search itself"),
+    ("trials: 4", "trials: 4\npruner: {name: hyperband, reduction_factor: 1}", "reduction_factor = 1: must be at least 2"),
+    ("trials: 4", "trials: 4\npruner: {name: hyperband, min_resource: 0}", "min_resource = 0: must be at least 1"),
+    ("trials: 4", "trials: 4\nsampler: {name: tpe, n_ei_candidates: 0}", "n_ei_candidates = 0: must be at least 1"),
+    ("trials: 4", "trials: 4\nsampler: {name: cma_es, popsize: 1}", "popsize = 1: must be at least 2"),
+    ("trials: 4", "trials: 4\nsampler: {name: cma_es, sigma0: .nan}", "sigma0 = nan: must be finite and above 0"),
+    ("trials: 4", "trials: 4\nsampler: {name: cma_es, x0: {lr: 1e-3}}", "space.yaml:10: sampler: x0: lr: is no parameter"),
+    ("trials: 4", "trials: 4\nsampler: {name: cma_es, x0: {optimizer.lr: 1.0}}", "x0: optimizer.lr = 1.0: the space has log_uniform"),
+    ("trials: 4", "trials: 4\nstop_when: {value: -5}", "space.yaml:10: stop_when.value = -5: val/loss lies between 0 and inf"),
+    (
+        "trials: 4", "trials: 4\nobjective: {metric: val/top1, direction: maximize}\nstop_when: {value: 0.9}",
+        "space.yaml:11: stop_when.value = 0.9: val/top1 is in percent: write 90 for 90 %",
+    ),
+    ("trials: 4", "trials: 0100", "space.yaml:9: 0100 is 64 in YAML (octal): write 64, or what is meant without the zero before it"),
+    ("trials: 4", "trials: 1:30", "space.yaml:9: 1:30 is 90 in YAML (to base 60): write 90"),
+    ("{log_uniform: [1e-4, 3e-2]}", "[1e-4, 3e-2]", "space.yaml:6: space.optimizer.lr: expected a mapping of keys to values"),
 ]  # fmt: skip
 
 

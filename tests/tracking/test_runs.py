@@ -155,6 +155,28 @@ def test_a_store_of_files_that_fails_holds_up_the_ends_that_need_it_and_nothing_
     assert tracker.trouble is None and all(runs.is_ended(number, "COMPLETE") for number in (0, 1))
 
 
+def test_a_run_that_somebody_deletes_is_one_trial_s_loss(uri: str) -> None:
+    tracker = Tracker(lambda: Runs(uri, "gamma", "id-deleted"))
+    runs = tracker.wait_ready()
+    for number in (0, 1):
+        tracker.start(number, "c", {})
+    assert tracker.reached(60)
+    gone = runs.children[0]
+    runs.client.delete_run(gone)
+    for number in (0, 1):
+        tracker.log(number, Point(1, 1, {"x": 1.0}))
+        tracker.end(number, lambda runs, number=number: runs.end(runs.children[number], "COMPLETE", {}, {}))  # type: ignore[misc]
+    tracker.start(2, "c", {})
+    assert tracker.reached(60)
+    assert runs.is_ended(1, "COMPLETE") and history(runs, runs.children[1], "x") == [(1, 1.0)]
+    assert sorted(runs.children) == [1, 2] and tracker.trouble is None
+    # Begun again, it has a run again.
+    tracker.start(0, "c", {})
+    tracker.log(0, Point(2, 2, {"x": 2.0}))
+    assert tracker.close(60)
+    assert runs.children[0] != gone and history(runs, runs.children[0], "x") == [(2, 2.0)]
+
+
 def test_the_tracker_gives_up_when_told_to(uri: str) -> None:
     tracker = Tracker(lambda: Runs(uri, "gamma", "id-gone"))
     tracker.wait_ready()

@@ -16,4 +16,17 @@ class Hyperband(optuna.pruners.HyperbandPruner):
         max_resource: Reports of a whole training; ``auto`` takes them from the first trial that was trained to its end.
         reduction_factor: Of trials, from rung to rung.
         bootstrap_count: As of `successive_halving`.
+
+    Raises:
+        ValueError: If one is out of its range: Optuna itself would say so at the first report.
     """
+
+    def __init__(
+        self, min_resource: int = 1, max_resource: str | int = "auto", reduction_factor: int = 3, bootstrap_count: int = 0
+    ) -> None:
+        for name, value, least in (
+            ("min_resource", min_resource, 1), ("reduction_factor", reduction_factor, 2), ("bootstrap_count", bootstrap_count, 0),
+        ):  # fmt: skip
+            if value < least:
+                raise ValueError(f"{name} = {value!r}: must be at least {least}")
+        super().__init__(min_resource, max_resource, reduction_factor, bootstrap_count)

@@ -17,6 +17,9 @@ class TPE(optuna.samplers.TPESampler):
         multivariate: Parameters together, not each for itself.
         group: Together those that are there under the same conditions.
         constant_liar: Take trials that run for bad ones, so that those asked for at the same time differ.
+
+    Raises:
+        ValueError: If there is no point to draw: Optuna itself would say so at the first trial that it samples.
     """
 
     multi_objective = True
@@ -25,6 +28,8 @@ class TPE(optuna.samplers.TPESampler):
         self, *, seed: int | None = None, n_startup_trials: int = 10, n_ei_candidates: int = 24, multivariate: bool = True,
         group: bool = True, constant_liar: bool = True,
     ) -> None:  # fmt: skip
+        if n_ei_candidates < 1:
+            raise ValueError(f"n_ei_candidates = {n_ei_candidates!r}: must be at least 1")
         super().__init__(
             seed=seed, n_startup_trials=n_startup_trials, n_ei_candidates=n_ei_candidates, multivariate=multivariate,
             group=group and multivariate, constant_liar=constant_liar,
