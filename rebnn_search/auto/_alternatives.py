@@ -65,7 +65,7 @@ def majority_alternative(data: Data) -> Alternative:
 
 
 class Fits:
-    """Logistic regression and gradient boosting of scikit-learn's on both splits, in a process beside this one.
+    """Logistic regression and gradient boosting of scikit-learn's, in a process beside this one.
 
     A context manager, at whose end the process is gone.
 
@@ -73,10 +73,11 @@ class Fits:
         data: Of which the samples' numbers are taken as they are normalised.
         images: Whether they are pixels.
         balanced: Whether classes count alike.
+        trained_on: What the model was, of `HELD_OUT` and `JOINED`: they are fitted to the same.
         end: By `time.monotonic`, when the process is ended.
     """
 
-    def __init__(self, data: Data, images: bool, balanced: bool, end: float) -> None:
+    def __init__(self, data: Data, images: bool, balanced: bool, trained_on: str, end: float) -> None:
         self._end = end
         self._child: subprocess.Popen[str] | None = None
         self._refused = dict(_refused(data, images, end))
@@ -84,12 +85,12 @@ class Fits:
         self._folder = tempfile.TemporaryDirectory()
         if self._wanted:
             assert isinstance(data, ResidentData)
-            file, values = _write(data, Path(self._folder.name))
+            file, values = _write(data, trained_on == JOINED, Path(self._folder.name))
             # More threads than a small table needs wait for each other, the longer the busier the machine.
             few = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} if values < FEW_VALUES else {}
             words = [sys.executable, "-P", str(PROGRAM), str(file), "balanced" if balanced else "equal", *self._wanted]
             self._child = subprocess.Popen(
-                words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **few}
+                words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **few}
             )  # fmt: skip
 
     def __enter__(self) -> Fits:
@@ -103,23 +104,27 @@ class Fits:
 
     def alternatives(self) -> list[Alternative]:
         """What is fitted by the end, and what is left out."""
-        found = {line["name"]: line for line in map(json.loads, self._lines())}
+        lines, trouble = self._outcome()
+        found = {line["name"]: line for line in map(json.loads, lines)}
         return [
             _without(name, self._refused[name]) if name in self._refused
             else Alternative(name, found[name]["top1"], found[name]["balanced"]) if name in found
-            else _without(name, "the time was over")
+            else _without(name, trouble)
             for name in (LOGISTIC, BOOSTING)
         ]  # fmt: skip
 
-    def _lines(self) -> list[str]:
+    def _outcome(self) -> tuple[list[str], str]:
+        """What the process wrote, and why it wrote no more."""
         if self._child is None:
-            return []
+            return [], ""
         try:
-            out, _ = self._child.communicate(timeout=max(0.1, self._end - time.monotonic()))
+            out, said = self._child.communicate(timeout=max(0.1, self._end - time.monotonic()))
         except subprocess.TimeoutExpired:
             self._child.kill()
             out, _ = self._child.communicate()
-        return out.splitlines()
+            return out.splitlines(), "the time was over"
+        last = said.strip().splitlines()[-1:] or [f"its process ended with {self._child.returncode}"]
+        return out.splitlines(), f"it failed: {last[0]}"
 
 
 def _refused(data: Data, images: bool, end: float) -> Iterator[tuple[str, str]]:
@@ -137,10 +142,10 @@ def _refused(data: Data, images: bool, end: float) -> Iterator[tuple[str, str]]:
             yield name, "no time was left"
 
 
-def _write(data: ResidentData, folder: Path) -> tuple[Path, int]:
-    """The arrays as the program reads them, and how many numbers they hold."""
+def _write(data: ResidentData, joined: bool, folder: Path) -> tuple[Path, int]:
+    """The arrays as the program reads them, and how many numbers they hold; to learn from with the validation split or without."""
     file = folder / "arrays.npz"
-    known = [_features(data, split) for split in SPLITS if split != "test"]
+    known = [_features(data, split) for split in SPLITS if split == "train" or (joined and split == "validation")]
     unknown, truth = _features(data, "test")
     rows = np.concatenate([part[0] for part in known])
     np.savez(file, known=rows, labels=np.concatenate([part[1] for part in known]), unknown=unknown, truth=truth)
@@ -158,7 +163,8 @@ def real_alternative(shipped: Candidate, data: Data, seconds: float, end: float)
     """
     if time.monotonic() + SLOWER * seconds > end:
         return _without(REAL_WEIGHTS, f"no time was left for a training of about {seconds:.0f} s")
-    trained = train_real(Recipe.model_validate({**shipped.info.recipe, "train_on": "train+validation"}), end)
+    train_on = "train+validation" if shipped.trained_on == JOINED else "train"
+    trained = train_real(Recipe.model_validate({**shipped.info.recipe, "train_on": train_on}), end)
     if isinstance(trained, str):
         return _without(REAL_WEIGHTS, trained)
     scores = scores_of(logits_of(trained, data, "test"), data.labels("test"))
@@ -187,9 +193,9 @@ def float_bytes(network: torch.nn.Module) -> int:
     return sum(4 * value.numel() if value.is_floating_point() else value.nbytes for value in network.state_dict().values())
 
 
-def comparison_lines(alternatives: Sequence[Alternative]) -> list[str]:
+def comparison_lines(alternatives: Sequence[Alternative], trained_on: str) -> list[str]:
     """For the user."""
-    lines = [f"what else there was, trained on {JOINED}; on the test split:"]
+    lines = [f"what else there was, trained on {trained_on}; on the test split:"]
     for one in alternatives:
         if one.test_top1 is None or one.test_balanced is None:
             lines.append(f"  {one.name}: left out: {one.left_out}")

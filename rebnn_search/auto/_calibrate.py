@@ -21,7 +21,7 @@ class TemperatureFit:
         source: What it was fitted on, in words.
         samples: How many.
         loss: Cross-entropy there before and after.
-        error: Expected calibration error there, percent, before and after.
+        error: Expected calibration error there, percent, before and after; of both the weights are those of the fit.
     """
 
     temperature: float
@@ -64,7 +64,7 @@ def calibrate(made: Made, logits: Tensor | None, labels: Tensor, weights: Tensor
     if made.shipped.trained_on != HELD_OUT:
         source += f" by {judged.name}, of the same recipe, which did not see them"
     loss = tuple(cross_entropy(logits, labels, at, weights) for at in (1.0, temperature))
-    error = tuple(calibration_error(logits, labels, at) for at in (1.0, temperature))
+    error = tuple(calibration_error(logits, labels, at, weights) for at in (1.0, temperature))
     return TemperatureFit(temperature, source, len(labels), (loss[0], loss[1]), (error[0], error[1]))
 
 

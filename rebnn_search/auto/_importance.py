@@ -50,6 +50,7 @@ class ColumnImportance:
         repeats: Shuffles of each column.
         columns: What was found.
         left_out: Columns that there was no time for.
+        balanced: Whether the accuracy is the mean over the classes.
     """
 
     network: str
@@ -57,6 +58,7 @@ class ColumnImportance:
     repeats: int
     columns: list[ColumnWorth]
     left_out: list[str]
+    balanced: bool = False
 
 
 def importance(
@@ -99,7 +101,8 @@ def importance(
         error = float((share**2 * (lost - drop) ** 2).sum()) ** 0.5
         found.append(ColumnWorth(name, 100 * drop, 100 * NORMAL * error))
     ranked = sorted(found, key=lambda column: -column.drop)
-    return ColumnImportance(judged.name, len(labels), repeats, ranked, [name for name, _ in blocks[len(found) :]])
+    late = [name for name, _ in blocks[len(found) :]]
+    return ColumnImportance(judged.name, len(labels), repeats, ranked, late, balanced=weights is not None)
 
 
 def columns_of(data: ResidentData) -> list[tuple[str, slice]]:
@@ -115,8 +118,9 @@ def columns_of(data: ResidentData) -> list[tuple[str, slice]]:
 
 def importance_lines(found: ColumnImportance) -> list[str]:
     """For the user: the top columns."""
+    points = f"points of {'balanced ' if found.balanced else ''}accuracy"
     lines = [
-        f"importance of columns: points of accuracy lost on {found.rows:,} validation rows where one is shuffled "
+        f"importance of columns: {points} lost on {found.rows:,} validation rows where one is shuffled "
         f"({found.repeats} times; 95 % intervals; {found.network}):"
     ]
     width = max((len(column.column) for column in found.columns[:SHOWN]), default=0)

@@ -13,7 +13,7 @@ import numpy as np
 from rebnn_search.config import UserError
 from rebnn_search.training.data import DATASETS, Data
 from rebnn_search.training.data.images import DamagedImageError, advice, decoding, open_picture
-from rebnn_search.training.data.listing import EXTENSIONS, class_names, visible_files
+from rebnn_search.training.data.listing import EXTENSIONS, class_names, split_folders, visible_files
 from rebnn_search.training.data.tables import is_table, labels_of, notes, read_table
 
 SHARE = 0.2
@@ -21,8 +21,8 @@ SHARE = 0.2
 FEWEST = 3
 """Samples a class must have: one to train on, one to validate on, one to test."""
 GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "F"})
-LOOKED_AT = 64
-"""Colour images that are decoded to see whether they are grey."""
+LOOKED_AT, LEAST_LOOKED_AT = 64, 4
+"""Pictures with room for colour that are decoded to see whether they have any: of all classes together, and at the least of each."""
 TINIEST, LARGEST = 8, 64
 """Sides of images that are trained on."""
 LABEL_NAMES = ("label", "class", "target", "y")
@@ -84,7 +84,8 @@ def look_at(path: Path, label: str | None = None, skip_damaged: bool = False) ->
 
 
 def _folder(root: Path, skip_damaged: bool) -> Look:
-    base = root / "train" if (root / "train").is_dir() else root
+    splits = split_folders(root)
+    base = splits.get("train", root)
     classes = class_names(base)
     images: list[Path] = []
     others: list[Path] = []
@@ -106,6 +107,10 @@ def _folder(root: Path, skip_damaged: bool) -> Look:
         options["skip_damaged"] = True
     data = {"name": "image_folder", "root": str(root), "grayscale": grey, **options}
     notes = [f"{len(images):,} {'grey' if grey else 'colour'} images, the shorter side {min(sides)} to {max(sides)} pixels"]
+    aside = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    aside = [name for name in aside if splits and root / name not in splits.values()]
+    if aside:
+        notes.append(f"passed over, being neither to train on, to validate on nor to test: {', '.join(aside)}")
     if others:
         more = ", ..." if len(others) > 3 else ""
         named = ", ".join(str(path.relative_to(root)) for path in others[:3])
@@ -125,29 +130,47 @@ def _first_sound(images: Sequence[Path]) -> Path:
 
 
 def _headers(images: Sequence[Path], skip_damaged: bool) -> tuple[list[Path], list[int], bool]:
-    """The pictures, their shorter sides, and whether all are grey. Only headers are read, but of a few coloured ones.
+    """The pictures, their shorter sides, and whether all are grey. Only headers are read, but of some that have room for colour.
 
     Pictures whose header is damaged are left out, where that is asked for: the dataset says which, and finds the others.
     """
     from PIL import Image
 
-    sound, sides, coloured = [], [], False
-    places = np.linspace(0, len(images) - 1, min(LOOKED_AT, len(images)))  # the pictures come class by class
-    looked_at = {images[round(place)] for place in places}
+    sound, sides = [], []
+    roomy: dict[Path, list[Path]] = {}  # by class folder
     for path in images:
         try:
             with decoding(path), Image.open(path) as image:
-                side = min(image.size)
-                if image.mode not in GREY_MODES and not coloured and path in looked_at:
-                    pixels = np.asarray(image.convert("RGB"))
-                    coloured = bool((pixels != pixels[:, :, :1]).any())
+                sides.append(min(image.size))
+                if image.mode not in GREY_MODES:
+                    roomy.setdefault(path.parent, []).append(path)
         except DamagedImageError as error:
             if not skip_damaged:
                 raise UserError(advice(error)) from None
             continue
         sound.append(path)
-        sides.append(side)
-    return sound, sides, not coloured
+    looked_at = [path for paths in roomy.values() for path in _spread(paths, len(roomy))]
+    return sound, sides, not any(_is_coloured(path, skip_damaged) for path in looked_at)
+
+
+def _spread(paths: Sequence[Path], classes: int) -> list[Path]:
+    """Some of a class's, from its first to its last."""
+    count = min(len(paths), max(LEAST_LOOKED_AT, LOOKED_AT // classes))
+    return [paths[round(place)] for place in np.linspace(0, len(paths) - 1, count)]
+
+
+def _is_coloured(path: Path, skip_damaged: bool) -> bool:
+    """Whether any pixel has a colour."""
+    from PIL import Image
+
+    try:
+        with decoding(path), Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except DamagedImageError as error:
+        if not skip_damaged:
+            raise UserError(advice(error)) from None
+        return False
+    return bool((pixels != pixels[:, :, :1]).any())
 
 
 def _arrays(path: Path) -> Look:

@@ -69,7 +69,7 @@ def look_back(
     early = end - real  # the training in real weights has time of its own, and comes last
     rows, left_out = leaderboard(made, plan.data, weights, time.monotonic() + SHARES[0] * max(0.0, early - time.monotonic()))
     found = None
-    with Fits(plan.data, images, weights is not None, early) as fits:
+    with Fits(plan.data, images, weights is not None, made.shipped.trained_on, early) as fits:
         if made.judged is not None and logits is not None:
             until = time.monotonic() + SHARES[1] * max(0.0, early - time.monotonic())
             found = importance(made.judged, plan.data, logits, weights, preset.repeats, until)
@@ -79,8 +79,10 @@ def look_back(
     else:
         alternatives.append(Alternative(REAL_WEIGHTS, None, None, left_out="the preset has no training for it"))
     for lines in (
-        leaderboard_lines(rows, left_out), comparison_lines(alternatives), [] if found is None else importance_lines(found),
-    ):  # fmt: skip
+        leaderboard_lines(rows, left_out),
+        comparison_lines(alternatives, made.shipped.trained_on),
+        [] if found is None else importance_lines(found),
+    ):
         for line in lines:
             say(line)
     return LookBack(rows, left_out, alternatives, found)

@@ -23,6 +23,7 @@ from rebnn_search.auto._look import look_at
 from rebnn_search.auto._look_back import look_back
 from rebnn_search.auto._networks import open_smallest
 from rebnn_search.auto._plan import Plan, kept_seconds, look_back_seconds, plan_for
+from rebnn_search.auto._repeated import repeated_lines
 from rebnn_search.auto.presets import ASKED, DEFAULT, PRESETS
 from rebnn_search.auto.result import MODEL_FILE, NAME, RECIPE_FILE, RESULT_FILE, SPACE_FILE, TEACHERS, AutoResult
 from rebnn_search.base.command import python_command
@@ -88,7 +89,7 @@ def run_auto(
     look = look_at(path, label, skip_damaged)
     opened = open_smallest(look)
     majority = majority_guess(opened.data)
-    for line in [*look.notes, describe_classes(opened.data)]:
+    for line in [*look.notes, describe_classes(opened.data), *repeated_lines(opened.data, look.images)]:
         say(f"data: {line}")
     how = PRESETS[preset]
     seeds = how.seeds if seeds is None else seeds

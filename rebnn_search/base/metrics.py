@@ -77,3 +77,7 @@ def refit(name: str) -> str:
     ``trial_N/`` before it for a picked trial.
     """
     return f"refit/{name}"
+
+
+CALIBRATION_BINS = 15
+"""Bins of confidence of the expected calibration error, wherever it is said."""

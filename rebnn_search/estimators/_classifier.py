@@ -17,7 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from rebnn_search.base.metrics import IMAGES_PER_SECOND
 from rebnn_search.config import UserError
-from rebnn_search.estimators._parameters import OURS, fitting_batch, make_recipe, recipe_data
+from rebnn_search.estimators._parameters import fitting_batch, from_recipe, make_recipe, recipe_data
 from rebnn_search.estimators._samples import CHUNK, Array, OpenedSamples, WeightedSet, check_shape, merge, open_samples
 from rebnn_search.training import Recipe, Report, Trainer, TrainingRun, load_recipe
 from rebnn_search.training.data import ResidentData
@@ -73,9 +73,9 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):
         epochs: Passes over the data.
         batch_size: Most samples a step, at least 2; less where that leaves fewer samples out of an epoch.
         validation_fraction: Share of the different samples held out for ``history_``, with every class in proportion and no two
-            equal samples on different sides. The held-out samples decide nothing: the last state is kept. At 0, and where a class
-            is too small to be on both sides, ``val_`` columns are of the training samples. Where ``overrides`` set ``train_on`` to
-            ``train+validation`` all samples are trained on and there are no ``val_`` columns.
+            equal samples on different sides; a class too small for that is trained on whole. The held-out samples decide nothing: the
+            last state is kept. At 0, and where nothing can be held out, ``val_`` columns are of the training samples. Where
+            ``overrides`` set ``train_on`` to ``train+validation`` all samples are trained on and there are no ``val_`` columns.
         class_weight: ``{label: weight}``, ``"balanced"`` or None; multiplies the samples' weights.
         overrides: Any other value of a recipe by its dotted name, ``{"loss.label_smoothing": 0.1}``, laid over the rest.
         device: As torch names it; None is the first GPU, else the CPU.
@@ -136,18 +136,18 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def from_recipe(cls, path: str | Path, **params: Any) -> Self:
-        """Make a classifier of a recipe file, such as the ``best.yaml`` of a search, less its data and seed.
+        """Make a classifier of a recipe file, such as the ``best.yaml`` of a search, less its data, seed and reports in an epoch.
 
         Args:
             path: The file.
-            params: Other parameters. The recipe is laid over them, as ``overrides``.
+            params: Parameters, in place of what the recipe says. Of it what no parameter is for becomes ``overrides``.
 
         Raises:
             UserError: Naming file, line, key, value and what is allowed.
         """
-        values = load_recipe(path).dump()
-        overrides = {key: value for key, value in values.items() if key not in OURS}
-        return cls(overrides=overrides, **params)
+        found, rest = from_recipe(load_recipe(path))
+        overrides = {**rest, **(params.pop("overrides", None) or {})}
+        return cls(**{**found, **params}, overrides=overrides)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ReBNNClassifier:
         """Train from the beginning.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rebnn_search.config import Component, Document, UserError, validate, with_value
+from rebnn_search.config import Component, Document, UserError, part_first, validate, with_value
 from rebnn_search.training import Recipe
 from rebnn_search.training.data import Dataset
 from rebnn_search.training.recipe import NEW
@@ -18,6 +18,10 @@ IN_MEMORY: Component[Dataset] = Component("name", "in_memory")
 
 OURS = ("data", "seed")
 """Keys of a recipe that `fit` gives: the data it is given, and a seed drawn from ``random_state``."""
+
+
+PARAMETERS = ("gamma", "scale_init", "weights", "network", "optimizer", "schedule", "epochs", "batch_size")
+"""Keys of a recipe that a parameter of the same name is for."""
 
 
 def recipe_data(params: Mapping[str, Any], images: bool, seed: int) -> dict[str, object]:
@@ -51,7 +55,9 @@ def recipe_data(params: Mapping[str, Any], images: bool, seed: int) -> dict[str,
         "precision": {"dtype": "float32"},
         "seed": seed,
     }
-    for name, value in (params["overrides"] or {}).items():
+    overrides = params["overrides"] or {}
+    for name in sorted(overrides, key=lambda name: part_first(tuple(name.split(".")))):
+        value = overrides[name]
         if name.split(".")[0] in OURS:
             raise ValueError(f"overrides: {name}: the data and random_state are the estimator's to give")
         try:
@@ -59,6 +65,16 @@ def recipe_data(params: Mapping[str, Any], images: bool, seed: int) -> dict[str,
         except KeyError as error:
             raise ValueError(f"overrides: {name}: {error.args[0]}") from None
     return {key: plain(value) for key, value in data.items()}
+
+
+def from_recipe(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A recipe's values as an estimator's parameters, and those that it has no parameter for, by their keys."""
+    values, optimizer = recipe.dump(), recipe.optimizer.build()
+    parameters: dict[str, Any] = {key: values.pop(key) for key in PARAMETERS if key in values}
+    chosen = part("name", parameters["optimizer"])
+    parameters |= {key: getattr(optimizer, key) for key in ("lr", "weight_decay")}
+    parameters["optimizer"] = {key: value for key, value in chosen.items() if key not in ("lr", "weight_decay")}
+    return parameters, {key: value for key, value in values.items() if key not in (*OURS, "reports_per_epoch")}
 
 
 def part(key: str, given: object) -> dict[str, object]:

@@ -152,10 +152,12 @@ class OpenedSamples:
     Attributes:
         data: Its splits ``train`` and ``validation``.
         scaling: What standardised both: of the training part.
+        held_out: Whether the validation samples are others than those that are trained on.
     """
 
     data: ResidentData
     scaling: Standardisation
+    held_out: bool
 
 
 def open_samples(given: WeightedSet, classes: list[str], validation: float | None, seed: int) -> OpenedSamples:
@@ -164,8 +166,9 @@ def open_samples(given: WeightedSet, classes: list[str], validation: float | Non
     Args:
         given: The samples.
         classes: Names of the classes, by label.
-        validation: Share of the samples to validate on; equal ones are on one side, whatever their labels. At 0, or where a class is
-            too small to be on both sides, validation is on the training samples; None leaves nothing to validate on.
+        validation: Share of the samples to validate on; equal ones are on one side, whatever their labels, and a class too small
+            to be on both sides is trained on whole. At 0, or where fewer than two classes are left, validation is on the training
+            samples; None leaves nothing to validate on.
         seed: Of the split.
 
     Raises:
@@ -176,9 +179,8 @@ def open_samples(given: WeightedSet, classes: list[str], validation: float | Non
     if validation is None:
         held_out = held_out[:0]
     elif validation > 0:
-        with suppress(UserError):  # a class is too small
-            groups = torch.from_numpy(given.groups)
-            train, held_out = stratified_groups(labels, groups, validation, seed, classes, "validation_fraction", "fit")
+        with suppress(UserError):  # the classes are too small
+            train, held_out = _held_out(given, classes, validation, seed)
     scaling = standardisation(given.part(train.numpy()))
     scaled = torch.from_numpy(np.concatenate([scaling(given.samples[p]).astype(np.float32) for p in _chunks(len(given))]))
     if scaled.dim() == 2:
@@ -191,4 +193,25 @@ def open_samples(given: WeightedSet, classes: list[str], validation: float | Non
         "validation": Samples(scaled[held_out], labels[held_out], None if alike else relative[held_out]),
     }
     ones: Tensor = torch.ones(scaled.shape[1])
-    return OpenedSamples(ResidentData(splits, classes, 0 * ones, ones), scaling)
+    return OpenedSamples(ResidentData(splits, classes, 0 * ones, ones), scaling, not torch.equal(train, held_out))
+
+
+def _held_out(given: WeightedSet, classes: list[str], validation: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Indices to train and to validate on. A class without two different samples is trained on, with what is equal to its one.
+
+    Raises:
+        UserError: If the other classes cannot be split.
+    """
+    different = np.array([len(np.unique(given.groups[given.labels == label])) for label in range(len(classes))])
+    large = different > 1
+    if large.sum() < 2:
+        raise UserError("fit: fewer than two classes have two different samples")
+    among = np.flatnonzero(~np.isin(given.groups, given.groups[~large[given.labels]]))
+    names, label_of = [name for name, kept in zip(classes, large, strict=True) if kept], np.cumsum(large) - 1
+    labels, groups = label_of[given.labels[among]], np.unique(given.groups[among], return_inverse=True)[1]
+    _, off = stratified_groups(
+        torch.from_numpy(labels), torch.from_numpy(groups), validation, seed, names, "validation_fraction", "fit"
+    )
+    held_out = torch.from_numpy(among)[off]
+    trained = torch.ones(len(given), dtype=torch.bool).index_fill(0, held_out, False)
+    return trained.nonzero()[:, 0], held_out

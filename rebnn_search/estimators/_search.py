@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,8 @@ class ReBNNSearchClassifier(ReBNNClassifier):
         metric: What a trial is judged by, at its last epoch: ``val/loss``, ``val/top1`` or ``val/top5``.
         sampler: Sampler, by name or as a mapping.
         pruner: Pruner, by name or as a mapping; its steps are epochs.
-        validation_fraction: Share of the different samples that trials are judged on. Where a class is too small to be on both
-            sides, it is the training samples they are judged on.
+        validation_fraction: Share of the different samples that trials are judged on; a class too small to be on both sides is
+            trained on whole. Where nothing can be held out it is the training samples that they are judged on, with a warning.
 
     The other parameters are `ReBNNClassifier`'s: what the space leaves alone.
 
@@ -105,8 +106,12 @@ class ReBNNSearchClassifier(ReBNNClassifier):
             "objective": {"metric": self.metric},
         }
         search = _study.build_search(given.recipe, {key: plain(value) for key, value in values.items()})
-        data = given.open(self.validation_fraction, "train").data
-        ledger = _study.run_search(search, lambda recipe: self._trainer(recipe, data), self.timeout)
+        opened = given.open(self.validation_fraction, "train")
+        if not opened.held_out:
+            warnings.warn(
+                "no sample could be held out: trials are judged on the samples that they were trained on", stacklevel=2
+            )
+        ledger = _study.run_search(search, lambda recipe: self._trainer(recipe, opened.data), self.timeout)
         self.search_results_: pd.DataFrame = _table(search, ledger)
         if not ledger.best:
             raise RuntimeError(_study.none_trained(ledger))

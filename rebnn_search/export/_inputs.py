@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rebnn_search.config import UserError
+from rebnn_search.config import Notice, UserError
 from rebnn_search.export._info import ModelInfo
 from rebnn_search.training.data.images import decode
 from rebnn_search.training.data.tables import Table, is_table, read_table
@@ -46,6 +47,9 @@ def images_of(array: np.ndarray[Any, Any] | Tensor, info: ModelInfo, source: str
         raise UserError(f"{source}: has shape {shape}, the model reads {wanted}")
     # Bytes are exact in float32; of real numbers nothing may be lost before they are standardised.
     images = torch.from_numpy(np.ascontiguousarray(found, dtype=np.float32 if info.white is not None else np.float64))
+    if info.white == 255 and found.dtype.kind == "f" and images.numel() and 0 < float(images.max()) <= 1:
+        told = "has no value above 1, and the model was trained on bytes, 0 to 255: are these pictures divided by 255?"
+        warnings.warn(f"{source}: {told}", Notice, stacklevel=3)
     bad = ~images.isfinite().flatten(1).all(1)
     if bad.any():
         raise UserError(f"{source}: has values that are no finite numbers, first in sample {int(bad.nonzero()[0, 0])}")

@@ -39,7 +39,13 @@ def flips_by_layer(search: TrackedSearch, trial: TrackedTrial) -> LayerFlips | N
 
 def binary_layers_of(trial: TrackedTrial) -> list[str]:
     """The names of the binary layers that a trial has statistics of, in order."""
-    return sorted({name.split("/")[1] for name in trial.metrics if re.match(oscillation_name(r"layer_\d+/"), name)})
+    found = {name.split("/")[1] for name in trial.metrics if re.match(oscillation_name(r"layer_\d+/"), name)}
+    return sorted(found, key=layer_number)
+
+
+def layer_number(layer: str) -> int:
+    """The place of a binary layer among those of its network, from 0, by its name in metrics."""
+    return int(layer.rpartition("_")[2])
 
 
 def by_epoch(search: TrackedSearch, trial: TrackedTrial, metric: str) -> dict[float, float]:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special  # scipy.stats takes a second to import
 
-from rebnn_search.study.estimate import CONFIDENCE
+from rebnn_search.base.metrics import CALIBRATION_BINS
+from rebnn_search.study.estimate import CONFIDENCE, estimate
 
 Array = npt.NDArray[np.float64]
 TAIL = (1 - CONFIDENCE) / 2
@@ -62,13 +63,28 @@ def chance_of_better(tried: int, more: int) -> float:
 
 
 def paired(differences: Sequence[float]) -> Interval | None:
-    """The mean of differences by seed with Student's 95 % interval; None for fewer than two."""
-    n = len(differences)
-    if n < 2:
+    """The mean of differences by seed with Student's 95 % interval; None for fewer than two, or for equal ones."""
+    found = estimate(differences)
+    if found is None or found.half_width is None:
         return None
-    mean = float(np.mean(differences))
-    half = float(special.stdtrit(n - 1, 1 - TAIL) * np.std(differences, ddof=1) / np.sqrt(n))
-    return Interval(mean, mean - half, mean + half)
+    return Interval(found.mean, found.mean - found.half_width, found.mean + found.half_width)
+
+
+def for_best_of(interval: Interval, tries: int, degrees: int | None = None) -> Interval:
+    """Widen a 95 % interval of a difference for the one of several tries that came out best (Bonferroni).
+
+    Args:
+        interval: As if there had been one try.
+        tries: How many.
+        degrees: Of freedom, of Student's distribution; None takes the interval for a normal one's.
+    """
+    quantile = special.ndtri if degrees is None else lambda share: special.stdtrit(degrees, share)
+    wider = float(quantile(1 - TAIL / tries) / quantile(1 - TAIL))
+    return Interval(
+        interval.mean,
+        interval.mean - (interval.mean - interval.low) * wider,
+        interval.mean + (interval.high - interval.mean) * wider,
+    )
 
 
 @dataclass(frozen=True)
@@ -129,7 +145,9 @@ class Calibration:
     chance: float
 
 
-def calibration(probabilities: Array, labels: npt.NDArray[np.int64], *, bins: int = 10, seed: int = 0) -> Calibration:
+def calibration(
+    probabilities: Array, labels: npt.NDArray[np.int64], *, bins: int = CALIBRATION_BINS, seed: int = 0
+) -> Calibration:
     """Measure the calibration of the most probable class.
 
     What the error comes to by chance is had by consistency resampling (Bröcker and Smith 2007, doi:10.1175/WAF993.1): hits are drawn

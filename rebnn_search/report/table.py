@@ -11,10 +11,16 @@ from scipy import stats
 from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5, final
 from rebnn_search.report.strategies import ZERO, Method, methods
 from rebnn_search.report.tracked import TrackedSearch
-from rebnn_search.study.estimate import Estimate, estimate
+from rebnn_search.study.estimate import Estimate, estimate, has_spread
 
 SMALLEST_P = 0.001
 """A smaller one is shown as such."""
+TEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "`": "",
+    **{letter: f"\\{letter}" for letter in "%_&#$"}, **{letter: f"${letter}$" for letter in "<>"},
+    "γ": r"$\gamma$", "±": r"$\pm$", "−": "$-$",
+}  # fmt: skip
+"""What LaTeX does not take as it stands."""
 HEADINGS = ("strategy", "n", "Top-1 (%)", "Top-5 (%)", "validation loss", "Top-1 − γ = 0", "p")
 
 
@@ -24,7 +30,8 @@ class StrategyRow:
 
     Attributes:
         difference: Mean over common seeds of Top-1 less that of γ = 0, in percentage points; None for γ = 0 itself or without it.
-        p: Of the paired t-test (two-sided) over common seeds that the difference is 0; None with fewer than two.
+        p: Of the paired t-test (two-sided) over common seeds that the difference is 0; None with fewer than two, or where it is the
+            same for all.
     """
 
     label: str
@@ -53,9 +60,7 @@ def _against(method: Method, zero: Method | None) -> tuple[Estimate | None, floa
     ours, theirs = ({t.seed: t.metrics[final(VAL_TOP1)] for t in m.trials} for m in (method, zero))
     common = sorted(ours.keys() & theirs.keys(), key=str)
     differences = [ours[seed] - theirs[seed] for seed in common]
-    if len(common) < 2:
-        return estimate(differences), None
-    if len(set(differences)) == 1:  # no spread, so no test
+    if not has_spread(differences):
         return estimate(differences), None
     return estimate(differences), float(stats.ttest_rel([ours[s] for s in common], [theirs[s] for s in common]).pvalue)
 
@@ -113,9 +118,7 @@ def latex(rows: list[StrategyRow], caption: list[str]) -> str:
 
 
 def _tex(text: str) -> str:
-    for plain, tex in {"\\": r"\textbackslash{}", "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "`": ""}.items():
-        text = text.replace(plain, tex)
-    return text.replace("γ", r"$\gamma$").replace("±", r"$\pm$").replace("−", "$-$").replace("|G|", r"$|G|$")
+    return "".join(TEX.get(letter, letter) for letter in text).replace("|G|", r"$|G|$")
 
 
 def as_csv(rows: list[StrategyRow]) -> str:

@@ -13,9 +13,17 @@ CONFIDENCE = 0.95
 Training = TypeVar("Training")
 
 
+SPREAD = 1e-9
+"""Values that are nearer to each other, measured by the largest or by 1, differ by rounding."""
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """The mean of ``n`` values and half the width of its 95 % interval (Student's t); no interval for one value."""
+    """The mean of ``n`` values and half the width of its 95 % interval (Student's t).
+
+    No interval for one value, or for equal ones: accuracies are counts, and that a few agree does not say how far others would lie
+    apart.
+    """
 
     mean: float
     half_width: float | None
@@ -26,13 +34,18 @@ class Estimate:
         return format(self.mean, form) if self.half_width is None else f"{self.mean:{form}} ± {self.half_width:{form}}"
 
 
+def has_spread(values: Sequence[float]) -> bool:
+    """Whether values differ by more than rounding, so that an interval or a test can be made of them."""
+    return len(values) > 1 and float(np.ptp(values)) > SPREAD * max(1.0, float(np.abs(values).max()))
+
+
 def estimate(values: Sequence[float]) -> Estimate | None:
     """The estimate from the values of some seeds; None where there are none."""
     if not values:
         return None
     n = len(values)
     half = None
-    if n > 1:
+    if has_spread(values):
         half = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) * np.std(values, ddof=1) / np.sqrt(n))
     return Estimate(float(np.mean(values)), half, n)
 

@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor
 
+from rebnn_search.base.metrics import CALIBRATION_BINS
+
 COLDEST, HOTTEST = 0.01, 100.0
 """Temperatures that are fitted."""
 HALVINGS = 60
 """Of the interval, on a logarithmic scale: to the last bit of a float32."""
-BINS = 15
-"""Of confidence, for the calibration error."""
 
 
 def fit_temperature(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> float:
@@ -57,10 +57,13 @@ def cross_entropy(logits: Tensor, labels: Tensor, temperature: float = 1.0, weig
     return float((losses * share).sum() / share.sum())
 
 
-def calibration_error(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> float:
-    """Expected calibration error, percent: |accuracy − confidence| in `BINS` equal bins of confidence, weighted by their samples."""
+def calibration_error(logits: Tensor, labels: Tensor, temperature: float = 1.0, weights: Tensor | None = None) -> float:
+    """Expected calibration error, percent: |accuracy − confidence| in `CALIBRATION_BINS` equal bins of confidence, weighted by their
+    samples, of which each counts as (N,) weights say, or 1.
+    """
     confidence, found = (logits.double() / temperature).softmax(1).max(1)
-    right = (found == labels).double()
-    bins = (confidence * BINS).long().clamp(max=BINS - 1)
-    gaps = torch.zeros(BINS, dtype=torch.float64).index_add(0, bins, right - confidence)
-    return 100 * float(gaps.abs().sum() / len(labels))
+    share = torch.ones_like(confidence) if weights is None else weights.double()
+    gap = ((found == labels).double() - confidence) * share
+    bins = (confidence * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
+    gaps = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add(0, bins, gap)
+    return 100 * float(gaps.abs().sum() / share.sum())

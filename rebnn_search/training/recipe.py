@@ -21,7 +21,7 @@ from rebnn_search.config import (
     Document,
     Strict,
     UserError,
-    apply_override,
+    apply_overrides,
     fail,
     get_value,
     load,
@@ -287,8 +287,7 @@ def load_recipe_document(path: str | Path, overrides: Iterable[str] = ()) -> Doc
     """
     document = load(path)
     make_absolute(document, anchor(Path(path)))
-    for override in overrides:
-        apply_override(document, override)
+    apply_overrides(document, overrides)
     make_absolute(document, Path.cwd())
     return document
 

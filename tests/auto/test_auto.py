@@ -16,6 +16,7 @@ from support.commands import call
 
 from rebnn_search.auto._look import look_at
 from rebnn_search.auto._plan import plan_for
+from rebnn_search.auto._repeated import repeated_lines
 from rebnn_search.auto.run import describe_classes, majority_guess
 from rebnn_search.config import UserError
 from rebnn_search.study.load import load_search
@@ -96,6 +97,10 @@ def test_too_little_time_is_said_with_the_smallest_that_would_do(tmp_path: Path)
     ("cell", "message"),
     [
         ({"kind": ""}, r":9: column 'kind': the label is missing"),
+        (
+            {"kind": "NA"},
+            r":9: column 'kind': the label is missing \('NA' stands for no value: a class must have another name\)",
+        ),
         ({"kind": "tulip"}, r"class 'tulip' has 1 sample: each needs at least 3"),
     ],
 )
@@ -175,6 +180,8 @@ def test_what_is_seen_in_a_folder(tmp_path: Path) -> None:
     for name in ("train", "val", "test"):
         write_images(split / name, {"a": 6, "b": 6})
     assert look_at(split).open(image_size=8).size("test") == 12
+    write_images(split / "more", {"a": 6, "b": 6})
+    assert "passed over, being neither to train on, to validate on nor to test: more" in look_at(split).notes
 
 
 def test_a_folder_s_faults_are_named(tmp_path: Path) -> None:
@@ -254,3 +261,24 @@ def test_colours_are_looked_for_in_every_class(tmp_path: Path) -> None:
         grey = RNG.integers(0, 255, (12, 12, 1), dtype=np.uint8).repeat(3, 2)
         Image.fromarray(grey).save(tmp_path / "drawings" / f"{index}.png")
     assert look_at(tmp_path).data["grayscale"] is False
+
+
+def test_a_few_coloured_pictures_of_a_rare_class_make_all_of_them_coloured(tmp_path: Path) -> None:
+    write_images(tmp_path, {"a": 150, "b": 150})
+    write_images(tmp_path, {"c": 4}, colour=True)
+    assert look_at(tmp_path).data["grayscale"] is False
+
+
+def test_copies_on_both_sides_of_a_split_are_told_of(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "flowers.csv")
+    data = look_at(path, "kind").open()
+    assert repeated_lines(data, images=False) == []
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([header, *rows, *rows, *rows]), encoding="utf-8")
+    data = look_at(path, "kind").open()
+    train = {tuple(row) for split in ("train", "validation") for row in data.samples(split).images.flatten(1).tolist()}  # type: ignore[attr-defined]
+    count = sum(tuple(row) in train for row in data.samples("test").images.flatten(1).tolist())  # type: ignore[attr-defined]
+    (line,) = repeated_lines(data, images=False)
+    assert count > 60 and line.startswith(
+        f"{count} of 120 test rows equal rows that are trained on, in all columns to learn from: "
+    )

@@ -151,7 +151,7 @@ def test_what_else_there_was_is_fitted_to_the_same_rows(trained: Trained) -> Non
 
 
 def fitted(data: Any, end: float) -> list[Alternative]:
-    with Fits(data, False, False, end) as fits:
+    with Fits(data, False, False, JOINED, end) as fits:
         return fits.alternatives()
 
 
@@ -163,7 +163,7 @@ def _test_rows(data: object) -> torch.Tensor:
 def test_what_there_is_no_time_for_is_said(trained: Trained) -> None:
     data, now = trained.plan.data, time.monotonic()
     alternatives = [*fitted(data, now), real_alternative(trained.made.shipped, data, 5.0, now + 1)]
-    assert comparison_lines(alternatives)[1:] == [
+    assert comparison_lines(alternatives, HELD_OUT)[1:] == [
         "  logistic regression: left out: no time was left",
         "  gradient boosting: left out: no time was left",
         "  the same network, real weights: left out: no time was left for a training of about 5 s",
@@ -182,6 +182,21 @@ def test_a_fit_that_does_not_end_is_ended(trained: Trained, monkeypatch: pytest.
         (LOGISTIC, 1.0, ""),
         (BOOSTING, None, "the time was over"),
     ]
+
+
+def test_a_fit_that_fails_says_why(trained: Trained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "fails.py").write_text("raise ValueError('an overflow')\n", encoding="utf-8")
+    monkeypatch.setattr(_alternatives, "PROGRAM", tmp_path / "fails.py")
+    alternatives = fitted(trained.plan.data, time.monotonic() + LONG)
+    assert {one.left_out for one in alternatives} == {"it failed: ValueError: an overflow"}
+
+
+def test_what_a_model_never_saw_the_alternatives_do_not_see(trained: Trained, tmp_path: Path) -> None:
+    data = trained.plan.data
+    for joined, splits in ((True, ("train", "validation")), (False, ("train",))):
+        file, _ = _alternatives._write(data, joined, tmp_path)  # type: ignore[arg-type]
+        with np.load(file) as arrays:
+            assert arrays["labels"].tolist() == torch.cat([data.labels(split) for split in splits]).tolist()  # type: ignore[arg-type]
 
 
 def test_an_ensemble_is_distilled_and_validation_says_what_is_kept(trained: Trained, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from rebnn_search.estimators import ReBNNClassifier
 from rebnn_search.method import BinaryConv2d, BinaryLinear
+from rebnn_search.training import load_recipe
 
 ROOT = Path(__file__).parents[2]
 X, Y = make_classification(120, 6, random_state=0)
@@ -161,8 +162,28 @@ def test_a_recipe_file_becomes_a_classifier() -> None:
     classifier.set_params(overrides={**classifier.overrides, "epochs": 1, "network.width": 4}).fit(samples[:300], labels[:300])
     recipe = classifier.recipe_.dump()
     assert recipe["network"] == {"name": "digits_resnet", "width": 4, "depth": 1}
-    assert recipe["optimizer"] == {"name": "adam", "lr": 3e-3}
-    assert len(classifier.history_) == recipe["reports_per_epoch"] == 4
+    assert recipe["optimizer"] == {"name": "adam", "lr": 3e-3, "weight_decay": 0.0}
+    assert len(classifier.history_) == 1, "a row for each epoch, whatever the recipe reports"
+
+
+def test_what_is_given_beside_a_recipe_holds_and_can_be_searched(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "data: {name: digits}\nnetwork: {name: mlp, width: 8, depth: 1}\nepochs: 2\nreports_per_epoch: 4\n"
+        "loss: {label_smoothing: 0.1}\n"
+        "gamma: {strategy: constant, value: 1e-3}\noptimizer: {name: sgd, lr: 0.03, momentum: 0.5}\nschedule: {name: cosine}\n",
+        encoding="utf-8",
+    )
+    alone = ReBNNClassifier.from_recipe(path, random_state=0).fit(X, Y).recipe_
+    given, expected = alone.dump(), load_recipe(path).dump()
+    for key in ("network", "gamma", "optimizer", "schedule", "epochs", "loss", "weights", "scale_init"):
+        assert given[key] == (expected[key] | {"weight_decay": 0.0} if key == "optimizer" else expected[key]), key
+    more: dict[str, Any] = {"overrides": {"loss.label_smoothing": 0.2}, "random_state": 0}
+    other = ReBNNClassifier.from_recipe(path, lr=0.5, epochs=3, gamma="flip_ratio", **more)
+    found = clone(other).fit(X, Y)
+    assert (found.recipe_.optimizer["lr"], found.recipe_.epochs, len(found.history_)) == (0.5, 3, 3)
+    assert found.recipe_.gamma.name == "flip_ratio" and found.recipe_.loss.label_smoothing == 0.2
+    assert found.recipe_.optimizer["momentum"] == 0.5
 
 
 def test_the_features_are_standardised_with_the_weights() -> None:

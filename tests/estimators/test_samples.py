@@ -171,3 +171,21 @@ def test_a_recipe_that_trains_on_everything_trains_on_each_sample_once_with_its_
 def test_no_search_may_train_on_what_it_judges_by(params: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="train_on: a search judges its trials by held-out samples"):
         ReBNNSearchClassifier(width=8, epochs=1, n_trials=2, random_state=0, **params).fit(INTEGERS, LABELS)
+
+
+def test_a_class_of_one_sample_is_trained_on_and_the_others_are_held_out() -> None:
+    random = np.random.default_rng(0)
+    samples, labels = random.normal(size=(41, 3)), np.array([0, 1] * 20 + [2])
+    samples[0] = samples[40]  # equal to the one of its class: trained on too
+    opened = open_samples(merge(samples, labels, np.ones(41)), ["a", "b", "c"], 0.25, 0)
+    train, held_out = (opened.data.labels(split) for split in ("train", "validation"))
+    assert opened.held_out
+    assert (train == 2).sum() == 1 and (held_out == 2).sum() == 0
+    assert len(train) + len(held_out) == 41 and set(held_out.tolist()) == {0, 1} and 8 <= len(held_out) <= 12
+    rows = [set(map(tuple, opened.data.samples(split).images.flatten(1).tolist())) for split in ("train", "validation")]
+    assert not rows[0] & rows[1]
+
+
+def test_where_nothing_can_be_held_out_validation_is_on_what_is_trained_on() -> None:
+    opened = open_samples(merge(np.eye(3), np.arange(3), np.ones(3)), ["a", "b", "c"], 0.25, 0)
+    assert not opened.held_out and opened.data.size("validation") == 3

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,18 @@ def test_a_file_is_predicted_as_it_was_evaluated(
     assert model.info.crop_pct == data.crop_pct == crop_pct
     found = np.stack([row for _, row in model.predict_files(map(Path, files))])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_pictures_divided_by_255_are_asked_about(folder: Path, tmp_path: Path) -> None:
+    written(folder, tmp_path / "m", "none")
+    model = load_model(tmp_path / "m")
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8), dtype=np.uint8)
+    with pytest.warns(Notice, match="has no value above 1, and the model was trained on bytes"):
+        model.logits(pictures / 255)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.logits(pictures)
+        model.logits(pictures.astype(float))
 
 
 def test_a_header_without_a_choice_is_that_of_the_first_version(folder: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.made_search import MadeSearch
 
+from rebnn_search.base.metrics import final
 from rebnn_search.config import UserError
 from rebnn_search.report import TrackedSearch, folder_of, write_report
 from rebnn_search.report.answers import Answer, answers
@@ -46,6 +47,25 @@ def test_several_seeds_give_an_interval() -> None:
     quiet = MadeSearch(36, seeds=3, pruned=0, noise=1e-6)
     assert "over 3 common seeds): more than noise." in told(said(quiet)["choice"])
     assert len(chosen.trials) == 3
+    # Nor are ties sure because they are exact.
+    exact = told(said(MadeSearch(36, seeds=3, pruned=0, noise=0.0))["choice"])
+    assert "the same with each of 3 common seeds: too coarse a measure to tell what is noise." in exact
+
+
+def test_the_lead_over_gamma_0_is_held_against_that_of_the_best_of_as_many() -> None:
+    said_of = {}
+    for behind in (1.0, 40.0):
+        search = MadeSearch(120, seeds=3, pruned=0, noise=0.001, objective={"metric": "val/top1", "direction": "maximize"})
+        for number, trial in enumerate(search.trials):
+            if trial.params.get("gamma.value") == 0:
+                value = trial.metrics[final("val/top1")] - behind - 0.1 * (number % 3)
+                search.change(number, metrics={**trial.metrics, final("val/top1"): value})
+        text = told(said(search)["choice"])
+        said_of[behind] = next(part for part in text.split("Its lead over ") if part.startswith("the best with γ = 0, "))
+        assert " points (95 %: " in said_of[behind] and " points, over 3 common seeds): " in said_of[behind]
+    count = len(configurations(search)) - 1
+    assert f"not beyond what the best of {count} (Bonferroni) gains by noise." in said_of[1.0]
+    assert f"more than noise, also for the best of {count} (Bonferroni)." in said_of[40.0]
 
 
 def test_what_mattered_is_what_the_loss_is_made_of() -> None:

@@ -78,6 +78,12 @@ def test_markdown_latex_and_csv_hold_the_same_rows(tracked: TrackedSearch) -> No
     assert latex.count(r" \\") == len(rows) + 1 and r"\textbf" in latex
 
 
+def test_latex_takes_every_text() -> None:
+    assert paper_table._tex(r"< 0.001 max |G| a\b_{c}$~^") == (
+        r"$<$ 0.001 max $|G|$ a\textbackslash{}b\_\{c\}\$\textasciitilde{}\textasciicircum{}"
+    )
+
+
 def test_the_study_is_the_ledger_s(tracked: TrackedSearch, searched: Path) -> None:
     journal = JournalStorage(JournalFileBackend(str(searched / "results" / "s" / "study.journal")))
     own = optuna.load_study(study_name=None, storage=journal)

@@ -1,12 +1,23 @@
 """The statistics behind the answers, against counting, scipy and simulation."""
 
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from rebnn_search.report.statistics import best_of, bootstrap, calibration, chance_of_better, paired, wilson
+from rebnn_search.report.statistics import (
+    Interval,
+    best_of,
+    bootstrap,
+    calibration,
+    chance_of_better,
+    for_best_of,
+    paired,
+    wilson,
+)
+from rebnn_search.study.estimate import estimate
 
 
 @pytest.mark.parametrize("draws", [1, 2, 3, 6, 7])
@@ -81,3 +92,36 @@ def test_shares_have_wilson_s_interval(hits: int, n: int) -> None:
     found = wilson(hits, n)
     low, high = stats.binomtest(hits, n).proportion_ci(0.95, method="wilson")
     assert (found.mean, found.low, found.high) == pytest.approx((hits / n, low, high))
+
+
+def test_the_best_of_many_equal_ones_leads_by_more_than_noise_as_seldom_as_it_may() -> None:
+    generator = np.random.default_rng(0)
+    plain = corrected = 0
+    for _ in range(400):
+        values = generator.normal(size=(41, 3)) + generator.normal(size=3)  # configurations by seeds, all alike
+        best = values[1:][values[1:].mean(1).argmin()]
+        found = paired((values[0] - best).tolist())
+        assert found is not None
+        plain += found.low > 0
+        corrected += for_best_of(found, 40, 2).low > 0
+    assert corrected / 400 < 0.025 + 3 * (0.025 / 400) ** 0.5 < 0.06 < plain / 400
+
+
+def test_for_best_of_one_nothing_is_wider_and_of_more_as_the_quantiles_say() -> None:
+    found = Interval(1.0, 0.5, 1.75)
+    assert for_best_of(found, 1) == found
+    wider = stats.t.ppf(1 - 0.025 / 10, 4) / stats.t.ppf(0.975, 4)
+    widened = for_best_of(found, 10, 4)
+    assert (widened.low, widened.high) == (pytest.approx(1 - 0.5 * wider), pytest.approx(1 + 0.75 * wider))
+    assert for_best_of(found, 10).low == pytest.approx(1 - 0.5 * stats.norm.ppf(1 - 0.0025) / stats.norm.ppf(0.975))
+
+
+@pytest.mark.parametrize("hits", [range(300, 310), [350]])
+def test_equal_differences_of_counts_have_no_interval(hits: Iterable[int]) -> None:
+    """Whatever rounding makes of them."""
+    for hit in hits:
+        differences = [100 * (hit + more + 1) / 360 - 100 * (hit + more) / 360 for more in (0, 3, 7)]
+        assert paired(differences) is None
+        found = estimate(differences)
+        assert found is not None and found.half_width is None
+    assert paired([0.1, 0.1, 0.1 + 1e-6]) is not None

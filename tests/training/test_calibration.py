@@ -75,3 +75,11 @@ def test_the_calibration_error_is_the_mean_gap_of_the_bins() -> None:
             sure = sum(float(probabilities[row].max()) for row in rows) / len(rows)
             expected += len(rows) / 200 * abs(right - sure)
     assert calibration_error(logits, labels) == pytest.approx(100 * expected)
+
+
+def test_a_weight_of_the_calibration_error_is_a_repetition() -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits, labels = torch.randn(200, 4, generator=generator), torch.randint(4, (200,), generator=generator)
+    weights = torch.randint(1, 4, (200,), generator=generator)
+    repeated = calibration_error(logits.repeat_interleave(weights, 0), labels.repeat_interleave(weights))
+    assert calibration_error(logits, labels, weights=weights) == pytest.approx(repeated)

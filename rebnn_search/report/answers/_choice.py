@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from rebnn_search.base.metrics import CHOSEN_TEST_TOP1, VAL_TOP1, final, refit
@@ -11,15 +13,16 @@ from rebnn_search.report.answers.base import (
     Answer,
     allowed,
     counted,
+    gained,
+    gained_between,
     objective,
     percent,
     question,
     storage_of,
     written,
-    written_between,
 )
 from rebnn_search.report.configurations import Configuration, configurations, zero
-from rebnn_search.report.statistics import Interval, paired
+from rebnn_search.report.statistics import Interval, for_best_of, paired
 from rebnn_search.report.tracked import TrackedSearch
 from rebnn_search.study.table import HEADINGS, value
 
@@ -38,7 +41,7 @@ def choice(search: TrackedSearch) -> Answer:
         details.append(_lead(search, chosen, found[1], f"the runner-up, {found[1].name}"))
     without = zero(search)
     if without is not None and without.number != chosen.number and (len(found) < 2 or without.number != found[1].number):
-        details.append(_lead(search, chosen, without, f"the best with γ = 0, {without.name}"))
+        details.append(_lead(search, chosen, without, f"the best with γ = 0, {without.name}", tries=len(found) - 1))
     details += _median(search, found)
     if search.search.spec.seeds == 1:
         details.append(
@@ -72,31 +75,54 @@ def _values(search: TrackedSearch, chosen: Configuration) -> str:
     return text
 
 
-def _lead(search: TrackedSearch, chosen: Configuration, other: Configuration, name: str) -> str:
+@dataclass(frozen=True)
+class _Lead:
+    """The interval of a lead; what it is over, in words; what it is beyond or within; its degrees of freedom, if it is Student's."""
+
+    interval: Interval
+    over: str
+    noise: str
+    degrees: int | None = None
+
+
+def _lead(search: TrackedSearch, chosen: Configuration, other: Configuration, name: str, tries: int = 1) -> str:
+    """A lead with its interval, and whether it is more than noise: for the one of so many tries that came out best."""
     turn = 1 if search.minimize else -1
     gain = (other.mean - chosen.mean) * turn
-    text = f"Its lead over {name}, is {written(search, gain)}"
-    interval, over = _interval(search, chosen, other)
-    if interval is None:
+    text = f"Its lead over {name}, is {gained(search, gain)}"
+    common, differences = _differences(search, chosen, other)
+    found = _interval(search, other, differences)
+    if found is None and len(common) > 1:
+        return f"{text}, the same with each of {len(common)} common seeds: too coarse a measure to tell what is noise."
+    if found is None:
         return f"{text}; with one seed, and no predictions at hand, nothing tells whether that is noise."
-    ends = f"{text} (95 %: {written_between(search, interval)}, over {over})"
-    return f"{ends}: {'more than' if interval.low > 0 else 'within'} {'noise' if 'seed' in over else 'the noise of these samples'}."
+    text += f" (95 %: {gained_between(search, found.interval)}, over {found.over})"
+    if tries == 1 or found.interval.low <= 0:
+        return f"{text}: {'more than' if found.interval.low > 0 else 'within'} {found.noise}."
+    firm = for_best_of(found.interval, tries, found.degrees).low > 0
+    picked = f"the best of {tries} (Bonferroni)"
+    return f"{text}: {f'more than {found.noise}, also for {picked}' if firm else f'not beyond what {picked} gains by {found.noise}'}."
 
 
-def _interval(search: TrackedSearch, chosen: Configuration, other: Configuration) -> tuple[Interval | None, str]:
-    """The interval of a lead, and what over: common seeds, or where there is one the validation samples."""
+def _differences(search: TrackedSearch, chosen: Configuration, other: Configuration) -> tuple[list[object], list[float]]:
+    """The seeds that two configurations have in common, and by how much the chosen is better with each."""
     turn = 1 if search.minimize else -1
     ours, theirs = (dict(zip((t.seed for t in one.trials), one.values, strict=True)) for one in (chosen, other))
-    common = sorted((ours.keys() & theirs.keys()) - {None}, key=str)
-    found = paired([(theirs[seed] - ours[seed]) * turn for seed in common])
+    common: list[object] = sorted((ours.keys() & theirs.keys()) - {None}, key=str)
+    return common, [(theirs[seed] - ours[seed]) * turn for seed in common]  # type: ignore[index]
+
+
+def _interval(search: TrackedSearch, other: Configuration, differences: Sequence[float]) -> _Lead | None:
+    """The interval of a lead over common seeds, or where these tell nothing over the validation samples."""
+    found = paired(differences)
     if found is not None:
-        return found, f"{len(common)} common seeds"
+        return _Lead(found, f"{len(differences)} common seeds", "noise", len(differences) - 1)
     known = search.evaluation
     for contender in known.contenders[1:] if known is not None else ():
         if known is not None and contender.number == other.number:
             found = Interval(contender.behind, contender.low, contender.high)
-            return found, counted(known.compared, "validation sample")
-    return None, ""
+            return _Lead(found, counted(known.compared, "validation sample"), "the noise of these samples")
+    return None
 
 
 def _median(search: TrackedSearch, found: list[Configuration]) -> list[str]:
@@ -107,6 +133,6 @@ def _median(search: TrackedSearch, found: list[Configuration]) -> list[str]:
     share = f", {percent(gain / abs(middle))} of it" if middle else ""
     return [
         f"The median of the {len(found)} configurations trained to their end came to {written(search, middle)}; the chosen is "
-        f"{written(search, gain)} better{share}. Picked as the best of them, it looks a little better on the validation split than "
+        f"{gained(search, gain)} better{share}. Picked as the best of them, it looks a little better on the validation split than "
         "it is."
     ]

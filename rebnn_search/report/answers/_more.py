@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rebnn_search.report.answers.base import Answer, counted, objective, percent, question, written, written_between
+from rebnn_search.report.answers.base import Answer, counted, gained, objective, percent, question, written, written_between
 from rebnn_search.report.best_so_far import best_so_far
 from rebnn_search.report.statistics import chance_of_better
 from rebnn_search.report.tracked import TrackedSearch
@@ -29,7 +29,7 @@ def more(search: TrackedSearch) -> Answer | None:
     if np.isnan(before):
         last = f"The first configuration to be trained to its end is among the last {quarter}"
     elif gain > 0:
-        last = f"The last {quarter} of {count} still bettered the {objective(search)}, by {written(search, gain)}"
+        last = f"The last {quarter} of {count} still bettered the {objective(search)}, by {gained(search, gain)}"
     else:
         last = f"The last {quarter} of {count} bettered nothing: the best, #{found.numbers[place]}, was number {place + 1}"
     half = found.expected(count // 2)
@@ -37,7 +37,7 @@ def more(search: TrackedSearch) -> Answer | None:
     again = percent(chance_of_better(count, count))
     details = [
         f"In a random order half of them would have come to {written(search, half.mean)} (95 %: {written_between(search, half)}), so "
-        f"that doubling brought {written(search, brought)} on average; the next doubling seldom brings more than the last.",
+        f"that doubling brought {gained(search, brought)} on average; the next doubling seldom brings more than the last.",
         f"Were configurations drawn at random, {count} more would hold a better one with a chance of {again}, the next one with "
         f"{percent(chance_of_better(count, 1), 1)}. A sampler that learns does better than that.",
     ]

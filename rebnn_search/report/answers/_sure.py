@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rebnn_search.report.answers.base import Answer, counted, percent, question, written
+from rebnn_search.report.answers.base import Answer, counted, gained, percent, question
 from rebnn_search.report.statistics import RESAMPLES
 from rebnn_search.report.tracked import TrackedSearch
 
@@ -33,7 +33,7 @@ def sure(search: TrackedSearch) -> Answer | None:
     details = [
         "Behind it: "
         + "; ".join(
-            f"{one.name} by {written(search, one.behind)} (95 %: {written(search, one.low)} to {written(search, one.high)}), "
+            f"{one.name} by {gained(search, one.behind)} (95 %: {gained(search, one.low)} to {gained(search, one.high)}), "
             f"first in {percent(one.first)}"
             for one in others
         )

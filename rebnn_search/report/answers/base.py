@@ -81,8 +81,18 @@ def written(search: TrackedSearch, value: float) -> str:
 
 
 def written_between(search: TrackedSearch, interval: Interval) -> str:
-    """The ends of an interval of the objective, or of differences in it."""
+    """The ends of an interval of the objective."""
     return f"{written(search, interval.low)} to {written(search, interval.high)}"
+
+
+def gained(search: TrackedSearch, value: float) -> str:
+    """A difference in the objective with its unit: of percentages it is points."""
+    return written(search, value).replace(" %", " points")
+
+
+def gained_between(search: TrackedSearch, interval: Interval) -> str:
+    """The ends of an interval of differences in the objective."""
+    return f"{gained(search, interval.low)} to {gained(search, interval.high)}"
 
 
 def allowed(search: TrackedSearch) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from rebnn_search.base.metrics import oscillation_name
 from rebnn_search.report.figures.base import WIDTH
 from rebnn_search.report.figures.base import figure as drawn_as
-from rebnn_search.report.layers import binary_layers_of, by_epoch
+from rebnn_search.report.layers import binary_layers_of, by_epoch, layer_number
 from rebnn_search.report.statistics import Array
 from rebnn_search.report.strategies import REACTNET, REBNN, RECU, ZERO, Method, colours, methods
 from rebnn_search.report.tracked import TrackedSearch
@@ -55,7 +55,7 @@ def oscillation(search: TrackedSearch) -> Drawing | None:
             row[0].set_ylim(bottom=min(least) / 1.5)  # epochs without a single oscillation lie below
         row[0].set_ylabel(name)
     for axis, layer in zip(axes[0], picked, strict=True):
-        axis.set_title(f"binary layer {int(layer[-2:]) + 1} of {len(layers)}")
+        axis.set_title(f"binary layer {layer_number(layer) + 1} of {len(layers)}")
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,17 +14,22 @@ from torch import Tensor
 
 from rebnn_search.config import Component, UserError
 from rebnn_search.training.data.augmentations import AUGMENTATIONS, Augmentation, AugmentationOption
-from rebnn_search.training.data.base import DATASETS, Data, Dataset
+from rebnn_search.training.data.base import DATASETS, Data, Dataset, Split
 from rebnn_search.training.data.normalisation import channel_statistics
 from rebnn_search.training.data.resident import ResidentData, Samples
 from rebnn_search.training.data.splits import check_fractions, stratified
 
 Array = np.ndarray[Any, Any]
+GIVEN: Mapping[Split, Sequence[str]] = {"test": ("test",), "validation": ("val", "valid", "validation")}
+"""Splits that a file may hold, and what its arrays are called after ``X_`` and ``y_``."""
+WHOLE = re.compile(r"-?\d+\.0")
+"""A whole number as a floating-point one is written."""
 
 
 @DATASETS.register("arrays")
 class Arrays(Dataset):
-    """An ``.npz`` file with ``X`` and ``y``; optionally ``X_test`` and ``y_test``, else a share of the samples is the test split.
+    """An ``.npz`` file with ``X`` and ``y``; optionally ``X_test`` and ``y_test``, ``X_val`` and ``y_val`` (or ``valid``, or
+    ``validation``): of a split that it has not a share of ``X`` is taken.
 
     Args:
         path: The file.
@@ -69,11 +75,23 @@ class Arrays(Dataset):
         for name in ("X", "y"):
             if name not in arrays:
                 raise UserError(f"data.path: {self.path}: has no array {name!r}; it holds {', '.join(arrays) or 'none'}")
-        given_test = (arrays["X_test"], arrays["y_test"]) if {"X_test", "y_test"} <= arrays.keys() else None
+        given = {split: self._given(arrays, names) for split, names in GIVEN.items()}
         return from_arrays(
-            arrays["X"], arrays["y"], test=given_test or self.test, validation=self.validation, split_seed=self.split_seed,
-            source=str(self.path), augment=self.augment, repeat=self.repeat,
+            arrays["X"], arrays["y"], test=given["test"] or self.test, validation=given["validation"] or self.validation,
+            split_seed=self.split_seed, source=str(self.path), augment=self.augment, repeat=self.repeat,
         )  # fmt: skip
+
+    def _given(self, arrays: Mapping[str, Array], names: Sequence[str]) -> tuple[Array, Array] | None:
+        """A split's own samples and labels, if the file has any."""
+        for name in names:
+            pair = [f"X_{name}", f"y_{name}"]
+            there = [one for one in pair if one in arrays]
+            if len(there) == 1:
+                (missing,) = set(pair) - set(there)
+                raise UserError(f"data.path: {self.path}: has {there[0]!r} without {missing!r}; it holds {', '.join(arrays)}")
+            if there:
+                return arrays[pair[0]], arrays[pair[1]]
+        return None
 
 
 def from_arrays(
@@ -201,8 +219,13 @@ def _given(share: tuple[Any, Any], classes: list[str], like: Tensor, source: str
     labels = np.asarray(share[1])
     if labels.shape != (len(images),):
         raise UserError(f"{source}: {name} has {len(images)} samples and labels of shape {labels.shape}")
-    numbers = {label: index for index, label in enumerate(classes)}
-    unknown = sorted({str(label) for label in labels} - numbers.keys())
+    numbers = {_plain(label): index for index, label in enumerate(classes)}
+    unknown = sorted({str(label) for label in labels if _plain(str(label)) not in numbers})
     if unknown:
         raise UserError(f"{source}: {name} has labels that training has not: {', '.join(unknown[:5])}")
-    return Samples(images, torch.tensor([numbers[str(label)] for label in labels], dtype=torch.int64))
+    return Samples(images, torch.tensor([numbers[_plain(str(label))] for label in labels], dtype=torch.int64))
+
+
+def _plain(label: str) -> str:
+    """A label's name, a whole number's as an integer's: one array may hold 1.0 where another holds 1."""
+    return label.removesuffix(".0") if WHOLE.fullmatch(label) else label

@@ -16,7 +16,7 @@ from rebnn_search.training.data.augmentations import AUGMENTATIONS, Augmentation
 from rebnn_search.training.data.base import DATASETS, Data, Dataset, Split
 from rebnn_search.training.data.decoded_cache import decode_once, fingerprint
 from rebnn_search.training.data.images import DamagedImageError, advice, left_out
-from rebnn_search.training.data.listing import Listing, class_names, list_images, pick
+from rebnn_search.training.data.listing import Listing, class_names, list_images, pick, split_folders
 from rebnn_search.training.data.normalisation import channel_statistics
 from rebnn_search.training.data.resident import ResidentData, Samples
 from rebnn_search.training.data.splits import check_fractions, stratified
@@ -45,8 +45,9 @@ _reported: set[tuple[Path, tuple[Path, ...]]] = set()
 class ImageFolder(Dataset):
     """``root/train/CLASS/*.jpg``, and ``val/`` and ``test/`` likewise; or ``root/CLASS/*.jpg`` with the splits drawn from it.
 
-    Without ``val/`` (or ``validation/``) a stratified share of ``train/`` is the validation split, without ``test/`` another one the
-    test split. Files that are no images by their ending are passed over, and so are files and folders whose names begin with a dot.
+    The splits' folders may also be called ``training``, ``valid``, ``validation``, ``dev`` and ``testing``, in upper case or lower.
+    Without one for validation a stratified share of ``train/`` is the validation split, without one for the test another one the test
+    split. Files that are no images by their ending are passed over, and so are files and folders whose names begin with a dot.
 
     Pictures are scaled by their shorter side to ``image_size / crop_pct`` and their centre of ``image_size`` is kept, as
     torchvision's ``Resize`` and ``CenterCrop`` do. An augmentation that crops at random (``imagenet``) does so on whole pictures in
@@ -179,17 +180,15 @@ class ImageFolder(Dataset):
     def _list(self) -> tuple[list[str], dict[Split, Listing]]:
         if not self.root.is_dir():
             raise UserError(f"data.root: {self.root}: no such folder")
-        train = self.root / "train"
-        base = train if train.is_dir() else self.root
+        folders = split_folders(self.root)
+        base = folders.get("train", self.root)
         classes = class_names(base)
-        listings: dict[Split, Listing] = {"train": list_images(base, classes)}
-        for name, folders in (("validation", ("val", "validation", "valid")), ("test", ("test",))):
-            there = next((self.root / folder for folder in folders if (self.root / folder).is_dir()), None)
-            if there is not None and base == train:
-                if class_names(there) != classes:
-                    odd = sorted(set(class_names(there)) ^ set(classes))
-                    raise UserError(f"data.root: {there} has other classes than {base}: {', '.join(odd[:5])}")
-                listings[name] = list_images(there, classes)  # type: ignore[index]
+        listings: dict[Split, Listing] = {}
+        for split, there in {"train": base, **folders}.items():
+            if class_names(there) != classes:
+                odd = sorted(set(class_names(there)) ^ set(classes))
+                raise UserError(f"data.root: {there} has other classes than {base}: {', '.join(odd[:5])}")
+            listings[split] = list_images(there, classes)
         whole, taken = listings["train"], 0.0
         for name, share in (("test", self.test), ("validation", self.validation)):
             if name not in listings:

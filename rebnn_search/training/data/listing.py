@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,15 @@ import torch
 from torch import Tensor
 
 from rebnn_search.config import UserError
+from rebnn_search.training.data.base import Split
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+
+
+SPLIT_FOLDERS: Mapping[Split, Sequence[str]] = {
+    "train": ("train", "training"), "validation": ("val", "valid", "validation", "dev"), "test": ("test", "testing"),
+}  # fmt: skip
+"""What the folder of a split may be called, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +27,32 @@ class Listing:
 
     files: list[Path]
     labels: Tensor
+
+
+def split_folders(root: Path) -> dict[Split, Path]:
+    """The folders of a root that are splits: none where none holds class folders to train on.
+
+    Raises:
+        UserError: If there are two for one split, or some for splits and none to train on.
+    """
+    found: dict[Split, Path] = {}
+    inner = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for split, names in SPLIT_FOLDERS.items():
+        fitting = [path for path in inner if path.name.lower() in names]
+        if len(fitting) > 1:
+            both = " and ".join(path.name for path in fitting)
+            raise UserError(
+                f"data.root: {root}: {both} are both called as the {split} split is: put them together, or one away"
+            )
+        found |= dict.fromkeys([split], *fitting) if fitting else {}
+    if "train" in found and any(path.is_dir() for path in found["train"].iterdir()):
+        return found
+    if inner and all(path in found.values() for path in inner):
+        raise UserError(
+            f"data.root: {root}: its folders {', '.join(path.name for path in inner)} are called as splits are, and none holds class "
+            "folders to train on: expected train/CLASS/..., or CLASS/..."
+        )
+    return {}
 
 
 def class_names(folder: Path) -> list[str]:

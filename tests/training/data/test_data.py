@@ -122,6 +122,32 @@ def test_a_folder_of_classes_alone_is_split(tmp_path: Path) -> None:
     assert [data.size(split) for split in SPLITS] == [42, 12, 6]
 
 
+@pytest.mark.parametrize("names", [("training", "VAL", "Testing"), ("Train", "valid", "test")])
+def test_folders_of_splits_have_many_names(tmp_path: Path, names: tuple[str, str, str]) -> None:
+    for name, count in zip(names, (8, 3, 5), strict=True):
+        write_images(tmp_path / name, {"a": count, "b": count})
+    data = ImageFolder(root=str(tmp_path), image_size=8).open()
+    assert [data.size(split) for split in SPLITS] == [16, 6, 10]
+
+
+def test_folders_of_splits_are_no_classes(tmp_path: Path) -> None:
+    for name in ("Test", "val"):
+        write_images(tmp_path / name, {"a": 3, "b": 3})
+    with pytest.raises(
+        UserError, match="its folders Test, val are called as splits are, and none holds class folders to train on"
+    ):
+        ImageFolder(root=str(tmp_path)).open()
+    write_images(tmp_path / "train", {"a": 3, "b": 3})
+    (tmp_path / "validation").mkdir()
+    with pytest.raises(UserError, match="val and validation are both called as the validation split is"):
+        ImageFolder(root=str(tmp_path)).open()
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    write_images(tmp_path, {"plane": 20, "train": 20})
+    assert ImageFolder(root=str(tmp_path), image_size=8).open().classes == ["plane", "train"]
+
+
 def test_imagenet_s_val_is_the_test_split(tmp_path: Path) -> None:
     write_images(tmp_path / "train", {"n01": 10, "n02": 10})
     write_images(tmp_path / "val", {"n01": 3, "n02": 3})
@@ -193,6 +219,17 @@ def test_an_npz_file(tmp_path: Path) -> None:
     assert [data.size(split) for split in SPLITS] == [30, 10, 10]
     np.savez(tmp_path / "b.npz", X=X, y=y, X_test=X[:4], y_test=y[:4])
     assert [Arrays(path=str(tmp_path / "b.npz")).open().size(split) for split in SPLITS] == [40, 10, 4]
+    np.savez(tmp_path / "c.npz", X=X, y=y, X_val=X[:6], y_val=y[:6], X_test=X[:4], y_test=y[:4])
+    assert [Arrays(path=str(tmp_path / "c.npz")).open().size(split) for split in SPLITS] == [50, 6, 4]
+    np.savez(tmp_path / "d.npz", X=X, y=y, X_test=X[:4], Y_test=y[:4])
+    with pytest.raises(UserError, match="has 'X_test' without 'y_test'; it holds X, y, X_test, Y_test"):
+        Arrays(path=str(tmp_path / "d.npz")).open()
+
+
+def test_labels_of_two_types_are_the_same_classes() -> None:
+    X, y = RNG.normal(size=(60, 3)), np.arange(60) % 3
+    data = from_arrays(X, y, test=(X[:6], y[:6].astype(float)))
+    assert data.classes == ["0", "1", "2"] and torch.equal(data.labels("test"), torch.from_numpy(y[:6]))
 
 
 def test_a_table_is_images_of_one_pixel_standardised() -> None:

@@ -14,6 +14,8 @@ MOST_NUMBERS = 20
 """Different numbers that a column of labels may hold without a closer look."""
 MOST_WHOLE = 1000
 """Different whole numbers that may be classes."""
+MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "?"})
+"""What stands for no label, in lower case: what does for no value in a column of features, but for words that classes are called."""
 SHARE = 0.1
 """Of the rows: so many different whole numbers are measured, not counted off."""
 
@@ -29,8 +31,11 @@ def labels_of(table: Table, label: str, source: str) -> list[str]:
     if len(table.names) == 1:
         raise UserError(f"{source}: has the column {label!r} of labels alone: there is nothing to tell them by")
     labels = table.column(label, source)
-    if "" in labels:
-        raise UserError(f"{source}:{table.lines[labels.index('')]}: column {label!r}: the label is missing")
+    missing = next((row for row, cell in enumerate(labels) if cell.lower() in MISSING), None)
+    if missing is not None:
+        cell = labels[missing]
+        said = f" ({cell!r} stands for no value: a class must have another name)" if cell else ""
+        raise UserError(f"{source}:{table.lines[missing]}: column {label!r}: the label is missing{said}")
     if is_regression(labels):
         different = sorted(set(labels))
         raise UserError(
