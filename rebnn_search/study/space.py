@@ -218,7 +218,8 @@ class Space:
         asked = {parent for parameter in self.parameters.values() for parent in parameter.when}
         values: list[dict[str, Value]] = [{}]
         for name in (name for name in self.parameters if name in asked):
-            here, elsewhere = [], []
+            here: list[dict[str, Value]] = []
+            elsewhere: list[dict[str, Value]] = []
             for known in values:
                 (here if self.is_active(name, known) else elsewhere).append(known)
             if len(here) * (points[name] or 0) + len(elsewhere) > MANY:
