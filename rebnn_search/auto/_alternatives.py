@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from rebnn_search.auto._candidate import JOINED, Candidate
+from rebnn_search.auto._deadlines import SLOWER
 from rebnn_search.auto._fit_alternatives import BOOSTING, LOGISTIC
 from rebnn_search.auto._scores import Scores, scores_of
 from rebnn_search.training import Diverged, Recipe, Trainer, TrainingRun
@@ -35,7 +36,6 @@ MOST_SPLITS = 2**24
 FEW_VALUES = 10**6
 """Numbers that one thread fits."""
 PROGRAM = Path(__file__).with_name("_fit_alternatives.py")
-SLOWER = 1.1
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,16 @@ class Alternative:
     left_out: str = ""
 
 
-def majority_alternative(data: Data) -> Alternative:
-    """The guess that needs no learning."""
+def majority_scores(data: Data) -> Scores:
+    """What guessing the training split's largest class comes to on the test split."""
     largest = torch.bincount(data.labels("train"), minlength=data.num_classes).argmax()
     logits = torch.nn.functional.one_hot(largest.expand(len(data.labels("test"))), data.num_classes)
-    return _alternative(MAJORITY, scores_of(logits, data.labels("test")))
+    return scores_of(logits, data.labels("test"))
+
+
+def majority_alternative(data: Data) -> Alternative:
+    """The guess that needs no learning."""
+    return _alternative(MAJORITY, majority_scores(data))
 
 
 class Fits:

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 import torch
 
 from rebnn_search.auto._candidate import HELD_OUT, JOINED, Candidate, Made
+from rebnn_search.auto._deadlines import SLOWER
 from rebnn_search.auto._plan import Plan
 from rebnn_search.base.metrics import TRAIN_LOSS, VAL_TOP1
 from rebnn_search.config import UserError
 from rebnn_search.export import describe
 from rebnn_search.study.estimate import estimate, median_training
 from rebnn_search.training import Diverged, Recipe, Trainer, TrainingRun
-
-SLOWER = 1.1
-"""How much longer a further training may take than the one before."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rebnn_search.auto._alternatives import float_bytes, train_real
 from rebnn_search.auto._candidate import Candidate, Made
+from rebnn_search.auto._deadlines import SLOWER
 from rebnn_search.auto._direct import train
 from rebnn_search.auto._plan import STUDENTS
 from rebnn_search.auto._scores import scores_of
@@ -29,7 +30,6 @@ LABEL_SHARE = 0.5
 FEWEST_TEACHERS = 2
 WITHIN_POINTS, SMALLER = 1.0, 20.0
 """What is aimed at: within a point of the ensemble at a twentieth of its bytes."""
-SLOWER = 1.1
 
 
 @dataclass(frozen=True)

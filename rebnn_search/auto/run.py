@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 import torch
 import yaml
 
+from rebnn_search.auto._alternatives import majority_scores
 from rebnn_search.auto._balance import UNEVEN, balance_for, uneven
 from rebnn_search.auto._calibrate import calibrate, validation_logits
+from rebnn_search.auto._deadlines import REPORT_SECONDS, deadlines
 from rebnn_search.auto._direct import train_directly
 from rebnn_search.auto._distil import Terms, distil, distilled_lines
 from rebnn_search.auto._look import look_at
 from rebnn_search.auto._look_back import look_back
 from rebnn_search.auto._networks import open_smallest
-from rebnn_search.auto._plan import Plan, kept_seconds, look_back_seconds, plan_for
+from rebnn_search.auto._plan import Plan, plan_for
 from rebnn_search.auto._repeated import repeated_lines
 from rebnn_search.auto.presets import ASKED, DEFAULT, PRESETS
 from rebnn_search.auto.result import MODEL_FILE, NAME, RECIPE_FILE, RESULT_FILE, SPACE_FILE, TEACHERS, AutoResult
@@ -41,10 +43,6 @@ from rebnn_search.training.data.base import SPLITS
 if TYPE_CHECKING:
     from rebnn_search.execution.events import SearchObserver
     from rebnn_search.study.search import Search
-
-REPORT_SECONDS = 15.0
-"""Kept for drawing the report, of a time of `LONG_SECONDS` or more."""
-LONG_SECONDS = 120.0
 
 
 def run_auto(
@@ -88,7 +86,7 @@ def run_auto(
         raise UserError(f"--out {out}: already holds something: choose another folder")
     look = look_at(path, label, skip_damaged)
     opened = open_smallest(look)
-    majority = majority_guess(opened.data)
+    majority = majority_scores(opened.data).top1
     for line in [*look.notes, describe_classes(opened.data), *repeated_lines(opened.data, look.images)]:
         say(f"data: {line}")
     how = PRESETS[preset]
@@ -101,39 +99,35 @@ def run_auto(
     write_files(out, path, plan)
     say(f"written: {out / RECIPE_FILE}, {out / SPACE_FILE}")
     weights = balanced.weights(plan.data)
-    drawing = REPORT_SECONDS if plan.searched and seconds >= LONG_SECONDS else 0.0
-    end = begun + seconds - kept_seconds(seconds) - drawing
-    reserved = plan.refit_seconds if plan.later and how.real_weights else 0.0
-    deadline = end - look_back_seconds(seconds) - reserved
+    until = deadlines(plan, how, begun, seconds)
     made = distilled = None
     if plan.searched:
         from rebnn_search.auto._searched import search_and_refit  # imports Ray and MLflow, which takes seconds
 
-        before = deadline - (plan.later * plan.refit_seconds - reserved)
-        made = search_and_refit(out, plan, seeds, how.finalists, before, tracking_uri, say, observe, on_start)
+        made = search_and_refit(out, plan, seeds, how.finalists, until.search, tracking_uri, say, observe, on_start)
         if made is None:
             say("the time to search was over before any trial was trained to its end: the recipe's own values are trained")
     searched = made is not None
     if made is None:
-        left = (deadline - time.monotonic()) / plan.refit_seconds if plan.searched else 1.0
+        left = (until.model - time.monotonic()) / plan.refit_seconds if plan.searched else 1.0
         epochs = max(1, min(plan.epochs, math.floor(left * plan.epochs)))
-        made = train_directly(plan, epochs, seeds, deadline, say)
+        made = train_directly(plan, epochs, seeds, until.model, say)
     export_packed(made.shipped.network, made.shipped.info, out / MODEL_FILE)  # what comes now may be cut short
     if how.teachers:
-        terms = Terms(plan.data, weights, how.teachers, plan.refit_seconds, out / TEACHERS, deadline)
+        terms = Terms(plan.data, weights, how.teachers, plan.refit_seconds, out / TEACHERS, until.model)
         made, distilled = distil(made, terms, say)
     logits, labels = validation_logits(made.judged, plan.data), plan.data.labels("validation")
     calibration = calibrate(made, logits, labels, None if weights is None else weights[labels])
     made = made.calibrated(calibration.temperature)
     export_packed(made.shipped.network, made.shipped.info, out / MODEL_FILE)
-    found = look_back(made, plan, how, look.images, logits, weights, end, say)
+    found = look_back(made, plan, how, look.images, logits, weights, until.look_back, say)
     score = made.score or Estimate(found.leaderboard[0].test_top1, None, 0)
     if distilled is not None:
         for line in distilled_lines(distilled, score.mean, found.leaderboard[0].bytes):
             say(line)
     say(calibration.text())
     if searched:
-        _report(out, tracking_uri, begun + seconds - time.monotonic() > REPORT_SECONDS, say)
+        _report(out, tracking_uri, until.report - time.monotonic() > REPORT_SECONDS, say)
     result = AutoResult(
         out=str(out), model=str(out / MODEL_FILE), example=look.example, test_top1=score.mean, half_width=score.half_width,
         seeds=score.n, majority=majority, trials=made.trials, seconds=time.monotonic() - begun, preset=preset,
@@ -161,12 +155,6 @@ def _report(out: Path, tracking_uri: str, in_time: bool, say: Callable[[str], No
         say(f"no report: {hide_secrets(str(error))}")
     else:
         say(f"report: {page}")
-
-
-def majority_guess(data: Data) -> float:
-    """Percent of the test split that are of the training split's largest class."""
-    largest = torch.bincount(data.labels("train"), minlength=data.num_classes).argmax()
-    return 100 * float((data.labels("test") == largest).double().mean())
 
 
 def describe_classes(data: Data) -> str:

@@ -14,10 +14,11 @@ import yaml
 from PIL import Image
 from support.commands import call
 
+from rebnn_search.auto._alternatives import majority_scores
 from rebnn_search.auto._look import look_at
 from rebnn_search.auto._plan import plan_for
 from rebnn_search.auto._repeated import repeated_lines
-from rebnn_search.auto.run import describe_classes, majority_guess
+from rebnn_search.auto.run import describe_classes
 from rebnn_search.config import UserError
 from rebnn_search.study.load import load_search
 from rebnn_search.training import load_recipe
@@ -173,7 +174,7 @@ def test_what_is_seen_in_a_folder(tmp_path: Path) -> None:
     assert "passed over 1 file not named as images: dark/notes.txt" in look.notes[1]
     data = look.open(image_size=8)
     assert (data.channels, data.image_size) == (1, 8)
-    assert majority_guess(data) == 80.0
+    assert majority_scores(data).top1 == 80.0
     assert describe_classes(data).endswith("largest 'dark' 80.0 %, smallest 'bright' 20.0 %: uneven")
     assert look_at(write_images(tmp_path / "coloured", {"a": 4, "b": 4}, colour=True)).notes[0].startswith("8 colour images")
     split = tmp_path / "split"
