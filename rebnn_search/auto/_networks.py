@@ -128,15 +128,19 @@ def steps_of(data: Data) -> int:
 
 def batch_size_for(data: Data) -> int:
     count = len(data.labels("train"))
-    fitting = 32 if count < 1000 else 64 if count < 20_000 else 128
-    return min(fitting, 1 << (count.bit_length() - 1))
+    return min(_fitting(count), 1 << (count.bit_length() - 1))
+
+
+def _fitting(count: int) -> int:
+    """Samples of a batch, of so many in all."""
+    return 32 if count < 1000 else 64 if count < 20_000 else 128
 
 
 def _repeat(look: Look, count: int) -> int:
     """Passes over a table's rows that make an epoch: such that so many epochs are enough steps."""
     if look.images:
         return 1
-    return max(1, min(20, round(STEPS / TABLE_EPOCHS / max(1, count // (32 if count < 1000 else 64)))))
+    return max(1, min(20, round(STEPS / TABLE_EPOCHS / max(1, count // _fitting(count)))))
 
 
 def open_for(look: Look, size: int) -> OpenedData:

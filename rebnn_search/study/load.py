@@ -22,10 +22,11 @@ from rebnn_search.config import (
 )
 from rebnn_search.config.document import named
 from rebnn_search.config.model import shown
-from rebnn_search.config.reading import Place
+from rebnn_search.config.reading import Place, read_yaml
 from rebnn_search.study.automatic import CHOOSE, take_auto
 from rebnn_search.study.objectives import OBJECTIVES, MeasuredObjective
 from rebnn_search.study.search import Search, recipe_value
+from rebnn_search.study.space import KINDS
 from rebnn_search.study.spec import Params, SearchSpec
 from rebnn_search.training import Recipe, load_recipe_document
 from rebnn_search.training.recipe import NEW, make_absolute
@@ -170,6 +171,12 @@ def _override(document: Document, override: str) -> None:
             apply_override(inner, "value" + override[len("space.") + len(name) :])
             space[name] = inner.data["value"]
             document.overridden["space", name] = named(override)
+            return
+        _, separator, text = override.partition("=")
+        value = read_yaml(text, named(override)) if separator and text.strip() else None
+        if isinstance(value, dict) and not value.keys().isdisjoint(KINDS):  # one more, which the file has not
+            space[key[6:]] = value
+            document.overridden["space", key[6:]] = named(override)
             return
     apply_override(document, override)
 

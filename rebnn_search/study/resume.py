@@ -10,7 +10,8 @@ from rebnn_search.study.search import Search
 from rebnn_search.study.stored import stored_search
 
 FREE = frozenset({"trials", "stop_when", "resources", "max_failures"})
-"""Keys of a search that change how much is run and where, never what a trial's result is."""
+"""Keys of a search that change how much is run and where. Of trials of several workers without ``sync_batch_norm`` their number also
+decides whose samples a BatchNorm sees together; a search that loses machines must be able to go on with fewer all the same."""
 
 
 def resume_search(folder: SearchFolder, given: Search, trials: int | None) -> Search:

@@ -65,6 +65,14 @@ def test_overrides_reach_the_search_or_its_recipe(folder: Path) -> None:
     assert search.base["epochs"] == 2
     assert search.spec.pruner.name == "none"
     assert search.spec.space["optimizer.lr"].log_uniform == [1e-3, 1e-2]
+    more = load(
+        folder, GAMMA, "space.loss.label_smoothing={uniform: [0.0, 0.1]}", "space.optimizer.lr={choice: [1e-3, 3e-3]}"
+    ).spec.space
+    assert more["loss.label_smoothing"].uniform == [0.0, 0.1] and more["optimizer.lr"].choice == [1e-3, 3e-3]
+    with pytest.raises(
+        UserError, match=r"--set space.loss.label_smoothing=\{choise: \[0\]\}: space.loss.label_smoothing: unknown key"
+    ):
+        load(folder, GAMMA, "space.loss.label_smoothing={choise: [0]}")
 
 
 BAD = [
