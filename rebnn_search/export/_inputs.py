@@ -103,14 +103,26 @@ def read_array(file: Path, info: ModelInfo) -> Tensor:
 
 
 def _rows(file: Path, info: ModelInfo) -> np.ndarray[Any, Any]:
-    """The features of a table's columns that the network was trained on, found by name."""
-    trained = info.recipe.get("data", {})
-    if info.table is None and trained.get("name") != "csv":
+    """The features of a table's file."""
+    if not knows_columns(info):
         raise UserError(f"{file}: the model was not trained on a table, whose columns it would know")
-    table = read_table(file, str(file))
-    if info.table is not None:
-        return info.table.features(table, str(file))
-    return _plain_numbers(table, trained, str(file))
+    return features_of(read_table(file, str(file)), info, str(file))
+
+
+def knows_columns(info: ModelInfo) -> bool:
+    """Whether a model was trained on a table, whose columns it finds by name."""
+    return info.table is not None or info.recipe.get("data", {}).get("name") == "csv"
+
+
+def features_of(table: Table, info: ModelInfo, source: str) -> np.ndarray[Any, Any]:
+    """The features of a table's columns that the network was trained on, found by name.
+
+    Raises:
+        UserError: If a column is missing, or holds what it cannot; the message names the source.
+    """
+    return (
+        _plain_numbers(table, info.recipe.get("data", {}), source) if info.table is None else info.table.features(table, source)
+    )
 
 
 def _plain_numbers(table: Table, trained: Mapping[str, Any], source: str) -> np.ndarray[Any, Any]:

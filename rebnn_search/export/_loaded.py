@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,7 +12,11 @@ from torch import Tensor, nn
 
 from rebnn_search.config import UserError
 from rebnn_search.export._info import ModelInfo
-from rebnn_search.export._inputs import grouped, holds_many, images_of, read_array, read_pictures
+from rebnn_search.export._inputs import features_of, grouped, holds_many, images_of, knows_columns, read_array, read_pictures
+from rebnn_search.training.data.tables import table_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = np.ndarray[Any, Any]
 BATCH = 256
@@ -44,6 +48,11 @@ class LoadedModel:
         """Names of the classes, by column of what `predict_proba` returns."""
         return self.info.classes
 
+    @property
+    def knows_columns(self) -> bool:
+        """Whether it was trained on a table, whose columns it finds by name."""
+        return knows_columns(self.info)
+
     def logits(self, images: Array | Tensor) -> Tensor:
         """The logits (n, classes) of images, not divided by the temperature: arguments and errors as `predict_proba`."""
         return self._logits(images_of(images, self.info, "the images"))
@@ -60,6 +69,17 @@ class LoadedModel:
                 logits would be none.
         """
         return self._probabilities(images_of(images, self.info, "the images"))
+
+    def predict_frame(self, frame: pd.DataFrame) -> Array:
+        """The probabilities (n, classes) float32 of a table's rows. Columns are found by name, and made features of as in training.
+
+        Raises:
+            UserError: If the model was not trained on a table, or a column is missing or holds what it cannot.
+        """
+        if not self.knows_columns:
+            raise UserError("the frame: the model was not trained on a table, whose columns it would know")
+        features = features_of(table_of(frame, "the frame"), self.info, "the frame")
+        return self._probabilities(images_of(features, self.info, "the frame"))
 
     def predict_files(self, files: Iterable[Path], damaged: list[Path] | None = None) -> Iterator[tuple[str, Array]]:
         """The name and the probabilities (classes) of each image of the files, in their order.
@@ -95,8 +115,9 @@ class LoadedModel:
 
     @torch.no_grad()
     def _logits(self, raw: Tensor) -> Tensor:
-        parts = [self._computed(part) for part in torch.split(raw, self._batch)]
-        return torch.cat(parts) if parts else torch.empty(0, len(self.classes))
+        if not len(raw):
+            return torch.empty(0, len(self.classes))
+        return torch.cat([self._computed(part) for part in torch.split(raw, self._batch)])
 
     def _computed(self, raw: Tensor) -> Tensor:
         images = self.info.normalised(raw)

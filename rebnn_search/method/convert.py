@@ -7,8 +7,11 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from rebnn_search.method.layers import BinaryConv2d, BinaryLayer, BinaryLinear, RSign
+from rebnn_search.method.layers import BinaryConv2d, BinaryLayer, BinaryLinear, RSign, shaped
 from rebnn_search.method.weights import Weights
+
+READ_BY_THEIR_PARENT = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
+"""Modules that compute with their layers' weights and do not call the layers, or not always."""
 
 
 def convert(
@@ -16,7 +19,8 @@ def convert(
 ) -> list[str]:
     """Make layers of a model binary, in place, keeping their trained weights as latent weights.
 
-    A layer's bias is kept as a real one, added after. With ``signs`` its input is binarized too, by an `RSign` before it.
+    A layer's bias is kept as a real one, added after. With ``signs`` its input is binarized too, by an `RSign` before it with a shift
+    for each channel of (N, C, H, W), or each feature of (N, ..., C) before a linear map.
 
     Args:
         model: Any model of `torch.nn.Conv2d` and `torch.nn.Linear` layers.
@@ -57,8 +61,11 @@ def why_not(model: nn.Module, name: str) -> str | None:
         return f"there is no such layer; layers are {', '.join(real[:8])}{', ...' if len(real) > 8 else ''}"
     if isinstance(module, BinaryLayer):
         return "it is binary already"
-    if not isinstance(module, (nn.Conv2d, nn.Linear)):
+    if type(module) not in (nn.Conv2d, nn.Linear):
         return f"it is a {type(module).__name__}; a Conv2d or a Linear can be"
+    parent = modules[name.rpartition(".")[0]]
+    if isinstance(parent, READ_BY_THEIR_PARENT):
+        return f"its parent, a {type(parent).__name__}, reads its weight itself"
     if name in (real[0], real[-1]):
         return "it is the first layer or the last, which stay real: their input, and the logits, are not binary"
     shared = [n for n, p in model.named_parameters(remove_duplicate=False) if p is module.weight and n != f"{name}.weight"]
@@ -84,17 +91,17 @@ def _binary(layer: nn.Module, weights: Weights, signs: bool) -> nn.Module:
         made: BinaryLayer = BinaryConv2d(
             layer.in_channels, layer.out_channels, layer.kernel_size[0], layer.stride[0], int(layer.padding[0]), weights=weights
         )
-        inputs, outputs = layer.in_channels, layer.out_channels
+        inputs, outputs, dim = layer.in_channels, layer.out_channels, 1
     else:
         assert isinstance(layer, nn.Linear)
         made = BinaryLinear(layer.in_features, layer.out_features, weights=weights)
-        inputs, outputs = layer.in_features, layer.out_features
+        inputs, outputs, dim = layer.in_features, layer.out_features, -1
     made.to(layer.weight)
     made.weight.data.copy_(layer.weight.detach())
     made.set_weights(weights)  # its scale from the trained weights
-    parts: list[nn.Module] = [RSign(inputs), made] if signs else [made]
+    parts: list[nn.Module] = [RSign(inputs, dim), made] if signs else [made]
     if layer.bias is not None:
-        bias = ChannelBias(outputs)
+        bias = ChannelBias(outputs, dim)
         bias.bias.data.copy_(layer.bias.detach().view_as(bias.bias))
         parts.append(bias)
     sequence = parts[0] if len(parts) == 1 else nn.Sequential(*parts)
@@ -102,16 +109,18 @@ def _binary(layer: nn.Module, weights: Weights, signs: bool) -> nn.Module:
 
 
 class ChannelBias(nn.Module):
-    """Adds a learnable value per channel to (N, C, ...).
+    """Adds a learnable value per channel.
 
     Args:
         channels: C.
+        dim: Where it stands: 1 of (N, C, ...), -1 of (N, ..., C).
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, dim: int = 1) -> None:
         super().__init__()
+        self.dim = dim
         self.bias = nn.Parameter(torch.zeros(1, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add."""
-        return x + self.bias.view(1, -1, *[1] * (x.dim() - 2))
+        return x + shaped(self.bias, x, self.dim)

@@ -18,24 +18,29 @@ def _per_channel(channels: int, value: float) -> nn.Parameter:
     return nn.Parameter(torch.full((1, channels), value))
 
 
-def _shaped(parameter: Tensor, x: Tensor) -> Tensor:
-    return parameter.view(1, -1, *[1] * (x.dim() - 2)).to(x.dtype)
+def shaped(parameter: Tensor, x: Tensor, dim: int = 1) -> Tensor:
+    """A parameter (1, C) such that it broadcasts over a dimension of C in x."""
+    sizes = [1] * x.dim()
+    sizes[dim] = -1
+    return parameter.view(sizes).to(x.dtype)
 
 
 class RSign(nn.Module):
     """sign(x + shift), shift learnable per channel (ReActNet). Backward: max(0, 2 − 2|x + shift|).
 
     Args:
-        channels: C of the input (N, C, ...).
+        channels: C of the input.
+        dim: Where it stands: 1 of (N, C, ...), -1 of (N, ..., C).
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, dim: int = 1) -> None:
         super().__init__()
+        self.dim = dim
         self.shift = _per_channel(channels, 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Binarize (N, C, ...) to {-1, +1}."""
-        out: Tensor = ShiftedSign.apply(x, _shaped(self.shift, x))
+        """Binarize to {-1, +1}."""
+        out: Tensor = ShiftedSign.apply(x, shaped(self.shift, x, self.dim))
         return out
 
 
@@ -55,7 +60,7 @@ class RPReLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Apply to (N, C, ...)."""
         slope = self.slope.flatten().to(x.dtype)
-        return F.prelu(x - _shaped(self.in_shift, x), slope).add_(_shaped(self.out_shift, x))
+        return F.prelu(x - shaped(self.in_shift, x), slope).add_(shaped(self.out_shift, x))
 
 
 class BinaryLayer(nn.Module, ABC):

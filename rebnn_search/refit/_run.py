@@ -69,6 +69,8 @@ def refit_search(
     """
     update = {"train_on": "train+validation", "epochs": epochs or search.recipe.epochs}
     base = search.recipe.model_copy(update=update)
+    if epochs is not None:
+        base.check()  # what makes sense in a longer training need not in this one
     recipes = [base.model_copy(update={"seed": base.seed + index}) for index in range(seeds)]
     folder = search.folder
     sync = nullcontext() if folder.remote is None else RemoteSync(folder, FLUSH_SECONDS)

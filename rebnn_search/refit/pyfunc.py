@@ -18,7 +18,12 @@ class PyfuncModel:
         self.model = model
 
     def predict(self, model_input: object, params: dict[str, object] | None = None) -> np.ndarray[Any, Any]:
-        """The probabilities (n, classes) of images or of a table's rows, in the units of the training data."""
+        """The probabilities (n, classes) of images or of a table's rows, in the units of the training data.
+
+        A frame's columns are found by name, as `predict` finds those of a file, where the model was trained on a table.
+        """
+        if hasattr(model_input, "columns") and self.model.knows_columns:
+            return self.model.predict_frame(model_input)
         return self.model.predict_proba(np.asarray(model_input))
 
 

@@ -30,9 +30,10 @@ class CheckpointDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+        self._damaged: set[Path] = set()
 
     def save(self, step: int, state: Mapping[str, object]) -> Path:
-        """Write a checkpoint and remove all but the newest two.
+        """Write a checkpoint and remove all but the newest two, and with them what `latest` found to be damaged.
 
         Under its name there is nothing or the whole of it, also after a power cut: it is written and synced under another name,
         then renamed.
@@ -44,8 +45,11 @@ class CheckpointDirectory:
         content = buffer.getbuffer()
         target = self.path / f"{step:08d}.pt"
         write_atomically(target, MAGIC, hashlib.sha256(content).hexdigest(), "\n", content)
-        for old in self._files()[:-KEEP]:
+        self._damaged.discard(target)
+        sound = [file for file in self._files() if file not in self._damaged]
+        for old in (*sound[:-KEEP], *self._damaged):
             old.unlink(missing_ok=True)
+        self._damaged.clear()
         return target
 
     def latest(self, device: str | None = None) -> tuple[int, dict[str, Any]] | None:
@@ -58,6 +62,7 @@ class CheckpointDirectory:
             try:
                 return int(file.stem), read_checkpoint(file, device)
             except (ValueError, OSError) as error:
+                self._damaged.add(file)
                 warnings.warn(f"{error}; falling back to the one before", stacklevel=2)
         return None
 

@@ -32,6 +32,12 @@ class World:
             dist.all_reduce(values)
         return values
 
+    def least(self, value: Tensor) -> Tensor:
+        """Take the least over the processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(value, op=dist.ReduceOp.MIN)
+        return value
+
     def share(self, tensors: Iterable[Tensor]) -> None:
         """Give every process rank 0's values, in place."""
         if self.size > 1:

@@ -32,6 +32,8 @@ from rebnn_search.training.report import Diverged, Report
 from rebnn_search.training.stages import load_latent_weights, stage_one_weights
 
 STATE_VERSION = 1
+NEVER = 2**62
+"""An iteration that none comes to."""
 
 
 class Trainer:
@@ -174,19 +176,19 @@ class Trainer:
         self._running.train()
         device = self._computing.device
         losses = torch.zeros((), dtype=torch.float64, device=device)
-        first_bad = torch.full((), -1, dtype=torch.int64, device=device)
+        first_bad = torch.full((), NEVER, dtype=torch.int64, device=device)
         steps, begun = boundary - self._step, time.perf_counter()
         while self._step < boundary:
             loss = self._train_step(*next(self._batches))
             losses += loss
             self._step += 1
             self._iteration += 1
-            first_bad = torch.where((first_bad < 0) & ~torch.isfinite(loss), self._iteration, first_bad)
-        summed = torch.cat([torch.stack([losses / steps, first_bad.double()]), self._finite.flags(device)])
-        mean, bad, *spoilt = self._world.sum(summed).tolist()
+            first_bad = torch.where((first_bad == NEVER) & ~torch.isfinite(loss), self._iteration, first_bad)
+        summed = self._world.sum(torch.cat([(losses / steps)[None], self._finite.flags(device)]))
+        mean, *spoilt, bad = torch.cat([summed, self._world.least(first_bad).double()[None]]).tolist()
         seconds = time.perf_counter() - begun
-        if bad >= 0 or not math.isfinite(mean):
-            raise Diverged(f"training loss is no finite number from iteration {int(bad) // self._world.size} on")
+        if bad != NEVER or not math.isfinite(mean):
+            raise Diverged(f"training loss is no finite number from iteration {min(int(bad), self._iteration)} on")
         if any(spoilt):
             name = self._finite.names[[bool(flag) for flag in spoilt].index(True)]
             raise Diverged(f"{name} holds a number that is not finite after iteration {self._iteration}")

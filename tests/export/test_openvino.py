@@ -300,6 +300,11 @@ def by_torch(file: Path, raw: torch.Tensor, reason: str) -> None:
         load_model(file, engine="openvino")
 
 
+def test_of_no_images_there_are_no_predictions(file: Path, made: Make, images: Draw) -> None:
+    raw, model = images(made("mlp", "rebnn")[1], 3)[:0], load_model(file)
+    assert model.engine == "openvino" and model.predict_proba(raw).shape == (0, len(model.classes))
+
+
 def test_without_openvino_torch_computes(file: Path, made: Make, images: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     by_torch(file, images(made("mlp", "rebnn")[1], 3), "OpenVINO is not installed")

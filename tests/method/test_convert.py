@@ -100,3 +100,33 @@ def test_a_summary_adds_up() -> None:
     assert format_summary(layers).splitlines()[-1].split()[1:3] == [f"{total:,}", "10,985,472"]
     real = NETWORKS["digits_resnet"](in_channels=1, num_classes=10, image_size=8, weights="real")  # type: ignore[call-arg]
     assert sum(layer.binary_weights for layer in summary(real)) == 0
+
+
+def test_a_linear_map_s_shifts_and_bias_are_its_features_wherever_these_stand() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 4))
+    assert convert(model) == ["1"]
+    layer = model[1]
+    with torch.no_grad():
+        layer[0].shift.copy_(torch.randn(1, 8))  # type: ignore[index,union-attr,operator]
+        layer[2].bias.copy_(torch.randn(1, 8))  # type: ignore[index,union-attr,operator]
+        tokens = torch.randn(3, 8, 8)  # as many tokens as features: another axis would fit too
+        assert torch.equal(layer(tokens).flatten(0, 1), layer(tokens.flatten(0, 1)))
+        assert layer(torch.randn(2, 3, 5, 8)).shape == (2, 3, 5, 8)
+
+
+def test_layers_whose_weights_others_read_stay_real() -> None:
+    torch.manual_seed(0)
+    block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    model = nn.Sequential(nn.Linear(4, 8), block, nn.Linear(8, 8), nn.Linear(8, 2))
+    assert convert(model) == ["2"]
+    for training in (True, False):
+        assert model.train(training)(torch.randn(2, 5, 4)).shape == (2, 5, 2)
+    with pytest.raises(
+        ValueError, match=r"'1.linear1' cannot be made binary: its parent, a TransformerEncoderLayer, reads its weight"
+    ):
+        convert(model, ["1.linear1"])
+    with pytest.raises(
+        ValueError, match=r"'1.self_attn.out_proj' cannot be made binary: it is a \w+; a Conv2d or a Linear can be"
+    ):
+        convert(model, ["1.self_attn.out_proj"])

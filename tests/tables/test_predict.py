@@ -10,6 +10,7 @@ import torch
 
 from rebnn_search.config import UserError, parse, validate
 from rebnn_search.export import LoadedModel, describe, export_onnx, export_packed, export_torch, load_model
+from rebnn_search.refit.pyfunc import PyfuncModel
 from rebnn_search.training import Recipe, Trainer
 from rebnn_search.training.data._arrays import classes_of, drawn_splits
 from tests.tables.conftest import HEADER, as_text
@@ -84,6 +85,11 @@ def test_in_another_file_the_same_rows_give_the_same(
     )  # fmt: skip
     typed.to_parquet(tmp_path / "t.parquet")
     np.testing.assert_array_equal(predicted(model, tmp_path / "t.parquet"), evaluated)
+    for given in (typed, typed[typed.columns[::-1]].reset_index(drop=True), frame):
+        np.testing.assert_array_equal(model.predict_frame(given), evaluated)
+        np.testing.assert_array_equal(PyfuncModel(model).predict(given), evaluated)
+    with pytest.raises(UserError, match="the frame: has no column 'age'"):
+        model.predict_frame(typed.drop(columns="age"))
 
 
 @pytest.mark.parametrize("export", [export_torch, export_onnx])

@@ -55,10 +55,10 @@ def test_a_recipe_file_is_told_file_line_and_key(tmp_path: Path, batch_size: int
 
 
 def test_a_network_of_the_user_s_is_tried_before_training(recipe: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(self: Trainer) -> nn.Module:
+    def build(*_: object) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.BatchNorm1d(4), nn.Linear(4, 10))
 
-    monkeypatch.setattr(Trainer, "_build_network", build)
+    monkeypatch.setattr("rebnn_search.training.building._built", build)
     with pytest.raises(UserError, match=r"^batch_size = 1: the network's BatchNorm has no variance of a single sample"):
         Trainer(recipe(FREE, "batch_size=1"))
     Trainer(recipe(FREE, "batch_size=2"))

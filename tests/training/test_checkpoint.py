@@ -42,6 +42,20 @@ def test_a_damaged_newest_falls_back_with_a_warning(tmp_path: Path, damage) -> N
         assert directory.latest() == (1, {"n": 1})
 
 
+def test_damaged_ones_do_not_take_the_place_of_those_that_follow(tmp_path: Path) -> None:
+    directory = CheckpointDirectory(tmp_path)
+    for step in (20, 25):
+        file = directory.save(step, {"n": step})
+        file.write_bytes(file.read_bytes()[:-3])
+    again = CheckpointDirectory(tmp_path)
+    with pytest.warns(UserWarning, match="falling back"):
+        assert again.latest() is None
+    for step in (1, 2, 3):
+        again.save(step, {"n": step})
+        assert CheckpointDirectory(tmp_path).latest() == (step, {"n": step})
+    assert [file.name for file in sorted(tmp_path.iterdir())] == ["00000002.pt", "00000003.pt"]
+
+
 def test_loading_runs_no_code(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self):  # type: ignore[no-untyped-def]

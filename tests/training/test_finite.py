@@ -39,7 +39,9 @@ def straight(recipe: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tra
     """A trainer of such a network."""
 
     def make(*overrides: str, norm: bool = False) -> Trainer:
-        monkeypatch.setattr(Trainer, "_build_network", lambda self: Straight(self.recipe.weights.name, norm))
+        monkeypatch.setattr(
+            "rebnn_search.training.trainer.built_network", lambda recipe, *_: Straight(recipe.weights.name, norm)
+        )
         return Trainer(recipe(PLAIN, *overrides))
 
     return make
@@ -95,7 +97,7 @@ def test_a_mask_of_infinities_is_no_divergence() -> None:
 
 
 def test_in_stage_one_too(recipe: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(Trainer, "_build_network", lambda self: Straight(self.recipe.weights.name))
+    monkeypatch.setattr("rebnn_search.training.trainer.built_network", lambda recipe, *_: Straight(recipe.weights.name))
     trainer = Trainer(recipe(PLAIN, "stage_one={epochs: 1, lr: 1e38}", "optimizer={name: sgd, lr: 0.1}"), workspace=tmp_path)
     with pytest.raises(Diverged, match=r"^in stage one, "):
         trainer.next_report()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from rebnn_search.config import UserError
@@ -22,50 +21,36 @@ Batch = tuple[Tensor, Tensor]
 CHECKED_AT_ONCE = 64
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """A batch to read: its files, labels (N,) and, where crops are drawn, indices (N,) in the split."""
-
-    files: list[Path]
-    labels: Tensor
-    indices: Tensor
+Key = tuple[int | str, ...]
+Wanted = tuple[Tensor, Key | None]
+"""A batch to read: its indices (N,) in the split, and of what its crops are a function beside these; None: no crops are drawn."""
 
 
-@dataclass(frozen=True)
-class _Crops:
-    """Crops of whole pictures, and what each is a function of beside the sample's index."""
+class _Files(TorchDataset[Tensor | str]):
+    """Decodes whole batches: an item is the images of a `Wanted`, or the message of a file that failed."""
 
-    crop: RandomResizedCrop
-    key: tuple[int | str, ...]
+    def __init__(
+        self, files: Sequence[Path], size: int, grayscale: bool, crop_pct: float, crop: RandomResizedCrop | None
+    ) -> None:
+        self._files, self._size, self._grayscale, self._crop_pct, self._crop = files, size, grayscale, crop_pct, crop
 
-
-class _Files(TorchDataset[Batch | str]):
-    """Decodes whole batches: an item is images and labels, or the message of a file that failed."""
-
-    def __init__(self, batches: list[_Wanted], size: int, grayscale: bool, crop_pct: float, crops: _Crops | None) -> None:
-        self._batches, self._size, self._grayscale, self._crop_pct, self._crops = batches, size, grayscale, crop_pct, crops
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __getitem__(self, item: int) -> Batch | str:
-        wanted = self._batches[item]
+    def __getitem__(self, wanted: Wanted) -> Tensor | str:
+        indices, key = wanted
+        files = [self._files[index] for index in indices.tolist()]
         try:
-            if self._crops is None:
-                images = decode(wanted.files, self._size, self._grayscale, self._crop_pct).images
-            else:
-                images = self._cropped(wanted, self._crops)
+            if key is not None:
+                return self._cropped(files, indices, key)
+            return decode(files, self._size, self._grayscale, self._crop_pct).images
         except UserError as error:
             # As a value: the loader would wrap an exception in its own, with a traceback.
             return advice(error)
-        return images, wanted.labels
 
-    def _cropped(self, wanted: _Wanted, crops: _Crops) -> Tensor:
-        numbers = crop_numbers(crops.crop, crops.key, wanted.indices)
+    def _cropped(self, files: Sequence[Path], indices: Tensor, key: Key) -> Tensor:
+        assert self._crop is not None
         images = []
-        for file, drawn in zip(wanted.files, numbers, strict=True):
+        for file, drawn in zip(files, crop_numbers(self._crop, key, indices), strict=True):
             picture = open_picture(file, self._grayscale)
-            box = crops.crop.boxes(drawn[None], torch.tensor([[picture.height, picture.width]]))[0]
+            box = self._crop.boxes(drawn[None], torch.tensor([[picture.height, picture.width]]))[0]
             images.append(as_tensor(cut_out(picture, box.tolist(), self._size)))
         channels = 1 if self._grayscale else 3
         return torch.stack(images) if images else torch.empty((0, channels, self._size, self._size), dtype=torch.uint8)
@@ -99,18 +84,57 @@ def find_damaged(files: Sequence[Path], workers: int) -> list[Path]:
         UserError: If one is gone or cannot be read.
     """
     damaged: list[Path] = []
-    for found in _loader(_Checked(files), workers):
+    checked = _Checked(files)
+    for found in _Loader(checked, workers).read(range(len(checked))):
         if isinstance(found, str):
             raise UserError(found)
         damaged += [files[index] for index in found]
     return damaged
 
 
-def _loader(items: TorchDataset[Any], workers: int, pin_memory: bool = False) -> DataLoader[Any]:
-    return DataLoader(
-        items, batch_size=None, num_workers=workers, pin_memory=pin_memory,
-        multiprocessing_context="spawn" if workers else None,
-    )  # fmt: skip
+class _Loader:
+    """Workers that stay: what they read is said anew for each pass. Of two passes at a time the second has workers of its own.
+
+    Args:
+        items: What an item is, by what is wanted.
+        workers: How many; 0 reads in this process.
+        pin_memory: Whether the results are to be copied to a GPU.
+    """
+
+    def __init__(self, items: TorchDataset[Any], workers: int, pin_memory: bool = False) -> None:
+        self._made = (items, workers, pin_memory)
+        self._busy = False
+        self._wanted: list[Any] = []
+        self._loader: DataLoader[Any] = DataLoader(
+            items, batch_size=None, sampler=_Said(self._wanted), num_workers=workers, pin_memory=pin_memory,
+            multiprocessing_context="spawn" if workers else None, persistent_workers=workers > 0,
+            generator=torch.Generator(),  # or each pass would draw from torch's own, whose state is the training's
+        )  # fmt: skip
+
+    def read(self, wanted: Sequence[Any]) -> Iterator[Any]:
+        """Yield the item of each in turn."""
+        if self._busy:
+            yield from _Loader(*self._made).read(wanted)
+            return
+        self._busy = True
+        try:
+            self._wanted[:] = wanted
+            yield from self._loader
+        finally:
+            self._busy = False
+
+
+class _Said(Sampler[Any]):
+    """What is in a list when a pass begins."""
+
+    def __init__(self, wanted: list[Any]) -> None:
+        self._wanted = wanted
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._wanted))
+
+    def __len__(self) -> int:
+        return len(self._wanted)
 
 
 class StreamingData(Data):
@@ -142,10 +166,12 @@ class StreamingData(Data):
         crop: RandomResizedCrop | None = None,
         crop_pct: float = 1.0,
     ) -> None:
-        super().__init__(classes, 1 if grayscale else 3, image_size, mean, std, augmentation, crop, crop_pct)
+        own = None if augmentation is None else augmentation.of_pictures(std / 255)
+        super().__init__(classes, 1 if grayscale else 3, image_size, mean, std, own, crop, crop_pct)
         self._splits = dict(splits)
         self._grayscale = grayscale
         self._workers = workers
+        self._loaders: dict[tuple[Split, bool], _Loader] = {}
 
     def size(self, split: Split) -> int:
         """How many samples a split has."""
@@ -176,15 +202,14 @@ class StreamingData(Data):
         self, split: Split, parts: Sequence[Tensor], device: torch.device, key: tuple[int | str, ...]
     ) -> Iterator[Batch]:
         """Yield parts of the whole pictures as the workers have cut them out. Errors as `read`."""
-        assert self._crop is not None
-        return self._read(split, parts, device, _Crops(self._crop, key))
+        return self._read(split, parts, device, key)
 
-    def _read(self, split: Split, parts: Sequence[Tensor], device: torch.device, crops: _Crops | None) -> Iterator[Batch]:
-        files, labels = self._splits[split]
-        wanted = [_Wanted([files[i] for i in part.tolist()], labels[part], part) for part in parts]
-        items = _Files(wanted, self.image_size, self._grayscale, self.crop_pct, crops)
-        for item in _loader(items, self._workers, device.type == "cuda"):
+    def _read(self, split: Split, parts: Sequence[Tensor], device: torch.device, key: Key | None) -> Iterator[Batch]:
+        labels, pinned = self._splits[split][1], device.type == "cuda"
+        if (split, pinned) not in self._loaders:
+            items = _Files(self._splits[split][0], self.image_size, self._grayscale, self.crop_pct, self._crop)
+            self._loaders[split, pinned] = _Loader(items, self._workers, pinned)
+        for part, item in zip(parts, self._loaders[split, pinned].read([(part, key) for part in parts]), strict=True):
             if isinstance(item, str):
                 raise UserError(item)
-            images, targets = item
-            yield images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+            yield item.to(device, non_blocking=True), labels[part].to(device, non_blocking=True)

@@ -8,7 +8,8 @@ the draws alone. One that crops may leave that to whoever reads whole pictures (
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Annotated
 
 import torch
@@ -23,6 +24,8 @@ AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")
 """Augmentations by name."""
 
 Draws = Mapping[str, Tensor]
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of ImageNet's colours in units of 0 to 1; what data are taken to be normalised by that do not say."""
 
 
 class Augmentation(ABC):
@@ -39,6 +42,10 @@ class Augmentation(ABC):
     def split(self) -> tuple[RandomResizedCrop | None, Augmentation]:
         """A crop that can be made of a whole picture as it is read, and what is left to do to the batch then."""
         return None, self
+
+    def of_pictures(self, std: Tensor) -> Augmentation:
+        """The augmentation for pictures that are normalised by a std (C,) in units of 0 to 1; most do not ask for it."""
+        return self
 
 
 @AUGMENTATIONS.register("none")
@@ -97,10 +104,11 @@ class FlipAndLight(Augmentation):
     Args:
         lighting: Strength; 0 for none.
         flip: Mirror left to right with probability one half.
+        std: What normalisation divides each channel by, in units of 0 to 1.
     """
 
-    def __init__(self, lighting: float, flip: bool) -> None:
-        self.lighting, self.flip = lighting, flip
+    def __init__(self, lighting: float, flip: bool, std: Sequence[float] = IMAGENET_STD) -> None:
+        self.lighting, self.flip, self.std = lighting, flip, tuple(std)
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
         """Draw ``flip`` and ``light`` (count, 3)."""
@@ -114,14 +122,16 @@ class FlipAndLight(Augmentation):
         flipped = torch.where(draws["flip"].view(-1, 1, 1, 1), images.flip(3), images)
         colours = torch.tensor(EIGENVECTORS, dtype=images.dtype, device=images.device)
         values = torch.tensor(EIGENVALUES, dtype=images.dtype, device=images.device)
-        shift = (
-            (draws["light"].to(images.dtype) * values)
-            @ colours.T
-            / torch.tensor(COLOUR_STD, dtype=images.dtype, device=images.device)
-        )
-        if images.shape[1] != 3:
+        shift = (draws["light"].to(images.dtype) * values) @ colours.T
+        std = torch.tensor(self.std, dtype=images.dtype, device=images.device)
+        shift = shift / std if len(std) == 3 else shift.mean(1, keepdim=True) / std
+        if images.shape[1] != shift.shape[1]:
             shift = shift.mean(1, keepdim=True)
         return flipped + shift[:, :, None, None]
+
+    def of_pictures(self, std: Tensor) -> Augmentation:
+        """Light in the pictures' own units."""
+        return FlipAndLight(self.lighting, self.flip, std.tolist())
 
 
 @AUGMENTATIONS.register("imagenet")
@@ -131,7 +141,8 @@ class ImageNetAugmentation(Augmentation):
     The crop is drawn as torchvision's ``RandomResizedCrop`` draws it. Data that are read from picture files are cropped from the
     whole picture; of arrays it is a part of the image, scaled back by bilinear interpolation. Lighting adds Σ_k strength·z_k·λ_k·v_k
     to every pixel of an image in units of 0 to 1, z standard normal, λ and v the eigenvalues and -vectors of ImageNet's colours
-    (Krizhevsky et al., 2012); images of one channel get the mean over colours.
+    (Krizhevsky et al., 2012); images of one channel get the mean over colours. Data that are no bytes count as if normalised by
+    ImageNet's standard deviations.
 
     Args:
         min_scale: Least share of the image that a crop covers.
@@ -164,12 +175,15 @@ class ImageNetAugmentation(Augmentation):
         """The crop, and flip and lighting."""
         return self._crop, self._rest
 
+    def of_pictures(self, std: Tensor) -> Augmentation:
+        """Light in the pictures' own units."""
+        made = copy(self)
+        made._rest = FlipAndLight(self._rest.lighting, self._rest.flip, std.tolist())
+        return made
+
 
 EIGENVALUES = (0.2175, 0.0188, 0.0045)
 EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
 """Of the covariance of ImageNet's colours in units of 0 to 1; rows are red, green and blue."""
-COLOUR_STD = (0.229, 0.224, 0.225)
-"""What normalisation divided the colours by, in the same units."""
-
 AugmentationOption = Annotated[Component[Augmentation], Choose(AUGMENTATIONS, "augmentation", construct=True)]
 """Field type of a dataset's ``augment`` option."""

@@ -134,7 +134,7 @@ class Data(ABC):
                 draws = self._augmentation.draw(len(wholes[index]), seeded("augment", seed, epoch, start + index))
                 mine = {name: draw[slices[index]].to(device) for name, draw in draws.items()}
                 images = self._augmentation.apply(images, mine)
-            yield images, labels, None if weights is None else weights[parts[index]].to(device)
+            yield images, labels, None if weights is None else weights[parts[index] % len(weights)].to(device)
 
 
 class Dataset(ABC):

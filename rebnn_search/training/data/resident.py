@@ -63,6 +63,8 @@ class ResidentData(Data):
         if repeat < 1:
             raise ValueError(f"repeat must be at least 1, not {repeat}")
         channels, image_size = splits["train"].images.shape[1:3]
+        if augmentation is not None and splits["train"].images.dtype == torch.uint8:
+            augmentation = augmentation.of_pictures(std / 255)
         super().__init__(classes, channels, image_size, mean, std, augmentation, crop, crop_pct)
         self._splits = dict(splits)
         self._repeat = repeat

@@ -5,8 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rebnn_search.training.data import AUGMENTATIONS
-from rebnn_search.training.data.augmentations import COLOUR_STD, EIGENVALUES, EIGENVECTORS, CropFlip, ImageNetAugmentation
+from rebnn_search.config import Component
+from rebnn_search.training.data import AUGMENTATIONS, from_arrays
+from rebnn_search.training.data.augmentations import EIGENVALUES, EIGENVECTORS, IMAGENET_STD, CropFlip, ImageNetAugmentation
 from rebnn_search.training.data.base import seeded
 
 
@@ -79,5 +80,19 @@ def test_lighting_is_its_formula() -> None:
     draws = {"crop": numbers(1, 4, (0, 0, 4, 4)), "flip": torch.tensor([False]), "light": z}
     out = ImageNetAugmentation().apply(torch.zeros(1, 3, 4, 4), draws)
     for colour in range(3):
-        expected = sum(float(z[0, k]) * EIGENVALUES[k] * EIGENVECTORS[colour][k] for k in range(3)) / COLOUR_STD[colour]
+        expected = sum(float(z[0, k]) * EIGENVALUES[k] * EIGENVECTORS[colour][k] for k in range(3)) / IMAGENET_STD[colour]
         torch.testing.assert_close(out[0, colour], torch.full((4, 4), expected))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lighting_is_as_strong_in_pictures_of_any_statistics(channels: int) -> None:
+    """In units of 0 to 1, whatever they are normalised by."""
+    z = torch.tensor([[0.1, -0.2, 0.3]])
+    draws = {"crop": numbers(1, 4, (0, 0, 4, 4)), "flip": torch.tensor([False]), "light": z}
+    formula = (z * torch.tensor(EIGENVALUES)) @ torch.tensor(EIGENVECTORS).T
+    for level in (3, 57):
+        images = torch.randint(128 - level, 128 + level, (20, channels, 4, 4), dtype=torch.uint8)
+        data = from_arrays(images, torch.arange(20) % 2, augment=Component("name", "imagenet", {}, ImageNetAugmentation))
+        assert data._augmentation is not None
+        added = data._augmentation.apply(torch.zeros(1, channels, 4, 4), draws)[0, :, 0, 0] * data.std.flatten() / 255
+        torch.testing.assert_close(added.float(), formula[0] if channels == 3 else formula.mean(1))

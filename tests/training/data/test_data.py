@@ -10,6 +10,7 @@ from rebnn_search.config import UserError
 from rebnn_search.training.data import Arrays, Cifar10, Data, Digits, ImageFolder, ImageNet, from_arrays
 from rebnn_search.training.data.base import SPLITS
 from rebnn_search.training.data.images import open_picture
+from rebnn_search.training.data.resident import ResidentData, Samples
 
 RNG = np.random.default_rng(0)
 
@@ -305,3 +306,14 @@ def test_pictures_whose_range_nothing_tells_are_refused(tmp_path: Path) -> None:
 def test_images_of_one_channel_must_be_square_too() -> None:
     with pytest.raises(UserError, match="has images of 40×100: they must be square"):
         from_arrays(RNG.normal(size=(20, 40, 100)), np.arange(20) % 2)
+
+
+def test_a_sample_s_weight_goes_with_it_on_every_pass() -> None:
+    parts: dict[Any, Samples] = {
+        "train": Samples(torch.arange(10.0).view(-1, 1, 1, 1), torch.arange(10) % 2, torch.arange(10.0)),
+        "validation": Samples(torch.zeros(1, 1, 1, 1), torch.zeros(1, dtype=torch.int64)),
+    }
+    data = ResidentData(parts, ["a", "b"], torch.zeros(1), torch.ones(1), repeat=3)
+    batches = list(data.weighted_batches("train", batch_size=7, shuffle=True))
+    images, weights = (torch.cat([batch[place] for batch in batches]) for place in (0, 2))  # type: ignore[misc]
+    assert len(weights) == 30 and torch.equal(images.flatten(), weights)

@@ -107,6 +107,24 @@ def test_an_epoch_goes_on_in_the_middle_over_ranks_and_workers_alike(folder: Pat
         assert all(torch.equal(x, y) for x, (y, _) in zip(whole, more.batches("train", **options), strict=True))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_reading_leaves_torch_s_randomness_alone_and_passes_may_be_left_or_cross(folder: Path, workers: int) -> None:
+    """A training that goes on in mid-epoch makes one pass more than the one that was not interrupted."""
+    data = opened(folder, False, workers=workers)
+    options: dict[str, Any] = {"batch_size": 8, "shuffle": True, "augment": True, "seed": 1}
+    before = torch.get_rng_state()
+    whole = [x for x, _ in data.batches("train", **options)]
+    left = data.batches("train", **options)
+    next(left)
+    beside = data.batches("train", **options)
+    for x, (y, _), (z, _) in zip(whole[1:], left, data.batches("train", start=1, **options), strict=True):
+        assert torch.equal(x, y) and torch.equal(x, z)
+    assert torch.equal(next(beside)[0], whole[0])
+    del beside
+    assert all(torch.equal(x, y) for x, (y, _) in zip(whole, data.batches("train", **options), strict=True))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize("resident", [True, False])
 def test_joined_data_are_cropped_too(folder: Path, resident: bool) -> None:
     data = opened(folder, resident).joined()

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 from rebnn_search.config import UserError
 from rebnn_search.training.data.tables._table import Table, check_names, clean
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 MAGIC = b"PAR1"
 
@@ -20,10 +25,29 @@ def parse(content: bytes, source: str) -> Table:
     import pyarrow.parquet as pq
 
     try:
-        found = pq.read_table(io.BytesIO(content))
-        columns = [[_text(value) for value in column.to_pylist()] for column in found.columns]
+        return _table(pq.read_table(io.BytesIO(content)), source)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise UserError(f"{source}: is damaged, or no Parquet file: {str(error).splitlines()[0]}") from None
+
+
+def table_of(frame: pd.DataFrame, source: str) -> Table:
+    """A frame's columns as those of a Parquet file; its index is no column.
+
+    Raises:
+        UserError: If a column holds what no file could, or there is no row.
+    """
+    import pyarrow as pa
+
+    try:
+        return _table(pa.Table.from_pandas(frame, preserve_index=False), source)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise UserError(f"{source}: is no table of plain values: {str(error).splitlines()[0]}") from None
+
+
+def _table(found: pa.Table, source: str) -> Table:
+    import pyarrow as pa
+
+    columns = [[_text(value) for value in column.to_pylist()] for column in found.columns]
     names = [clean(str(name)) for name in found.column_names]
     check_names(names, found.num_rows, source)
     types = [column.type.value_type if pa.types.is_dictionary(column.type) else column.type for column in found.columns]
