@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from rebnn_search.base.command import allow_words, python_command
 from rebnn_search.base.errors import UserError
 from rebnn_search.base.layout import trial_name
 from rebnn_search.base.packaged import SPACES, find_file
@@ -34,6 +36,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     from rebnn_search.execution.trained_elsewhere import given_recipes
     from rebnn_search.study.load import load_search
     from rebnn_search.training import dump_recipe
+    from rebnn_search.training.recipe import PATH_OPTIONS
 
     allow_parts(args.allow)
     file = find_file(args.space, SPACES)
@@ -55,6 +58,20 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         print(
             f"the other {search.spec.trials - len(recipes)} trials are the sampler's to choose: the search itself trains them"
         )
-    print("train each:    python -m rebnn_search.train DIR/NNNN.yaml --out RUNS/NNNN --workspace RUNS --set data.root=...")
-    print(f"take them up:  rebnn-search run {args.space} --trained RUNS")
+    allowed = allow_words(args.allow)
+    train = [
+        *python_command(),
+        "-m",
+        "rebnn_search.train",
+        f"{args.out}/NNNN.yaml",
+        "--out",
+        "RUNS/NNNN",
+        "--workspace",
+        "RUNS",
+    ]
+    moved = [option for recipe in list(recipes.values())[:1] for option in PATH_OPTIONS if option in recipe.data.options]
+    elsewhere = "".join(f" --set data.{option}=WHERE" for option in moved)  # as another machine has it
+    print(f"train each:    {shlex.join([*train, *allowed])}{elsewhere}")
+    given = [word for override in args.overrides for word in ("--set", override)]
+    print(f"take them up:  {shlex.join(['rebnn-search', 'run', args.space, *given, '--trained', 'RUNS', *allowed])}")
     return 0

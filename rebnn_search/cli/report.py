@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from rebnn_search.base.errors import UserError
 from rebnn_search.cli._allow import add_allow, allow_parts
-from rebnn_search.tracking import check_uri, default_uri
+from rebnn_search.cli._tracked import HELP, tracking_of
 
 
 def parser(prog: str = "python -m rebnn_search.report") -> argparse.ArgumentParser:
@@ -26,7 +25,7 @@ def parser(prog: str = "python -m rebnn_search.report") -> argparse.ArgumentPars
         help="where the search is kept (default: %(default)s): with its folder there the report also says how sure the choice is and "
         "where the chosen network is wrong",
     )  # fmt: skip
-    p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: sqlite:///mlflow.db in this directory)")
+    p.add_argument("--tracking-uri", metavar="URI", help=HELP)
     add_allow(p)
     return p
 
@@ -34,7 +33,7 @@ def parser(prog: str = "python -m rebnn_search.report") -> argparse.ArgumentPars
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run the command."""
     args = (parser(prog) if prog else parser()).parse_args(argv)
-    uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(), write=False)
+    uri = tracking_of(args.name, args.storage, args.tracking_uri)
     out = Path(args.out or f"report-{Path(args.name).name}")
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: is a file, not a directory")

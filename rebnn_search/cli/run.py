@@ -17,7 +17,7 @@ from rebnn_search.base.command import allow_words, python_command
 from rebnn_search.base.duration import parse_duration
 from rebnn_search.base.errors import UserError
 from rebnn_search.base.secrets import hide_secrets
-from rebnn_search.base.signals import stop_on_signals
+from rebnn_search.base.signals import signals_given_back, stop_on_signals
 from rebnn_search.cli._allow import add_allow, allow_parts, import_from_here
 from rebnn_search.cli.spaces import print_spaces
 from rebnn_search.tracking import check_uri, default_uri
@@ -117,11 +117,15 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
             count = len(search.fixed) - len(search.spec.fixed)
             console.print(f"warm_start: the best of {search.spec.warm_start.search} come first ({count} configurations)")
         for key, reason in search.chosen.items():
-            console.print(f"{key}: {getattr(search.spec, key).name} ({reason})", soft_wrap=True)
+            mark = "# " if args.dry_run else ""  # what follows is YAML
+            console.print(f"{mark}{key}: {getattr(search.spec, key).name} ({reason})", soft_wrap=True)
     if args.dry_run:
         from rebnn_search.terminal.preview import print_preview
 
-        print_preview(console, session.search, session.folder.name)
+        if args.json:
+            print(json.dumps(session.search.dump()))
+        else:
+            print_preview(console, session.search, session.folder.name, resumed=session.resumed)
         return 0
     return _run(args, console, session, observers, None if seconds is None else Budget(seconds, begun))
 
@@ -139,9 +143,16 @@ def _run(args: argparse.Namespace, console: Console, session: Session, own: list
     else:
         progress = LiveProgress(console, state) if console.is_terminal else PlainProgress(console, state)
         console.print(f"search {folder.name}, log in {folder.log}", soft_wrap=True)
-    with Observers(progress, own) as observers:
-        result = session.run(observers, budget=budget, on_start=stop_on_signals)
-    report = None if result.interrupted or args.no_report else _report(folder, uri)
+    with Observers(progress, own) as observers, signals_given_back():
+        try:
+            result = session.run(observers, budget=budget, on_start=stop_on_signals)
+        except KeyboardInterrupt:
+            again = (
+                f"continue it with {resume_command(args, folder.name)}" if folder.search_file.exists() else "nothing was kept"
+            )
+            print(f"\n{folder.name}: stopped; {hide_secrets(again)}", file=sys.stderr)
+            raise
+    report = None if result.interrupted or args.no_report else _report(args, folder, uri)
     if args.json:
         print(json.dumps(result.dump()))
     else:
@@ -152,7 +163,7 @@ def _run(args: argparse.Namespace, console: Console, session: Session, own: list
     return 1 if result.best is None and result.none_feasible else 0
 
 
-def _report(folder: SearchFolder, uri: str) -> str | None:
+def _report(args: argparse.Namespace, folder: SearchFolder, uri: str) -> str | None:
     """Draw the report and log it to the parent run. Returns its path, None where it could not be made: the search is done anyway."""
     from rebnn_search.base.log_redirect import redirect_output
     from rebnn_search.report import report_search
@@ -160,9 +171,12 @@ def _report(folder: SearchFolder, uri: str) -> str | None:
     try:
         with redirect_output(folder.log):
             return str(report_search(uri, folder))
-    except Exception as error:  # a picture is worth no search
-        again = f"python -m rebnn_search.report {folder.name} tries again"
-        print(f"no report: {hide_secrets(str(error))}; {again}", file=sys.stderr)
+    except (Exception, KeyboardInterrupt) as error:  # a picture is worth no search
+        why = "it was stopped" if isinstance(error, KeyboardInterrupt) else hide_secrets(str(error))
+        where = [] if args.storage == "results" else ["--storage", args.storage]
+        tracked = ["--tracking-uri", args.tracking_uri] if args.tracking_uri else []
+        words = [*python_command(), "-m", "rebnn_search.report", folder.name, *where, *tracked, *allow_words(args.allow)]
+        print(f"no report: {why}; {hide_secrets(shlex.join(words))} tries again", file=sys.stderr)
         return None
 
 
@@ -175,7 +189,8 @@ def resume_command(args: argparse.Namespace, name: str) -> str:
     for name in args.observer:
         words += ["--observer", name]
     defaults = parser().parse_args([args.space])
-    for option in ("storage", "tracking_uri", "ledger", "address", "trained"):
+    for option in ("trials", "time_budget", "storage", "tracking_uri", "ledger", "address", "trained"):
         if getattr(args, option) != getattr(defaults, option):
-            words += [f"--{option.replace('_', '-')}", getattr(args, option)]
+            words += [f"--{option.replace('_', '-')}", str(getattr(args, option))]
+    words += ["--no-report"] if args.no_report else []
     return shlex.join(words)

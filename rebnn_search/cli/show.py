@@ -16,6 +16,7 @@ from rebnn_search.base.layout import REFIT
 from rebnn_search.cli import run
 from rebnn_search.cli._text import count_text, size_text
 from rebnn_search.cli.ls import local_time
+from rebnn_search.tracking import default_uri
 
 if TYPE_CHECKING:
     from rebnn_search.storage.folder import SearchFolder
@@ -135,14 +136,21 @@ def _commands(
 ) -> dict[str, str]:
     allowed = allow_words(search.own_parts)
     where = [] if args.storage == "results" else ["--storage", args.storage]
+    tracked = _tracked_words(runs)
     commands = {"resume": _resume_command(args, folder, allowed, str(runs[-1].get("command", "")) if runs else "")}
     if folder.finished:
         commands["refit"] = shlex.join([SCRIPT, "refit", folder.name, *where, *allowed])
     return {
         **commands,
-        "report": shlex.join([SCRIPT, "report", folder.name, *where, *allowed]),
-        "MLflow": shlex.join([SCRIPT, "ui", folder.name]),
+        "report": shlex.join([SCRIPT, "report", folder.name, *where, *tracked, *allowed]),
+        "MLflow": shlex.join([SCRIPT, "ui", folder.name, *where, *tracked]),
     }
+
+
+def _tracked_words(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The option by which the search's tracking is found, where that is not the one in this directory."""
+    uri = str(runs[-1].get("tracking_uri", "")) if runs else ""
+    return [] if uri in ("", default_uri()) else ["--tracking-uri", uri]
 
 
 def _resume_command(args: argparse.Namespace, folder: SearchFolder, allowed: list[str], command: str) -> str:

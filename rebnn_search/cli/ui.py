@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
 from rebnn_search.base.errors import UserError
 from rebnn_search.base.signals import interrupt_on_signals, signals_given_back
-from rebnn_search.tracking import check_uri, default_uri
+from rebnn_search.cli._tracked import HELP, tracking_of
 
 
 def parser(prog: str = "rebnn-search ui") -> argparse.ArgumentParser:
@@ -20,7 +19,8 @@ def parser(prog: str = "rebnn-search ui") -> argparse.ArgumentParser:
     )
     p.add_argument("name", metavar="NAME", help="the search's name, as gamma-1")
     p.add_argument("--port", type=int, metavar="PORT", help="to listen at (default: 5000, or any that is free)")
-    p.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking (default: sqlite:///mlflow.db in this directory)")
+    p.add_argument("--storage", metavar="DIR", default="results", help="where the search is kept (default: %(default)s)")
+    p.add_argument("--tracking-uri", metavar="URI", help=HELP)
     return p
 
 
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         raise UserError(f"--port {args.port}: expected 1 to 65535")
     if find_spec("mlflow") is None:
         raise UserError(f"MLflow is not installed for {sys.executable}: pip install mlflow")
-    uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(), write=False)
+    uri = tracking_of(args.name, args.storage, args.tracking_uri)
 
     from rebnn_search.tracking.shared_view import find_view
     from rebnn_search.tracking.ui import HOST, pick_port, serve_ui

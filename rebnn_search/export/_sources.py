@@ -57,7 +57,9 @@ def find_trained(source: str, *, recipe: str | None = None, tracking_uri: str | 
     path = Path(source)
     if not path.exists():
         if not RUN_ID.fullmatch(source):
-            raise UserError(f"{source}: no such file, folder or MLflow run")
+            kept = Path("results") / source
+            meant = f"; did you mean {kept}?" if "/" not in source and kept.is_dir() else ""
+            raise UserError(f"{source}: no such file, folder or MLflow run{meant}")
         network, info = load_packed(download_packed(source, tracking_uri), Path(f"run {source}"))
         return Trained(network, info, Path())
     if path.is_file():

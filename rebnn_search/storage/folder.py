@@ -213,7 +213,9 @@ def check_name(name: str) -> str:
         UserError: If it could leave the storage folder or needs quoting in a shell.
     """
     if not NAME.fullmatch(name):
-        raise UserError(f"--name {name!r}: use {NAMES}")
+        place, _, last = name.rstrip("/").rpartition("/")
+        meant = f"; did you mean {last} with --storage {place}?" if place and NAME.fullmatch(last) else ""
+        raise UserError(f"name {name!r}: use {NAMES}{meant}")
     return name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 RUNNING, FINISHED, INTERRUPTED, NOT_BEGUN, DAMAGED = "running", "finished", "interrupted", "not begun", "damaged"
 """States of a search."""
+
+DEFAULT = "results"
+"""Where searches are kept if nothing else is said; before the first there is no such directory."""
+
+SCHEME = re.compile(r"[a-z][a-z0-9]+:/")
 
 ASIDE = ".removed"
 """Folder in a storage for what `rebnn_search.study.removal` is removing: ``NAME@1``, ..."""
@@ -83,11 +89,15 @@ def overviews(storage: str) -> list[Overview]:
     Raises:
         UserError: If it cannot be read.
     """
+    if "://" not in storage and (not storage.strip() or SCHEME.match(storage)):
+        raise UserError(f"--storage {storage!r}: names nothing: expected a directory, or an object store as s3://bucket/folder")
     found = list(_stored(storage) if "://" in storage else _local(Path(storage)))
     return sorted(found, key=lambda one: (one.started or "", one.name))
 
 
 def _local(storage: Path) -> Iterator[Overview]:
+    if not storage.exists() and storage != Path(DEFAULT):
+        raise UserError(f"--storage {storage}: there is no such directory")
     if storage.exists() and not storage.is_dir():
         raise UserError(f"--storage {storage}: is a file, not a directory")
     for file in sorted(storage.glob(f"*/{SEARCH_FILE}")):

@@ -16,9 +16,12 @@ SHOWN = 5
 """Sampled configurations that a preview shows after the fixed ones."""
 
 
-def print_preview(console: Console, search: Search, name: str) -> None:
-    """Print the resolved search as YAML and its first configurations; nothing is written."""
+def print_preview(console: Console, search: Search, name: str, *, resumed: bool = False) -> None:
+    """Print the resolved search as YAML and its first configurations, or what a resume would come to; nothing is written."""
     line(console, yaml.safe_dump(search.dump(), sort_keys=False, allow_unicode=True).rstrip())
+    if resumed:
+        line(console, f"\n# {name} is there, and would go on to {search.trials} trials in all")
+        return
     line(console, f"\n{name} would begin with:")
     with optuna_muted():
         _print_first(console, search)

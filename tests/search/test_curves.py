@@ -161,7 +161,7 @@ def test_a_ledger_in_a_database(driven: Any, tmp_path: Path) -> None:
             ("s", "--out", "t.csv", "--ledger", "sqlite:///a.db"),
             "s: the ledger of this search is its journal: leave --ledger out",
         ),
-        (("../s", "--out", "t.csv"), "--name '../s': use letters"),
+        (("../s", "--out", "t.csv"), "name '../s': use letters"),
     ],
 )
 def test_a_mistake_is_one_message(driven: Any, tmp_path: Path, words: tuple[str, ...], message: str) -> None:

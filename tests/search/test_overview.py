@@ -165,7 +165,7 @@ def test_every_state_has_its_line(driven: Any, tmp_path: Path) -> None:
     assert "study.journal: there is no such file" in states["lost"][1]
     said = call("cli.ls", cwd=tmp_path)
     assert "gone: its removal was cut off" in said.stderr and "torn: " in said.stderr and "?/?" in said.stdout
-    assert call("cli.ls", "--storage", "nowhere", cwd=tmp_path).stdout == "no search in nowhere\n"
+    assert "--storage nowhere: there is no such directory" in call("cli.ls", "--storage", "nowhere", cwd=tmp_path).stderr
     assert "is a file, not a directory" in call("cli.ls", "--storage", "tiny.yaml", cwd=tmp_path).stderr
 
 

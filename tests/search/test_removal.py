@@ -103,7 +103,7 @@ def test_one_that_is_driven_is_left_alone(driven: Any, tmp_path: Path) -> None:
     [
         (("t",), "t: no such search in results; there: s"),
         (("s", "t"), "t: no such search"),
-        (("../s",), "--name '../s': use letters"),
+        (("../s",), "name '../s': use letters"),
         (("s", "--ledger", "sqlite:///a.db"), "s: the ledger of this search is its journal: leave --ledger out"),
         (("s", "--tracking-uri", "sqlite:///a.db"), "--tracking-uri: has no use without --tracking"),
         (("s", "--tracking", "--tracking-uri", "sqlite:///a.db"), "--tracking-uri sqlite:///a.db: there is no database"),

@@ -148,7 +148,7 @@ BAD = [
     (("--trials", "0"), "--trials 0: a search needs at least one trial"),
     (("--resume",), "nothing to resume"),
     (("--resume", "--name", "none"), "no such search"),
-    (("--name", "../out"), "--name '../out': use letters"),
+    (("--name", "../out"), "name '../out': use letters"),
     (("--tracking-uri", "sqlite:///nowhere/x.db"), "there is no directory"),
     (("--tracking-uri", "http://127.0.0.1:9"), "cannot be reached"),
     (("--set", "optimizer.lrr=1"), "--set optimizer.lrr=1: optimizer.lrr = 1: unknown key; did you mean 'lr'?"),
