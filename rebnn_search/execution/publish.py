@@ -45,6 +45,13 @@ COST_TAG = "cost"
 """Tag of the parent run: what the search cost, in words."""
 
 
+def settled(search: Search, ledger: Ledger) -> bool:
+    """Whether nothing is left to train, and nothing to evaluate of what is best."""
+    if ledger.asked < search.trials or not all(trial.state.is_finished() for trial in ledger.trials):
+        return False
+    return {str(trial.number) for trial in ledger.best} <= (ledger.noted(TEST) or {}).keys()
+
+
 def choose(search: Search, folder: SearchFolder, ledger: Ledger, executor: Executor) -> Best | None:
     """Choose the best trial, read the test split for it (unless that was done before), and write its recipe.
 

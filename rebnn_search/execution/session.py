@@ -19,8 +19,9 @@ from rebnn_search.execution.events import SearchObserver
 from rebnn_search.execution.executor import Executor
 from rebnn_search.execution.mend import mend_reports
 from rebnn_search.execution.parent_run import ParentRun
-from rebnn_search.execution.publish import choose, outcome, publish
+from rebnn_search.execution.publish import choose, outcome, publish, settled
 from rebnn_search.execution.reconcile import reconcile
+from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.execution.trained_elsewhere import take_trained
 from rebnn_search.execution.trial_runs import TrialRuns
 from rebnn_search.storage.begun import clear_leftover, has_begun, removed_unless_begun
@@ -97,7 +98,7 @@ class Session:
             check_ledger(self.ledger_url)
         check_answers(self.tracking_uri)
         search, folder = self.search, self.folder
-        executor: Executor = self._executor()
+        executor = None if self.resumed else self._executor()
         if not self.resumed:
             with explain_disk_errors(folder):
                 clear_leftover(folder)
@@ -107,6 +108,8 @@ class Session:
                 raise UserError(f"{folder.name}: another search took this name meanwhile: begin again, for another name")
             ledger = self._open_ledger()
             begun = ledger.asked > 0
+            if executor is None:  # where nothing is left to do, nobody is to wait for a cluster
+                executor = SerialExecutor() if settled(search, ledger) else self._executor()
             experiment = Path(self.source).stem
             parent = ParentRun(search, folder.name, self.tracking_uri, experiment, ledger.search_id, begun=begun)
             with executor:

@@ -98,6 +98,18 @@ def test_a_file_in_another_order_and_under_another_name_goes_on_with_the_same_se
     assert told[0] == told[1]
 
 
+def test_a_search_that_has_all_its_trials_is_told_at_once(folder: Path) -> None:
+    file = write(folder, LR)
+    first = opened(file).run(SearchObserver())
+
+    def cluster() -> Any:
+        pytest.fail("nothing is left to train")
+
+    again = opened(file, resume=True, executor=cluster).run(SearchObserver())
+    assert again.best == first.best and [row.number for row in again.rows] == [row.number for row in first.rows]
+    assert len(opened(file, resume=True, trials=3).run(SearchObserver()).rows) == 3
+
+
 def test_who_comes_second_to_a_name_leaves_the_first_one_s_search_alone(folder: Path) -> None:
     first, second = opened(write(folder, LR)), opened(write(folder, NAME, name="other.yaml"))
     assert not first.resumed and not second.resumed
