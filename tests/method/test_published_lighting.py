@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from rebnn_search.training.data.augmentations import COLOUR_STD, EIGENVALUES, EIGENVECTORS, ImageNetAugmentation
+from rebnn_search.training.data.augmentations import EIGENVALUES, EIGENVECTORS, IMAGENET_STD, ImageNetAugmentation
 from rebnn_search.training.data.base import seeded
 from rebnn_search.training.data.crop import RandomResizedCrop
 
@@ -24,7 +24,7 @@ def test_10_lighting_changes_colours_by_what_it_says() -> None:
     assert set(np.unique(theirs)) == {-1, 0}
 
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).double() / 255
-    std = torch.tensor(COLOUR_STD).double().view(1, 3, 1, 1)
+    std = torch.tensor(IMAGENET_STD).double().view(1, 3, 1, 1)
     draws = {
         # Areas of 1 at ratio 1: crops of the whole.
         "crop": torch.tensor([1.0, 0.5] * 10 + [0.0, 0.0]).double().repeat(500, 1),

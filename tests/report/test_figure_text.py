@@ -6,7 +6,7 @@ from matplotlib.text import Text
 from support.made_search import MadeSearch
 
 from rebnn_search.report.figures import FIGURES, style
-from rebnn_search.testing.figure import _evaluation
+from rebnn_search.testing.recorded_search import _evaluation
 
 
 def test_class_names_may_hold_dollars() -> None:

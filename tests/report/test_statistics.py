@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from rebnn_search.base.metrics import CALIBRATION_BINS
 from rebnn_search.report.statistics import (
     Interval,
     best_of,
@@ -82,7 +83,7 @@ def test_only_what_is_said_too_surely_is_more_than_chance(sharpened: float) -> N
     found = calibration(said, labels)
     assert (found.error <= found.chance) == (sharpened == 1.0)
     confident, hits = said.max(1), said.argmax(1) == labels
-    place = np.minimum((confident * 10).astype(int), 9)
+    place = np.minimum((confident * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     expected = sum(abs(hits[place == k].mean() - confident[place == k].mean()) * (place == k).mean() for k in set(place))
     assert found.error == pytest.approx(expected) and sum(found.counts) == 3000
 

@@ -49,7 +49,7 @@ def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
         ("objectives: [val/loss, bytes, bytes]", "objectives.2 = 'bytes': is there already"),
         ("objectives: [val/loss, {name: latency, format: oonx}]", "unknown model format 'oonx': valid are onnx, "),
         ("objectives: [val/loss, {name: latency, batches: 2}]", "batches = 2: unknown key; did you mean 'batch'?"),
-        ("objectives: val/loss", "objectives = 'val/loss': input should be a valid list"),
+        ("objectives: val/loss", "objectives = 'val/loss': expected a list"),
         ("objectives: [val/loss, bytes]\nobjective: {metric: val/loss}", "objectives: there is objective as well: write either"),
         ("objectives: [val/loss, bytes]\nsampler: cma_es", "sampler = 'cma_es': learns from one objective, and there are 2: valid"),
         ("objective: {metric: val/los}", "objective.metric = 'val/los': no such metric; did you mean 'val/loss'?"),
