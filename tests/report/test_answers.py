@@ -10,7 +10,7 @@ from support.made_search import MadeSearch
 from rebnn_search.base.metrics import final
 from rebnn_search.config import UserError
 from rebnn_search.report import TrackedSearch, folder_of, write_report
-from rebnn_search.report.answers import Answer, answers
+from rebnn_search.report.answers import QUESTIONS, Answer, answers
 from rebnn_search.report.answers.base import storage_of
 from rebnn_search.report.best_so_far import best_so_far
 from rebnn_search.report.configurations import configurations, zero
@@ -60,7 +60,9 @@ def test_the_lead_over_gamma_0_is_held_against_that_of_the_best_of_as_many() -> 
             if trial.params.get("gamma.value") == 0:
                 value = trial.metrics[final("val/top1")] - behind - 0.1 * (number % 3)
                 search.change(number, metrics={**trial.metrics, final("val/top1"): value})
-        text = told(said(search)["choice"])
+        answer = next(question for question in QUESTIONS if question.name == "choice").ask(search)
+        assert answer is not None
+        text = told(answer)
         said_of[behind] = next(part for part in text.split("Its lead over ") if part.startswith("the best with γ = 0, "))
         assert " points (95 %: " in said_of[behind] and " points, over 3 common seeds): " in said_of[behind]
     count = len(configurations(search)) - 1

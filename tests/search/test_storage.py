@@ -39,7 +39,7 @@ def test_a_taken_name_is_refused_and_untouched(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "-x", "a b", "x" * 101, "a\n"])
 def test_a_name_cannot_leave_the_storage(name: str) -> None:
-    with pytest.raises(UserError, match="--name"):
+    with pytest.raises(UserError, match="use letters"):
         check_name(name)
 
 
