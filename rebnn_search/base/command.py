@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from rebnn_search.base.layout import STORAGE
+
 
 def python_command() -> list[str]:
     """The words that call this interpreter from the working directory."""
@@ -21,3 +23,8 @@ def python_command() -> list[str]:
 def allow_words(names: Iterable[str]) -> list[str]:
     """The options that allow these functions, for a command that is printed."""
     return [word for name in names for word in ("--allow", name)]
+
+
+def storage_words(storage: str) -> list[str]:
+    """The option by which a command finds searches that are kept elsewhere than where it looks by itself."""
+    return [] if storage == STORAGE else ["--storage", storage]

@@ -31,6 +31,10 @@ REFIT = "refit"
 """Of a search: folder of its refit."""
 
 
+STORAGE = "results"
+"""Where searches are kept if nothing else is said."""
+
+
 def trial_name(number: int) -> str:
     """The name of a trial's folder."""
     return f"{number:04d}"

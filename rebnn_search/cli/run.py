@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from rebnn_search.base.command import allow_words, python_command
+from rebnn_search.base.command import allow_words, python_command, storage_words
 from rebnn_search.base.duration import parse_duration
 from rebnn_search.base.errors import UserError
 from rebnn_search.base.secrets import hide_secrets
@@ -173,7 +173,7 @@ def _report(args: argparse.Namespace, folder: SearchFolder, uri: str) -> str | N
             return str(report_search(uri, folder))
     except (Exception, KeyboardInterrupt) as error:  # a picture is worth no search
         why = "it was stopped" if isinstance(error, KeyboardInterrupt) else hide_secrets(str(error))
-        where = [] if args.storage == "results" else ["--storage", args.storage]
+        where = storage_words(args.storage)
         tracked = ["--tracking-uri", args.tracking_uri] if args.tracking_uri else []
         words = [*python_command(), "-m", "rebnn_search.report", folder.name, *where, *tracked, *allow_words(args.allow)]
         print(f"no report: {why}; {hide_secrets(shlex.join(words))} tries again", file=sys.stderr)

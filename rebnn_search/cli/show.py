@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from rebnn_search.base.command import allow_words, python_command
+from rebnn_search.base.command import allow_words, python_command, storage_words
 from rebnn_search.base.layout import REFIT
 from rebnn_search.cli import run
 from rebnn_search.cli._text import count_text, size_text
@@ -135,7 +135,7 @@ def _commands(
     args: argparse.Namespace, folder: SearchFolder, search: Search, runs: Sequence[Mapping[str, Any]]
 ) -> dict[str, str]:
     allowed = allow_words(search.own_parts)
-    where = [] if args.storage == "results" else ["--storage", args.storage]
+    where = storage_words(args.storage)
     tracked = _tracked_words(runs)
     commands = {"resume": _resume_command(args, folder, allowed, str(runs[-1].get("command", "")) if runs else "")}
     if folder.finished:
@@ -148,9 +148,9 @@ def _commands(
 
 
 def _tracked_words(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The option by which the search's tracking is found, where that is not the one in this directory."""
+    """The option by which the search's tracking is found, where that is not the one in this directory and holds no password."""
     uri = str(runs[-1].get("tracking_uri", "")) if runs else ""
-    return [] if uri in ("", default_uri()) else ["--tracking-uri", uri]
+    return [] if uri in ("", default_uri()) or "***" in uri else ["--tracking-uri", uri]
 
 
 def _resume_command(args: argparse.Namespace, folder: SearchFolder, allowed: list[str], command: str) -> str:
@@ -162,7 +162,7 @@ def _resume_command(args: argparse.Namespace, folder: SearchFolder, allowed: lis
             return run.resume_command(known, folder.name)
     source, _ = folder.read_search()
     resume = [*python_command(), *RUN_WORDS[0], source, "--resume", "--name", folder.name]
-    return shlex.join([*resume, *([] if args.storage == "results" else ["--storage", args.storage]), *allowed])
+    return shlex.join([*resume, *storage_words(args.storage), *allowed])
 
 
 def _run_words(command: str) -> list[str] | None:

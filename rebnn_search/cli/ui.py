@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from rebnn_search.base.errors import UserError
+from rebnn_search.base.layout import STORAGE
 from rebnn_search.base.signals import interrupt_on_signals, signals_given_back
 from rebnn_search.cli._tracked import HELP, tracking_of
 
@@ -19,7 +20,7 @@ def parser(prog: str = "rebnn-search ui") -> argparse.ArgumentParser:
     )
     p.add_argument("name", metavar="NAME", help="the search's name, as gamma-1")
     p.add_argument("--port", type=int, metavar="PORT", help="to listen at (default: 5000, or any that is free)")
-    p.add_argument("--storage", metavar="DIR", default="results", help="where the search is kept (default: %(default)s)")
+    p.add_argument("--storage", metavar="DIR", default=STORAGE, help="where the search is kept (default: %(default)s)")
     p.add_argument("--tracking-uri", metavar="URI", help=HELP)
     return p
 

@@ -86,7 +86,7 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> None:
     Raises:
         UserError: As `apply_override`.
     """
-    for override in sorted(overrides, key=lambda override: part_first(tuple(override.partition("=")[0].strip().split(".")))):
+    for override in sorted(overrides, key=lambda override: part_first(override.partition("=")[0].strip())):
         apply_override(document, override)
 
 
@@ -130,9 +130,10 @@ def with_value(data: Mapping[str, object], path: Place, value: object) -> dict[s
     return copy
 
 
-def part_first(path: Place) -> int:
-    """By what assignments are sorted, so that what chooses an implementation does not drop options that are set beside it."""
-    return len(path) - (path[-1] in COMPONENT_KEYS)
+def part_first(name: str) -> int:
+    """By what dotted names are sorted, so that what chooses an implementation does not drop options that are set beside it."""
+    *_, last = keys = name.split(".")
+    return len(keys) - (last in COMPONENT_KEYS)
 
 
 def get_value(data: Mapping[str, object], path: Place, default: object = None) -> object:

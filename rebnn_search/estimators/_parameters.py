@@ -56,7 +56,7 @@ def recipe_data(params: Mapping[str, Any], images: bool, seed: int) -> dict[str,
         "seed": seed,
     }
     overrides = params["overrides"] or {}
-    for name in sorted(overrides, key=lambda name: part_first(tuple(name.split(".")))):
+    for name in sorted(overrides, key=part_first):
         value = overrides[name]
         if name.split(".")[0] in OURS:
             raise ValueError(f"overrides: {name}: the data and random_state are the estimator's to give")

@@ -10,7 +10,16 @@ from typing import Any
 from torch import nn
 
 from rebnn_search.base.files import read_whole
-from rebnn_search.base.layout import BEST_RECIPE_FILE, CHECKPOINTS, RECIPE_FILE, RESULT_FILE, SEARCH_FILE, TRIALS, trial_name
+from rebnn_search.base.layout import (
+    BEST_RECIPE_FILE,
+    CHECKPOINTS,
+    RECIPE_FILE,
+    RESULT_FILE,
+    SEARCH_FILE,
+    STORAGE,
+    TRIALS,
+    trial_name,
+)
 from rebnn_search.config import UserError
 from rebnn_search.export._check import check_values
 from rebnn_search.export._checkpoints import newest_state, read_state
@@ -57,7 +66,7 @@ def find_trained(source: str, *, recipe: str | None = None, tracking_uri: str | 
     path = Path(source)
     if not path.exists():
         if not RUN_ID.fullmatch(source):
-            kept = Path("results") / source
+            kept = Path(STORAGE) / source
             meant = f"; did you mean {kept}?" if "/" not in source and kept.is_dir() else ""
             raise UserError(f"{source}: no such file, folder or MLflow run{meant}")
         network, info = load_packed(download_packed(source, tracking_uri), Path(f"run {source}"))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from rebnn_search.base.layout import SEARCH_FILE
 from rebnn_search.config import UserError
 from rebnn_search.storage.begun import has_begun, is_leftover
 from rebnn_search.storage.fetch import fetch_index, fetch_search
-from rebnn_search.storage.folder import SearchFolder, check_name, existing_search, new_search, searches_of
+from rebnn_search.storage.folder import SearchFolder, check_name, check_storage, existing_search, new_search, searches_of
 from rebnn_search.storage.object_store import is_uri, place_in
 
 
@@ -58,10 +57,7 @@ def find_folder(storage: str, source: str, name: str | None, *, resume: bool = F
         UserError: If the storage cannot be used, there is nothing to resume, or the name of a new search is taken.
     """
     remote = storage if is_uri(storage) else None
-    if not storage.strip() or "\0" in storage:
-        raise UserError(f"--storage {storage!r}: names nothing: expected a directory, or an object store as s3://bucket/folder")
-    if remote is not None and not urlsplit(remote).netloc and not urlsplit(remote).path.strip("/"):
-        raise UserError(f"--storage {storage}: names no bucket, as in {storage.rstrip('/')}//bucket/folder")
+    check_storage(storage)
     local = Path(storage) if remote is None else fetch_index(remote)
     try:
         if local.exists() and not local.is_dir():

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from filelock import FileLock, Timeout
@@ -41,6 +42,8 @@ FORMAT = 2
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NAMES = "letters, digits, '.', '_' and '-', a letter or digit first, at most 100 in all"
 """`NAME` in words."""
+ONE_SLASH = re.compile(r"[a-z][a-z0-9]+:/(?!/)")
+"""How a URI of an object store is mistyped."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +207,18 @@ def _advice(place: Path, error: OSError) -> str:
     if place.is_dir() and error.errno in (errno.EISDIR, errno.ENOTEMPTY, errno.EPERM, errno.EACCES, errno.EEXIST):
         return "is a directory where a search keeps a file of its own: move it away and try again"
     return f"{error.strerror}: a search must be able to write there; mend that, or choose another --storage"
+
+
+def check_storage(storage: str) -> None:
+    """Check that a storage names a place.
+
+    Raises:
+        UserError: If it cannot be a directory's name, nor that of a place in an object store.
+    """
+    if not storage.strip() or "\0" in storage or ONE_SLASH.match(storage):
+        raise UserError(f"--storage {storage!r}: names nothing: expected a directory, or an object store as s3://bucket/folder")
+    if "://" in storage and not urlsplit(storage).netloc and not urlsplit(storage).path.strip("/"):
+        raise UserError(f"--storage {storage}: names no bucket, as in {storage.rstrip('/')}//bucket/folder")
 
 
 def check_name(name: str) -> str:

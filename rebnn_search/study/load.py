@@ -56,7 +56,7 @@ def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
     if not recipe_path.is_file():
         raise UserError(f"{document.where(('recipe',))}: recipe = {spec.recipe!r}: no such file ({recipe_path})")
     recipe_document = load_recipe_document(recipe_path)
-    for key in sorted(spec.overrides, key=lambda key: part_first(tuple(key.split(".")))):
+    for key in sorted(spec.overrides, key=part_first):
         try:
             recipe_document.data = with_value(recipe_document.data, tuple(key.split(".")), spec.overrides[key])
         except KeyError as error:

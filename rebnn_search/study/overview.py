@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -13,12 +12,12 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from rebnn_search.base.layout import SEARCH_FILE
+from rebnn_search.base.layout import SEARCH_FILE, STORAGE
 from rebnn_search.base.metrics import VAL_LOSS
 from rebnn_search.config import UserError
 from rebnn_search.storage.begun import has_begun
 from rebnn_search.storage.driver import local_driver, remote_driver
-from rebnn_search.storage.folder import NAME, SearchFolder
+from rebnn_search.storage.folder import NAME, SearchFolder, check_storage
 from rebnn_search.study.attributes import PARAMS, RUNS
 from rebnn_search.study.ranking import Ordering, Standing, best_of
 
@@ -27,11 +26,6 @@ if TYPE_CHECKING:
 
 RUNNING, FINISHED, INTERRUPTED, NOT_BEGUN, DAMAGED = "running", "finished", "interrupted", "not begun", "damaged"
 """States of a search."""
-
-DEFAULT = "results"
-"""Where searches are kept if nothing else is said; before the first there is no such directory."""
-
-SCHEME = re.compile(r"[a-z][a-z0-9]+:/")
 
 ASIDE = ".removed"
 """Folder in a storage for what `rebnn_search.study.removal` is removing: ``NAME@1``, ..."""
@@ -89,14 +83,13 @@ def overviews(storage: str) -> list[Overview]:
     Raises:
         UserError: If it cannot be read.
     """
-    if "://" not in storage and (not storage.strip() or SCHEME.match(storage)):
-        raise UserError(f"--storage {storage!r}: names nothing: expected a directory, or an object store as s3://bucket/folder")
+    check_storage(storage)
     found = list(_stored(storage) if "://" in storage else _local(Path(storage)))
     return sorted(found, key=lambda one: (one.started or "", one.name))
 
 
 def _local(storage: Path) -> Iterator[Overview]:
-    if not storage.exists() and storage != Path(DEFAULT):
+    if not storage.exists() and storage != Path(STORAGE):  # which is made by the first search
         raise UserError(f"--storage {storage}: there is no such directory")
     if storage.exists() and not storage.is_dir():
         raise UserError(f"--storage {storage}: is a file, not a directory")

@@ -79,9 +79,8 @@ class Search:
     def recipe_data(self, params: Mapping[str, Value], number: int = 0) -> dict[str, Any]:
         """The data of the recipe of one configuration, as a file would hold it, with the seed of a trial's number."""
         data = self.base
-        paths = {tuple(name.split(".")): params[name] for name in self.space if name in params}
-        for path in sorted(paths, key=part_first):
-            data = with_value(data, path, paths[path])
+        for name in sorted((name for name in self.space if name in params), key=part_first):
+            data = with_value(data, tuple(name.split(".")), params[name])
         seed = self.seed_of(number)
         return data if seed is None else with_value(data, ("seed",), seed)
 

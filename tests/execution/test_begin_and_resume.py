@@ -73,8 +73,8 @@ def test_typed_values_hold_in_either_order(folder: Path, words: list[str]) -> No
 
 
 def test_what_chooses_a_part_comes_first() -> None:
-    paths = [("gamma", "value"), ("network", "name"), ("gamma",), ("data", "augment", "name"), ("gamma", "strategy")]
-    assert sorted(paths, key=part_first) == [paths[1], paths[2], paths[4], paths[0], paths[3]]
+    names = ["gamma.value", "network.name", "gamma", "data.augment.name", "gamma.strategy"]
+    assert sorted(names, key=part_first) == ["network.name", "gamma", "gamma.strategy", "gamma.value", "data.augment.name"]
 
 
 def test_a_file_in_another_order_and_under_another_name_goes_on_with_the_same_search(folder: Path) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from rebnn_search.base.command import storage_words
 from rebnn_search.base.metrics import CHOSEN_TEST_TOP1, VAL_TOP1, final, refit
 from rebnn_search.report.answers.base import (
-    STORAGE,
     Answer,
     allowed,
     counted,
@@ -54,9 +54,7 @@ def choice(search: TrackedSearch) -> Answer:
 
 
 def _command(search: TrackedSearch) -> str:
-    storage = storage_of(search)
-    where = [] if storage == STORAGE else ["--storage", storage]
-    return shlex.join(["rebnn-search", "refit", search.name, *where, *allowed(search)])
+    return shlex.join(["rebnn-search", "refit", search.name, *storage_words(storage_of(search)), *allowed(search)])
 
 
 def _values(search: TrackedSearch, chosen: Configuration) -> str:

@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rebnn_search.base.command import allow_words
+from rebnn_search.base.layout import STORAGE
 from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.report.by_place import ByPlace
 from rebnn_search.report.statistics import Interval
 from rebnn_search.report.tracked import TrackedSearch
 
 WORDS = {VAL_LOSS: "validation loss", VAL_TOP1: "validation Top-1", VAL_TOP5: "validation Top-5"}
-STORAGE = "results"
-"""Where searches are kept if nothing else is said."""
 UNITS = {VAL_TOP1: " %", VAL_TOP5: " %"}
 
 

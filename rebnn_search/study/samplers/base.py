@@ -10,6 +10,8 @@ each is False where a class does not have it:
 - ``repeats``: what it proposes again is to be tried again, and not drawn anew;
 - ``multi_objective``: it can learn from several objectives, or learns from none; pruned trials are not shown to it then.
 
+A static method ``check_space(options, parameters)`` may refuse, with a ValueError, options that do not fit a file's space.
+
 Constraints need nothing: Optuna's samplers find them with the trials, and those that do not know of them search as without.
 
 A sampler made anew for every trial from (search seed, trial number) needs no memory of its own: what it proposes is a function
