@@ -192,7 +192,6 @@ BAD: list[tuple[str, list[str], Sequence[str]]] = [
     file("a\0b.yaml", "cannot be read", "null byte"),
     file("x" * 5000, "cannot be read", os.strerror(errno.ENAMETOOLONG)),
     ("train", ["nul.yaml"], ["U+0000"]),
-    ("train", ["s.yaml"], ["recipe", "unknown key"]),
     # --set.
     setting("trials", "expected KEY=VALUE"),
     setting("=1", "expected KEY=VALUE"),
@@ -217,7 +216,7 @@ BAD: list[tuple[str, list[str], Sequence[str]]] = [
     setting("resources={cpus_per_worker: 99999999999999999999}", "less than or equal to 10000"),
     setting("set={a.b: 1}", "unknown key"),
     setting("recipe=nowhere.yaml", "no such file"),
-    setting("recipe=s.yaml", "unknown key"),
+    setting("recipe=s.yaml", "this is a search file"),
     # Times.
     *(running(f"--time-budget={time}")(NO_TIME, "--time-budget") for time in
       ("inf", "nan", "-5m", "0s", "1e30", "9" * 400 + "h", "5", "", "5 m", "99999999h", ".5h", "١٠s", "1d", "1.5.2h")),
@@ -287,6 +286,8 @@ BAD: list[tuple[str, list[str], Sequence[str]]] = [
     ("train", ["tiny.yaml", "--device=meta"], ["device 'meta': cannot be used here"]),
     ("train", ["tiny.yaml", "--device=toaster"], ["device 'toaster': cannot be used here"]),
     ("train", ["tiny.yaml", "--set", 'data={name: csv, path: "a\\0b", label: x}'], ["holds a NUL"]),
+    ("run", ["tiny.yaml"], ["tiny.yaml:2: network: this is a recipe", "rebnn_search.train tiny.yaml"]),
+    ("train", ["s.yaml"], ["s.yaml:2: space: this is a search file", "rebnn_search.run s.yaml", "tiny.yaml"]),
     ("train", ["tiny.yaml", "--resume"], ["--resume needs --out"]),
     ("train", ["tiny.yaml", "--out="], ["--out: names nothing"]),
     ("train", ["tiny.yaml", "--out=tiny.yaml"], ["--out tiny.yaml"]),

@@ -58,12 +58,15 @@ def _predictions(
     from rebnn_search.training.data.images import DamagedImageError, left_out
 
     model = load_model(model_file, engine)
+    sound = 0
     try:
-        for name, row in model.predict_files(files, damaged):
+        for sound, (name, row) in enumerate(model.predict_files(files, damaged), start=1):
             order = (-row).argsort(kind="stable")[:top]
             likely = [{"class": model.classes[label], "probability": float(row[label])} for label in order]
             yield {"path": name, **likely[0], "top": likely}
     except DamagedImageError as error:
         raise UserError(f"{error}; --skip-damaged leaves such files out") from None
+    if damaged and not sound:
+        raise UserError(left_out(damaged, len(files)))
     if damaged:
         warnings.warn(left_out(damaged, len(files)), Notice, stacklevel=2)

@@ -48,6 +48,7 @@ def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
     for override in overrides:
         _check_first_key(override, [*own, *Recipe.model_fields])
     document = load(path)
+    _check_kind(document)
     for override in mine:
         _override(document, override)
     automatic = take_auto(document)
@@ -79,6 +80,15 @@ def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
     _check_measured(spec, document)
     search.fixed = [_complete(search, base, index, document) for index in range(len(spec.fixed))]
     return search
+
+
+def _check_kind(document: Document) -> None:
+    """A recipe given for a search file has some dozen unknown keys: say what it is instead."""
+    if "space" not in document.data and "network" in document.data and "data" in document.data:
+        raise UserError(
+            f"{document.where(('network',))}: network: this is a recipe, of one training: python -m rebnn_search.train "
+            f"{document.source} trains it; a search file names a recipe (recipe: FILE) and has a space"
+        )
 
 
 def _check_sampler(spec: SearchSpec, document: Document) -> None:

@@ -284,8 +284,16 @@ def load_recipe_document(path: str | Path, overrides: Iterable[str] = ()) -> Doc
     """Read a recipe file as a document whose relative paths, of data and teacher, have become absolute.
 
     They are relative to the file; those of overrides, as of all that is typed, to the working directory.
+
+    Raises:
+        UserError: If it cannot be read, or is a search file.
     """
     document = load(path)
+    if "space" in document.data and "recipe" in document.data:
+        raise UserError(
+            f"{document.where(('space',))}: space: this is a search file, of many trainings: python -m rebnn_search.run "
+            f"{document.source} runs it; its recipe, of one, is {document.data['recipe']}, beside it"
+        )
     make_absolute(document, anchor(Path(path)))
     apply_overrides(document, overrides)
     make_absolute(document, Path.cwd())

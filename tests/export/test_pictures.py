@@ -106,5 +106,7 @@ def test_damaged_files_are_left_out_of_predictions_and_named(folder: Path, tmp_p
     )  # fmt: skip
     assert [row["path"] for row in json.loads(done.stdout)] == files[:2]
     assert done.stderr == f"notice: left out 1 of 3 pictures, damaged or no images: {torn}\n"
+    with pytest.raises(UserError, match=r"^left out 1 of 1 pictures, damaged or no images: .*torn\.png$"):
+        predict([str(tmp_path / "m"), str(torn), "--skip-damaged"])
     with pytest.raises(UserError, match=r"gone\.png: no such file$"):
         predict([str(tmp_path / "m"), str(tmp_path / "gone.png"), "--skip-damaged"])
