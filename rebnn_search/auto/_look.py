@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from rebnn_search.auto.source import Source
 from rebnn_search.config import UserError
 from rebnn_search.training.data import DATASETS, Data
+from rebnn_search.training.data.groups import groups_in_names
 from rebnn_search.training.data.images import DamagedImageError, advice, decoding, open_picture
 from rebnn_search.training.data.listing import EXTENSIONS, class_names, split_folders, visible_files
 from rebnn_search.training.data.tables import is_table, labels_of, notes, read_table
@@ -53,18 +56,13 @@ class Look:
         return DATASETS[given.pop("name")](**given).open()
 
 
-def look_at(path: Path, label: str | None = None, skip_damaged: bool = False) -> Look:
+def look_at(source: Source) -> Look:
     """Look at data.
-
-    Args:
-        path: A folder of class folders, also below ``train/``, an ``.npz`` file or a table.
-        label: The table's column of labels; by default one called label, class, target or y.
-        skip_damaged: Whether pictures that cannot be decoded are left out; for folders.
 
     Raises:
         UserError: If there is nothing of the kind, or it cannot be trained on; the message names file, class or column.
     """
-    path = path.absolute()
+    path, label, group, skip_damaged = source.path.absolute(), source.label, source.group, source.skip_damaged
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
     kind = "" if path.is_dir() else path.suffix.lower()
@@ -72,18 +70,20 @@ def look_at(path: Path, label: str | None = None, skip_damaged: bool = False) ->
         raise UserError(f"--label {label}: is for tables; the classes of {path} are {'its folders' if not kind else 'in y'}")
     if skip_damaged and kind:
         raise UserError(f"--skip-damaged: is for folders of images; {path} is a file")
+    if group is not None and kind == ".npz":
+        raise UserError(f"--group {group}: is for tables and folders of images; {path} has no names to go by")
     if path.is_dir():
-        return _folder(path, skip_damaged)
+        return _folder(path, skip_damaged, group)
     if kind == ".npz":
         return _arrays(path)
     if is_table(path):
-        return _table(path, label)
+        return _table(path, label, group)
     raise UserError(
         f"{path}: expected a folder of class folders with images, an .npz file (X, y) or a table: .csv or .tsv, also .gz, or .parquet"
     )
 
 
-def _folder(root: Path, skip_damaged: bool) -> Look:
+def _folder(root: Path, skip_damaged: bool, group: str | None) -> Look:
     splits = split_folders(root)
     base = splits.get("train", root)
     classes = class_names(base)
@@ -105,8 +105,13 @@ def _folder(root: Path, skip_damaged: bool) -> Look:
     options: dict[str, Any] = {"validation": SHARE, "test": SHARE}  # of no account where there are folders of them
     if skip_damaged:
         options["skip_damaged"] = True
+    if group is not None:
+        options["group"] = group
     data = {"name": "image_folder", "root": str(root), "grayscale": grey, **options}
     notes = [f"{len(images):,} {'grey' if grey else 'colour'} images, the shorter side {min(sides)} to {max(sides)} pixels"]
+    if group is not None:
+        together = set(groups_in_names(images, base, _expression(group), str(root)))
+        notes.append(f"pictures of one group stay together: {len(together):,} groups")
     aside = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     aside = [name for name in aside if splits and root / name not in splits.values()]
     if aside:
@@ -116,6 +121,13 @@ def _folder(root: Path, skip_damaged: bool) -> Look:
         named = ", ".join(str(path.relative_to(root)) for path in others[:3])
         notes.append(f"passed over {len(others)} file{'s' if len(others) > 1 else ''} not named as images: {named}{more}")
     return Look(data, True, min(max(side, TINIEST), LARGEST), notes, str(_first_sound(images)))
+
+
+def _expression(group: str) -> re.Pattern[str]:
+    try:
+        return re.compile(group)
+    except re.error as error:
+        raise UserError(f"--group {group}: is no regular expression: {error}") from None
 
 
 def _first_sound(images: Sequence[Path]) -> Path:
@@ -192,7 +204,7 @@ def _arrays(path: Path) -> Look:
     return Look(data, images, opened.image_size, [f"arrays of {size}"], str(path))
 
 
-def _table(path: Path, label: str | None) -> Look:
+def _table(path: Path, label: str | None, group: str | None) -> Look:
     from rebnn_search.training.data import Csv
 
     table = read_table(path, str(path))
@@ -206,12 +218,17 @@ def _table(path: Path, label: str | None) -> Look:
     for name, count in Counter(labels_of(table, label, str(path))).items():
         _enough(name, count, path)
     options: dict[str, Any] = {"path": str(path), "label": label, "validation": SHARE, "test": SHARE}
+    if group is not None:
+        options["group"] = group
     fitted = Csv(**options).open_table(table, str(path), choose=True).fitted
     # By name: what was chosen now is what every trial trains on.
     features = [column.name for column in fitted.preprocessing.columns]
     seen = f"a table of {len(table):,} rows and {len(features)} features, labels in {label!r}"
     seen += f" ({', '.join(table.remarks)})" if table.remarks else ""
-    return Look({"name": "csv", **options, "features": features}, False, 1, [seen, *notes(table, fitted, str(path))], str(path))
+    said = notes(table, fitted, str(path))
+    if group is not None:
+        said.append(f"rows with one {group!r} stay together: {len(set(table.column(group, str(path)))):,} groups")
+    return Look({"name": "csv", **options, "features": features}, False, 1, [seen, *said], str(path))
 
 
 def _enough(name: str, count: int, source: Path) -> None:

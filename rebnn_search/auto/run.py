@@ -28,6 +28,7 @@ from rebnn_search.auto._plan import Plan, plan_for
 from rebnn_search.auto._repeated import repeated_lines
 from rebnn_search.auto.presets import ASKED, DEFAULT, PRESETS
 from rebnn_search.auto.result import MODEL_FILE, NAME, RECIPE_FILE, RESULT_FILE, SPACE_FILE, TEACHERS, AutoResult
+from rebnn_search.auto.source import Source
 from rebnn_search.base.command import python_command
 from rebnn_search.base.files import write_atomically
 from rebnn_search.base.secrets import hide_secrets
@@ -46,11 +47,9 @@ if TYPE_CHECKING:
 
 
 def run_auto(
-    path: Path,
+    source: Source,
     out: Path,
     *,
-    label: str | None,
-    skip_damaged: bool,
     seconds: float,
     seeds: int | None,
     tracking_uri: str,
@@ -64,10 +63,8 @@ def run_auto(
     """Train a model on data within a time.
 
     Args:
-        path: The data.
+        source: The data.
         out: Folder for all that is made; must not hold anything.
-        label: Of a table, the column of labels.
-        skip_damaged: Leave pictures out that cannot be decoded, and say which.
         seconds: For everything since ``begun``.
         seeds: Last trainings, if there is time for so many; None is what the preset says.
         tracking_uri: As `rebnn_search.tracking.check_uri` returned it.
@@ -84,7 +81,7 @@ def run_auto(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: already holds something: choose another folder")
-    look = look_at(path, label, skip_damaged)
+    look = look_at(source)
     opened = open_smallest(look)
     majority = majority_scores(opened.data).top1
     for line in [*look.notes, describe_classes(opened.data), *repeated_lines(opened.data, look.images)]:
@@ -96,7 +93,7 @@ def run_auto(
     plan = plan_for(look, opened, seconds, seeds, begun, how, balanced.balanced)
     for line in plan.reasons:
         say(line)
-    write_files(out, path, plan)
+    write_files(out, source.path, plan)
     say(f"written: {out / RECIPE_FILE}, {out / SPACE_FILE}")
     weights = balanced.weights(plan.data)
     until = deadlines(plan, how, begun, seconds)

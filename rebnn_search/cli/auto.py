@@ -36,6 +36,11 @@ def parser(prog: str = "python -m rebnn_search.auto") -> argparse.ArgumentParser
         help="folder of class folders with images, an .npz file (X, y), or a table: .csv, .csv.gz, .tsv, .parquet",
     )
     p.add_argument("--label", metavar="COLUMN", help="column of a table's labels (default: label, class, target or y)")
+    p.add_argument(
+        "--group", metavar="COLUMN|REGEX",
+        help="what stays together, so that none is trained on and tested on: a table's column (patient), or of pictures an "
+        r"expression that finds it in their paths ('(patient\d+)')",
+    )  # fmt: skip
     p.add_argument("--skip-damaged", action="store_true", help="leave pictures out that cannot be decoded, and say which")
     p.add_argument("--time", metavar="TIME", default="30m", help="for everything: 90s, 30m, 2h (default: %(default)s)")
     meaning = "; ".join(f"{name}: {preset.summary}" for name, preset in PRESETS.items())
@@ -68,6 +73,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     # What is above needs milliseconds, torch and Ray seconds.
     from rebnn_search.auto.result import NAME, SPACE_FILE, Interrupted
     from rebnn_search.auto.run import run_auto
+    from rebnn_search.auto.source import Source
 
     console = Console(highlight=False)
 
@@ -90,7 +96,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 
     try:
         result = run_auto(
-            Path(args.data), out, label=args.label, skip_damaged=args.skip_damaged, seconds=seconds, seeds=args.seeds,
+            Source(Path(args.data), args.label, args.group, args.skip_damaged), out, seconds=seconds, seeds=args.seeds,
             tracking_uri=uri, begun=begun, say=say, observe=observe, on_start=begin, preset=args.preset, balance=args.balance,
         )  # fmt: skip
     except Interrupted:

@@ -58,9 +58,10 @@ def _predictions(
     from rebnn_search.training.data.images import DamagedImageError, left_out
 
     model = load_model(model_file, engine)
-    sound = 0
+    sound = False
     try:
-        for sound, (name, row) in enumerate(model.predict_files(files, damaged), start=1):
+        for name, row in model.predict_files(files, damaged):
+            sound = True
             order = (-row).argsort(kind="stable")[:top]
             likely = [{"class": model.classes[label], "probability": float(row[label])} for label in order]
             yield {"path": name, **likely[0], "top": likely}

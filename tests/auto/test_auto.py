@@ -19,6 +19,7 @@ from rebnn_search.auto._look import look_at
 from rebnn_search.auto._plan import plan_for
 from rebnn_search.auto._repeated import repeated_lines
 from rebnn_search.auto.run import describe_classes
+from rebnn_search.auto.source import Source
 from rebnn_search.config import UserError
 from rebnn_search.study.load import load_search
 from rebnn_search.training import load_recipe
@@ -108,11 +109,11 @@ def test_too_little_time_is_said_with_the_smallest_that_would_do(tmp_path: Path)
 def test_a_table_s_faults_name_line_and_column(tmp_path: Path, cell: dict[str, str], message: str) -> None:
     path = write_table(tmp_path / "flowers.csv", **cell)
     with pytest.raises(UserError, match=re.escape(str(path)) + ".*" + message):
-        look_at(path, "kind").open()
+        look_at(Source(path, "kind")).open()
 
 
 def test_gaps_and_what_is_no_number_are_filled_in_and_said(tmp_path: Path) -> None:
-    look = look_at(write_table(tmp_path / "flowers.csv", length="tall", width=""), "kind")
+    look = look_at(Source(write_table(tmp_path / "flowers.csv", length="tall", width=""), "kind"))
     assert look.notes[1:] == [
         "columns: 2 numbers (length, width)",
         "missing, filled in and marked: width 0.5 %",
@@ -124,7 +125,7 @@ def test_gaps_and_what_is_no_number_are_filled_in_and_said(tmp_path: Path) -> No
 def test_identifiers_and_constants_are_left_out_of_plain_numbers_too(tmp_path: Path) -> None:
     lines = [f"{row + 1},{row * 37 % 61 / 4},5,{'ab'[row % 2]}" for row in range(60)]
     (tmp_path / "t.csv").write_text("\n".join(["id,x,five,y", *lines]), encoding="utf-8")
-    look = look_at(tmp_path / "t.csv")
+    look = look_at(Source(tmp_path / "t.csv"))
     assert look.data["features"] == ["x"]
     assert look.notes[-1] == "left out: 'id' (identifier: runs with the rows), 'five' (always '5')"
 
@@ -132,17 +133,17 @@ def test_identifiers_and_constants_are_left_out_of_plain_numbers_too(tmp_path: P
 def test_a_target_of_many_numbers_is_named_as_regression(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("\n".join(["x,y", *(f"{row % 7},{row / 8}" for row in range(90))]), encoding="utf-8")
     with pytest.raises(UserError, match=r"t\.csv: column 'y' holds 90 different numbers .* is regression"):
-        look_at(tmp_path / "t.csv")
+        look_at(Source(tmp_path / "t.csv"))
 
 
 def test_the_label_must_be_known(tmp_path: Path) -> None:
     path = write_table(tmp_path / "flowers.csv")
     with pytest.raises(UserError, match=r"which column holds the labels\? Say --label COLUMN; there are length, width, kind"):
-        look_at(path)
+        look_at(Source(path))
     with pytest.raises(UserError, match=r"--label sort: .* has no such column; there are length, width, kind"):
-        look_at(path, "sort")
+        look_at(Source(path, "sort"))
     path.write_text(path.read_text(encoding="utf-8").replace("kind", "Class", 1).replace(",", ";"), encoding="utf-8-sig")
-    look = look_at(path)
+    look = look_at(Source(path))
     assert look.data["label"] == "Class"
     assert look.open().classes == ["lily", "rose"]
     for text, message in (
@@ -154,11 +155,11 @@ def test_the_label_must_be_known(tmp_path: Path) -> None:
     ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(UserError, match=message):
-            look_at(path, text[2:3] if text.startswith("a,y") else "a").open()
+            look_at(Source(path, text[2:3] if text.startswith("a,y") else "a")).open()
 
 
 def test_a_table_is_standardised_from_its_training_split_alone(tmp_path: Path) -> None:
-    data: Any = look_at(write_table(tmp_path / "flowers.csv"), "kind").open(repeat=3)
+    data: Any = look_at(Source(write_table(tmp_path / "flowers.csv"), "kind")).open(repeat=3)
     rows = data.samples("train").images
     assert data.size("train") == 3 * len(rows) == 3 * 120
     assert data.mean.flatten().tolist() == pytest.approx(rows.mean((0, 2, 3)).tolist())
@@ -169,57 +170,61 @@ def test_a_table_is_standardised_from_its_training_split_alone(tmp_path: Path) -
 def test_what_is_seen_in_a_folder(tmp_path: Path) -> None:
     root = write_images(tmp_path / "pictures", {"bright": 10, "dark": 40})
     (root / "dark" / "notes.txt").write_text("no image", encoding="utf-8")
-    look = look_at(root)
+    look = look_at(Source(root))
     assert look.notes[0] == "50 grey images, the shorter side 12 to 12 pixels"
     assert "passed over 1 file not named as images: dark/notes.txt" in look.notes[1]
     data = look.open(image_size=8)
     assert (data.channels, data.image_size) == (1, 8)
     assert majority_scores(data).top1 == 80.0
     assert describe_classes(data).endswith("largest 'dark' 80.0 %, smallest 'bright' 20.0 %: uneven")
-    assert look_at(write_images(tmp_path / "coloured", {"a": 4, "b": 4}, colour=True)).notes[0].startswith("8 colour images")
+    assert (
+        look_at(Source(write_images(tmp_path / "coloured", {"a": 4, "b": 4}, colour=True)))
+        .notes[0]
+        .startswith("8 colour images")
+    )
     split = tmp_path / "split"
     for name in ("train", "val", "test"):
         write_images(split / name, {"a": 6, "b": 6})
-    assert look_at(split).open(image_size=8).size("test") == 12
+    assert look_at(Source(split)).open(image_size=8).size("test") == 12
     write_images(split / "more", {"a": 6, "b": 6})
-    assert "passed over, being neither to train on, to validate on nor to test: more" in look_at(split).notes
+    assert "passed over, being neither to train on, to validate on nor to test: more" in look_at(Source(split)).notes
 
 
 def test_a_folder_s_faults_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file or folder"):
-        look_at(tmp_path / "nowhere")
+        look_at(Source(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="needs at least two class folders, has none"):
-        look_at(tmp_path / "empty")
+        look_at(Source(tmp_path / "empty"))
     with pytest.raises(UserError, match="needs at least two class folders, has only 'a'"):
-        look_at(write_images(tmp_path / "one", {"a": 5}))
+        look_at(Source(write_images(tmp_path / "one", {"a": 5})))
     with pytest.raises(UserError, match="class 'b' has 1 sample: each needs at least 3"):
-        look_at(write_images(tmp_path / "single", {"a": 5, "b": 1}))
+        look_at(Source(write_images(tmp_path / "single", {"a": 5, "b": 1})))
     root = write_images(tmp_path / "torn", {"a": 5, "b": 5})
     (root / "b" / "torn.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"torn.png: is damaged or no image"):
-        look_at(root)
+        look_at(Source(root))
     (tmp_path / "data.txt").write_text("x", encoding="utf-8")
     with pytest.raises(
         UserError, match=r"expected a folder of class folders with images, an .npz file \(X, y\) or a table: .csv"
     ):
-        look_at(tmp_path / "data.txt")
+        look_at(Source(tmp_path / "data.txt"))
     with pytest.raises(UserError, match="--label kind: is for tables"):
-        look_at(root, "kind")
+        look_at(Source(root, "kind"))
 
 
 def test_arrays_are_seen_as_images_or_a_table(tmp_path: Path) -> None:
     path, labels = tmp_path / "arrays.npz", np.arange(60) % 3
     np.savez(path, X=RNG.normal(size=(60, 1, 8, 8)), y=labels)
-    assert look_at(path).images
+    assert look_at(Source(path)).images
     np.savez(path, X=RNG.normal(size=(60, 5)), y=labels)
-    assert not look_at(path).images
+    assert not look_at(Source(path)).images
     np.savez(path, X=np.where(np.arange(300).reshape(60, 5) == 36, np.nan, 1.0), y=labels)
     with pytest.raises(UserError, match="no finite numbers, first in sample 7"):
-        look_at(path)
+        look_at(Source(path))
     np.savez(path, X=RNG.normal(size=(60, 5)), y=np.append(labels[:-1], 9))
     with pytest.raises(UserError, match="class '9' has 1 sample"):
-        look_at(path)
+        look_at(Source(path))
 
 
 def test_more_time_never_plans_for_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +238,7 @@ def test_more_time_never_plans_for_less(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(_plan, "measure", measure)
     monkeypatch.setattr(_plan, "_slots", lambda: 2)
     monkeypatch.setattr(_plan.time, "monotonic", lambda: 0.0)
-    look = look_at(write_table(tmp_path / "flowers.csv"), "kind")
+    look = look_at(Source(write_table(tmp_path / "flowers.csv"), "kind"))
     opened = _networks.open_smallest(look)
     with pytest.raises(UserError, match=r"smallest network and no search .*: --time (\d+)s would do") as error:
         plan_for(look, opened, 4.0, 3, 0.0)
@@ -261,22 +266,22 @@ def test_colours_are_looked_for_in_every_class(tmp_path: Path) -> None:
     for index in range(200):
         grey = RNG.integers(0, 255, (12, 12, 1), dtype=np.uint8).repeat(3, 2)
         Image.fromarray(grey).save(tmp_path / "drawings" / f"{index}.png")
-    assert look_at(tmp_path).data["grayscale"] is False
+    assert look_at(Source(tmp_path)).data["grayscale"] is False
 
 
 def test_a_few_coloured_pictures_of_a_rare_class_make_all_of_them_coloured(tmp_path: Path) -> None:
     write_images(tmp_path, {"a": 150, "b": 150})
     write_images(tmp_path, {"c": 4}, colour=True)
-    assert look_at(tmp_path).data["grayscale"] is False
+    assert look_at(Source(tmp_path)).data["grayscale"] is False
 
 
 def test_copies_on_both_sides_of_a_split_are_told_of(tmp_path: Path) -> None:
     path = write_table(tmp_path / "flowers.csv")
-    data = look_at(path, "kind").open()
+    data = look_at(Source(path, "kind")).open()
     assert repeated_lines(data, images=False) == []
     header, *rows = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join([header, *rows, *rows, *rows]), encoding="utf-8")
-    data = look_at(path, "kind").open()
+    data = look_at(Source(path, "kind")).open()
     train = {tuple(row) for split in ("train", "validation") for row in data.samples(split).images.flatten(1).tolist()}  # type: ignore[attr-defined]
     count = sum(tuple(row) in train for row in data.samples("test").images.flatten(1).tolist())  # type: ignore[attr-defined]
     (line,) = repeated_lines(data, images=False)

@@ -31,6 +31,7 @@ from rebnn_search.auto._look import look_at
 from rebnn_search.auto._networks import Rung, open_smallest
 from rebnn_search.auto._plan import Plan, plan_for
 from rebnn_search.auto._scores import scores_of
+from rebnn_search.auto.source import Source
 from rebnn_search.export import export_packed, load_model
 from rebnn_search.training.calibration import fit_temperature
 
@@ -65,7 +66,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         lines.append(f"{colour},{size},{draw.normal():.3f},2020-0{1 + int(draw.integers(9))}-11,{'abc'[kind]}")
     table = tmp_path_factory.mktemp("trained") / "t.csv"
     table.write_text("\n".join(lines), encoding="utf-8")
-    look = look_at(table, "kind")
+    look = look_at(Source(table, "kind"))
     with pytest.MonkeyPatch.context() as patch:  # as a measurement would say, without one
         patch.setattr(_plan, "measure", lambda look, network, opened: Rung(network, opened.image_size, 0.01, 0.01))
         plan = plan_for(look, open_smallest(look), 1800.0, 1, time.monotonic())
@@ -246,7 +247,7 @@ def test_classes_count_alike_where_they_are_uneven_or_the_user_says_so(tmp_path:
     for many, uneven in ((60, False), (64, True)):
         rows = [f"{index % 7}.5,{'a' if index < many else 'b'}" for index in range(many + 20)]
         (tmp_path / "t.csv").write_text("\n".join(["x,y", *rows]), encoding="utf-8")
-        look = look_at(tmp_path / "t.csv")
+        look = look_at(Source(tmp_path / "t.csv"))
         data = look.open()
         for asked, balanced in (("auto", uneven), ("yes", True), ("no", False)):
             found = balance_for(data, asked)

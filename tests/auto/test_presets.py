@@ -9,6 +9,7 @@ import pytest
 from rebnn_search.auto import _networks, _plan
 from rebnn_search.auto._look import Look, look_at
 from rebnn_search.auto.presets import PRESETS
+from rebnn_search.auto.source import Source
 from rebnn_search.cli.auto import main, parser
 
 
@@ -25,7 +26,7 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
     draw = np.random.default_rng(0)
     rows = [f"{draw.normal(3 * (row % 2)):.3f},{'ab'[row % 2]}" for row in range(100)]
     (tmp_path / "t.csv").write_text("\n".join(["x,y", *rows]), encoding="utf-8")
-    return look_at(tmp_path / "t.csv")
+    return look_at(Source(tmp_path / "t.csv"))
 
 
 def planned(look: Look, preset: str, seconds: float) -> Any:

@@ -18,6 +18,7 @@ from rebnn_search.auto._networks import open_smallest
 from rebnn_search.auto._plan import Plan, kept_seconds, plan_for
 from rebnn_search.auto.result import AutoResult
 from rebnn_search.auto.run import run_auto
+from rebnn_search.auto.source import Source
 from rebnn_search.config import UserError
 from rebnn_search.export import load_model
 
@@ -41,7 +42,7 @@ def run(table: Path, out: Path, seconds: float, said: list[str]) -> AutoResult:
         raise AssertionError("no search begins")
 
     return run_auto(
-        table, out, label=None, skip_damaged=False, seconds=seconds, seeds=1, tracking_uri="", begun=time.monotonic(),
+        Source(table), out, seconds=seconds, seeds=1, tracking_uri="", begun=time.monotonic(),
         say=said.append, observe=never, on_start=never,
     )  # fmt: skip
 
@@ -80,7 +81,7 @@ def test_a_search_that_brought_nothing_gives_way_to_a_training(
 
 
 def test_a_training_that_the_time_overtakes_ends_with_its_epoch(table: Path) -> None:
-    look = look_at(table)
+    look = look_at(Source(table))
     plan = plan_for(look, open_smallest(look), TOO_SHORT_TO_SEARCH, 1, time.monotonic())
     said: list[str] = []
     made = train_directly(plan, plan.epochs, 3, time.monotonic(), said.append)
@@ -92,7 +93,7 @@ def test_a_training_that_the_time_overtakes_ends_with_its_epoch(table: Path) -> 
 
 
 def test_the_least_time_is_said_and_is_enough_to_plan_with(table: Path) -> None:
-    look = look_at(table)
+    look = look_at(Source(table))
     opened = open_smallest(look)
     with pytest.raises(
         UserError, match=r"--time 1s: is too short even for the smallest network and no search .* would do"

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from rebnn_search.auto._look import look_at
+from rebnn_search.auto.source import Source
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -41,7 +42,7 @@ def test_each_data_set_can_be_looked_at_and_is_another_by_another_seed(benchmark
     for name, source in found.items():
         (tmp_path / name).mkdir()
         path = source.write(tmp_path / name, 0)
-        look = look_at(path, source.options[1] if source.options else None)
+        look = look_at(Source(path, source.options[1] if source.options else None))
         assert look.open(**({"image_size": 8} if look.images else {})).num_classes == classes[name]
         assert look.images is (name == "pictures")
         if not look.images:

@@ -112,7 +112,7 @@ def test_groups_are_split_as_asked() -> None:
     assert not torch.equal(splits[0], splits[2])
     assert len(splits[0]) == 30
     assert sorted(torch.bincount(labels[splits[0]]).tolist()) == [7, 7, 8, 8]
-    with pytest.raises(UserError, match=r"class 'b'.*too alike"):
+    with pytest.raises(UserError, match=r"class 'b'.*too few groups"):
         stratified_groups(torch.tensor([0] * 8 + [1] * 2), torch.tensor([*range(8), 8, 8]), 0.3, 0, ["a", "b"], "x", "y")
 
 

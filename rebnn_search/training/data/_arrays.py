@@ -17,7 +17,7 @@ from rebnn_search.training.data.augmentations import AUGMENTATIONS, Augmentation
 from rebnn_search.training.data.base import DATASETS, Data, Dataset, Split
 from rebnn_search.training.data.normalisation import channel_statistics
 from rebnn_search.training.data.resident import ResidentData, Samples
-from rebnn_search.training.data.splits import check_fractions, stratified
+from rebnn_search.training.data.splits import check_fractions, drawn_splits
 
 Array = np.ndarray[Any, Any]
 GIVEN: Mapping[Split, Sequence[str]] = {"test": ("test",), "validation": ("val", "valid", "validation")}
@@ -123,33 +123,17 @@ def from_arrays(
     """
     images = _images(features, source, "X")
     classes, targets = classes_of(labels, len(images), source)
-    given = {name: share for name, share in (("test", test), ("validation", validation)) if isinstance(share, tuple)}
-    shares = {name: share for name, share in (("test", test), ("validation", validation)) if not isinstance(share, tuple)}
+    asked: dict[Split, Any] = {"test": test, "validation": validation}
+    given = {name: share for name, share in asked.items() if isinstance(share, tuple)}
+    shares = {name: share for name, share in asked.items() if not isinstance(share, tuple)}
     drawn = drawn_splits(targets, shares, split_seed, classes, source)
-    parts: dict[str, Samples] = {name: Samples(images[rows], targets[rows]) for name, rows in drawn.items()}
+    parts = {name: Samples(images[rows], targets[rows]) for name, rows in drawn.items()}
     for name, share in given.items():
         parts[name] = _given(share, classes, images, source, name)
     mean, std = channel_statistics(parts["train"].images)
     check_statistics(mean, std, source)
     augmentation = None if augment is None else augment.build()
-    return ResidentData(parts, classes, mean, std, augmentation, repeat)  # type: ignore[arg-type]
-
-
-def drawn_splits(
-    targets: Tensor, shares: Mapping[str, float], seed: int, classes: Sequence[str], source: str
-) -> dict[str, Tensor]:
-    """Sample indices by split: a stratified share of the labels (n,) for each split named, one after another, ``train`` the rest.
-
-    Raises:
-        UserError: If a class is too small to split.
-    """
-    drawn: dict[str, Tensor] = {}
-    rest, taken = torch.arange(len(targets)), 0.0
-    for name, share in shares.items():
-        left, off = stratified(targets[rest], share / (1 - taken), seed, classes, name, source)
-        drawn[name] = rest[off]
-        rest, taken = rest[left], taken + share
-    return {**drawn, "train": rest}
+    return ResidentData(parts, classes, mean, std, augmentation, repeat)
 
 
 def check_statistics(mean: Tensor, std: Tensor, source: str) -> None:

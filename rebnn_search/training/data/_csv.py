@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from rebnn_search.config import UserError
-from rebnn_search.training.data._arrays import check_statistics, classes_of, drawn_splits
-from rebnn_search.training.data.base import DATASETS, Dataset
+from rebnn_search.training.data._arrays import check_statistics, classes_of
+from rebnn_search.training.data.base import DATASETS, Dataset, Split
+from rebnn_search.training.data.groups import groups_in_column
 from rebnn_search.training.data.normalisation import channel_statistics
 from rebnn_search.training.data.resident import Samples
-from rebnn_search.training.data.splits import check_fractions
+from rebnn_search.training.data.splits import check_fractions, drawn_splits
 from rebnn_search.training.data.table_data import TableData
 from rebnn_search.training.data.tables import Table, fit, labels_of, read_table
 
@@ -33,6 +34,7 @@ class Csv(Dataset):
         test: Share of the rows for the test.
         split_seed: Of the stratified splits.
         repeat: Passes over the training rows that make an epoch: small tables' epochs are too short to report on each.
+        group: Name of a column whose equal cells stay together: no patient, machine or day is in two splits. It is no feature.
 
     Raises:
         ValueError: If a share is out of range or repeat below 1.
@@ -48,12 +50,14 @@ class Csv(Dataset):
         test: float = 0.2,
         split_seed: int = 0,
         repeat: int = 1,
+        group: str | None = None,
     ) -> None:
         check_fractions(validation=validation, test=test)
         if repeat < 1:
             raise ValueError(f"repeat must be at least 1, not {repeat}")
         self.path, self.label, self.features = Path(path), label, features
         self.validation, self.test, self.split_seed, self.repeat = validation, test, split_seed, repeat
+        self.group = group
 
     def open(self) -> TableData:
         """Read, check, split and fit."""
@@ -68,16 +72,23 @@ class Csv(Dataset):
         """
         if self.features is not None and self.label in self.features:
             raise UserError(f"data.features: {self.label!r} is the column of labels")
+        if self.group == self.label:
+            raise UserError(f"data.group: {self.group!r} is the column of labels")
+        if self.group is not None and self.group in (self.features or []):
+            raise UserError(
+                f"data.features: {self.group!r} is the column of groups: a model that learns it knows what it is tested on"
+            )
         twice = [name for name in self.features or [] if (self.features or []).count(name) > 1]
         if twice:
             raise UserError(f"data.features: {twice[0]!r} is there twice")
         labels = labels_of(table, self.label, source)
         classes, targets = classes_of(np.array(labels), len(table), source)
-        shares = {"test": self.test, "validation": self.validation}
-        rows = drawn_splits(targets, shares, self.split_seed, classes, source)
-        fitted = fit(table, self.label, self.features, rows["train"].numpy(), source, choose=choose)
+        shares: dict[Split, float] = {"test": self.test, "validation": self.validation}
+        groups = None if self.group is None else groups_in_column(table, self.group, source)
+        rows = drawn_splits(targets, shares, self.split_seed, classes, source, groups)
+        fitted = fit(table.without(self.group), self.label, self.features, rows["train"].numpy(), source, choose=choose)
         images = torch.from_numpy(fitted.preprocessing.features(table, source))[:, :, None, None]
         mean, std = channel_statistics(images[rows["train"]])
         check_statistics(mean, std, source)
         splits = {name: Samples(images[part], targets[part]) for name, part in rows.items()}
-        return TableData(fitted, splits, classes, mean, std, self.repeat)  # type: ignore[arg-type]
+        return TableData(fitted, splits, classes, mean, std, self.repeat)

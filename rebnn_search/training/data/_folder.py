@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,11 +16,12 @@ from rebnn_search.training.data._streaming import StreamingData, find_damaged
 from rebnn_search.training.data.augmentations import AUGMENTATIONS, Augmentation, AugmentationOption
 from rebnn_search.training.data.base import DATASETS, Data, Dataset, Split
 from rebnn_search.training.data.decoded_cache import decode_once, fingerprint
+from rebnn_search.training.data.groups import check_apart, groups_in_names, numbered
 from rebnn_search.training.data.images import DamagedImageError, advice, left_out
 from rebnn_search.training.data.listing import Listing, class_names, list_images, pick, split_folders
 from rebnn_search.training.data.normalisation import channel_statistics
 from rebnn_search.training.data.resident import ResidentData, Samples
-from rebnn_search.training.data.splits import check_fractions, stratified
+from rebnn_search.training.data.splits import check_fractions, drawn_splits, stratified
 
 RESIDENT_BYTES = 2 * 1024**3
 """Decoded images up to this many bytes stay in memory where ``resident`` is ``auto``."""
@@ -43,7 +45,7 @@ _reported: set[tuple[Path, tuple[Path, ...]]] = set()
 
 @DATASETS.register("image_folder")
 class ImageFolder(Dataset):
-    """``root/train/CLASS/*.jpg``, and ``val/`` and ``test/`` likewise; or ``root/CLASS/*.jpg`` with the splits drawn from it.
+    r"""``root/train/CLASS/*.jpg``, and ``val/`` and ``test/`` likewise; or ``root/CLASS/*.jpg`` with the splits drawn from it.
 
     The splits' folders may also be called ``training``, ``valid``, ``validation``, ``dev`` and ``testing``, in upper case or lower.
     Without one for validation a stratified share of ``train/`` is the validation split, without one for the test another one the test
@@ -70,9 +72,11 @@ class ImageFolder(Dataset):
             the published runs, and otherwise 1, the whole shorter side, as training then sees it.
         skip_damaged: Leave pictures out that cannot be decoded, and say which, instead of refusing. The splits are drawn before
             that: no other picture changes its split. Streamed ones are all decoded once when they are opened.
+        group: Regular expression that finds in a picture's path below its split's folder what it belongs with, as
+            ``(patient\d+)``: what its first parentheses match, or else all it matches. No group is in two splits.
 
     Raises:
-        ValueError: If a size or share is out of range.
+        ValueError: If a size or share is out of range, or the expression is none.
     """
 
     def __init__(
@@ -89,8 +93,13 @@ class ImageFolder(Dataset):
         augment: AugmentationOption = CROP_FLIP,
         crop_pct: float | Literal["auto"] = "auto",
         skip_damaged: bool = False,
+        group: str | None = None,
     ) -> None:
         check_fractions(validation=validation, test=test)
+        try:
+            self.group = None if group is None else re.compile(group)
+        except re.error as error:
+            raise ValueError(f"group is no regular expression: {error}") from None
         if crop_pct != "auto" and not 0 < crop_pct <= 1:
             raise ValueError(f"crop_pct must be within (0, 1], not {crop_pct}")
         if image_size < 4:
@@ -189,14 +198,23 @@ class ImageFolder(Dataset):
                 odd = sorted(set(class_names(there)) ^ set(classes))
                 raise UserError(f"data.root: {there} has other classes than {base}: {', '.join(odd[:5])}")
             listings[split] = list_images(there, classes)
-        whole, taken = listings["train"], 0.0
-        for name, share in (("test", self.test), ("validation", self.validation)):
-            if name not in listings:
-                left, off = stratified(whole.labels, share / (1 - taken), self.split_seed, classes, name, str(base))
-                listings[name] = pick(whole, off)  # type: ignore[index]
-                whole, taken = pick(whole, left), taken + share
-        listings["train"] = whole
-        return classes, listings
+        shares: dict[Split, float] = {"test": self.test, "validation": self.validation}
+        shares = {split: share for split, share in shares.items() if split not in listings}
+        whole, groups = listings["train"], self._groups(listings, folders)
+        drawn = drawn_splits(whole.labels, shares, self.split_seed, classes, str(base), groups)
+        return classes, listings | {split: pick(whole, rows) for split, rows in drawn.items()}
+
+    def _groups(self, listings: Mapping[Split, Listing], folders: Mapping[Split, Path]) -> Tensor | None:
+        """The group of each picture of ``train/``, which no other folder may have."""
+        if self.group is None:
+            return None
+        source = f"data.root: {self.root}: data.group"
+        names = {
+            split: groups_in_names(listing.files, folders.get(split, self.root), self.group, source)
+            for split, listing in listings.items()
+        }
+        check_apart(names, source)
+        return numbered(names["train"], source)
 
 
 @DATASETS.register("imagenet")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, from_numpy
 
 from rebnn_search.config import UserError
+from rebnn_search.training.data.base import Split
 
 
 def check_fractions(**fractions: float) -> None:
@@ -24,6 +26,35 @@ def check_fractions(**fractions: float) -> None:
         raise ValueError(
             f"{' + '.join(fractions)} must be below 1 to leave something to train on, not {sum(fractions.values())}"
         )
+
+
+def drawn_splits(
+    targets: Tensor, shares: Mapping[Split, float], seed: int, classes: Sequence[str], source: str, groups: Tensor | None = None
+) -> dict[Split, Tensor]:
+    """Sample indices by split: a stratified share of the labels (n,) for each split named, one after another, ``train`` the rest.
+
+    Args:
+        targets: (N,) int64, the labels.
+        shares: Of the samples, by split.
+        seed: Of the choice.
+        classes: Names, for messages.
+        source: Where the data came from, for messages.
+        groups: (N,) int64: samples of one number are in one split. None where each may be in any.
+
+    Raises:
+        UserError: If a class is too small to split, or its groups are too few.
+    """
+    drawn: dict[Split, Tensor] = {}
+    rest, taken = torch.arange(len(targets)), 0.0
+    for name, share in shares.items():
+        of = share / (1 - taken)
+        if groups is None:
+            left, off = stratified(targets[rest], of, seed, classes, name, source)
+        else:
+            left, off = stratified_groups(targets[rest], groups[rest], of, seed, classes, name, source)
+        drawn[name] = rest[off]
+        rest, taken = rest[left], taken + share
+    return {**drawn, "train": rest}
 
 
 def stratified(
@@ -106,7 +137,8 @@ def stratified_groups(
         if not present.all():
             name = classes[int(present.argmin())]
             raise UserError(
-                f"{source}: class {name!r}: its samples are too alike to split off {what} without one on both sides"
+                f"{source}: class {name!r}: its samples belong together in too few groups to split off {what} without one on both "
+                "sides"
             )
     return from_numpy(np.flatnonzero(~off)), from_numpy(np.flatnonzero(off))
 

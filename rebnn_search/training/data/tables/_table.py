@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rebnn_search.config import UserError
 
@@ -39,6 +39,11 @@ class Table:
         if name not in self.names:
             raise UserError(f"{source}: has no column {name!r}; it has {', '.join(self.names)}")
         return self.columns[self.names.index(name)]
+
+    def without(self, name: str | None) -> Table:
+        """The table without a column; None for all of it."""
+        kept = [index for index, other in enumerate(self.names) if other != name]
+        return replace(self, names=[self.names[index] for index in kept], columns=[self.columns[index] for index in kept])
 
 
 def clean(text: str) -> str:
