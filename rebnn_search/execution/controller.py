@@ -170,6 +170,7 @@ class Controller:
             gpus=resources.gpus_per_worker,
             measured=self._search.measured,
             allowed=allowed_parts(),
+            search_id=self._ledger.search_id,
         )
 
     def at_work(self, task: TrialTask) -> None:

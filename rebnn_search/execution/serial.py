@@ -24,7 +24,9 @@ def from_folder(task: TrialTask) -> TrainingRun:
     """The training of a task in its search's folder."""
     folder = task.open_folder()
     trainer = Trainer(Recipe.model_validate(task.recipe), workspace=folder.path)
-    return TrainingRun(trainer, checkpoints=checkpoints_of(folder, task.number), measure=measure(trainer, task.measured))
+    return TrainingRun(
+        trainer, checkpoints=checkpoints_of(folder, task.number, task.owner), measure=measure(trainer, task.measured)
+    )
 
 
 class SerialExecutor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -29,6 +31,7 @@ class TrialTask:
         gpus: Of each.
         measured: The objectives that are measured of its network, as a file has them.
         allowed: Functions of the user's that its recipe may name.
+        search_id: The search's identity; empty where nothing of it is kept.
     """
 
     number: int
@@ -43,6 +46,13 @@ class TrialTask:
     gpus: float
     measured: Sequence[Mapping[str, object]] = ()
     allowed: Sequence[str] = ()
+    search_id: str = ""
+
+    @property
+    def owner(self) -> str:
+        """What tells this trial from one of another search, or of another configuration, with the same name and number."""
+        given = json.dumps([self.search_id, self.number, sorted(self.params.items())], default=str)
+        return hashlib.sha256(given.encode()).hexdigest()
 
     def open_folder(self) -> SearchFolder:
         """The search's folder on this node. Not of a search in memory."""

@@ -18,9 +18,15 @@ def folder_here(path: str, remote: str | None) -> SearchFolder:
     return SearchFolder(working_copy(uri) / name, remote)
 
 
-def checkpoints_of(folder: SearchFolder, number: int) -> CheckpointDirectory:
-    """A trial's checkpoints, wherever they are kept."""
-    return directory_of(folder, folder.checkpoints(number))
+def checkpoints_of(folder: SearchFolder, number: int, owner: str | None = None) -> CheckpointDirectory:
+    """A trial's checkpoints, wherever they are kept.
+
+    Args:
+        folder: The search's.
+        number: The trial's.
+        owner: Which trial they must be of, for who trains it: see `StoredCheckpoints`.
+    """
+    return directory_of(folder, folder.checkpoints(number), owner)
 
 
 def stage_one_of(folder: SearchFolder, recipe: Recipe) -> StoredCheckpoints | None:
@@ -32,8 +38,8 @@ def stage_one_of(folder: SearchFolder, recipe: Recipe) -> StoredCheckpoints | No
     return directory
 
 
-def directory_of(folder: SearchFolder, path: Path) -> CheckpointDirectory:
+def directory_of(folder: SearchFolder, path: Path, owner: str | None = None) -> CheckpointDirectory:
     """The checkpoints in a directory of a search's folder, wherever they are kept."""
     if folder.remote is None:
         return CheckpointDirectory(path)
-    return StoredCheckpoints(path, ObjectStore(folder.remote), path.relative_to(folder.path).as_posix())
+    return StoredCheckpoints(path, ObjectStore(folder.remote), path.relative_to(folder.path).as_posix(), owner)

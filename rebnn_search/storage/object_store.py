@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from rebnn_search.base.files import PARTIAL, write_atomically
 from rebnn_search.base.secrets import hide_secrets
@@ -16,6 +17,11 @@ from rebnn_search.config import UserError
 from rebnn_search.training import CheckpointDirectory
 
 logger = logging.getLogger(__name__)
+
+OWNER_FILE = "owner"
+"""Beside a node's copies of checkpoints: what they are of."""
+KEPT_OPTIONS = ("scheme", "endpoint_override")
+"""Of a URI's query, what tells one store from another; the rest says how it is reached."""
 
 
 def is_uri(storage: str) -> bool:
@@ -37,9 +43,20 @@ def split_place(uri: str) -> tuple[str, str]:
 
 
 def working_copy(uri: str) -> Path:
-    """The directory on this machine for what lies under a URI: the same for every process of this user."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    base = uri.partition("?")[0].rstrip("/")
+    """The directory on this machine for what lies under a URI: the same for every process of this user.
+
+    Raises:
+        UserError: If this user has no home.
+    """
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        raise UserError(
+            f"--storage {hide_secrets(uri)}: this user has no home directory for the working copy: set XDG_CACHE_HOME to a directory"
+        ) from None
+    base, _, query = uri.partition("?")
+    kept = [pair for pair in sorted(parse_qsl(query)) if pair[0] in KEPT_OPTIONS]
+    base = base.rstrip("/") + (f"?{urlencode(kept)}" if kept else "")
     return cache / "rebnn_search" / hashlib.sha256(base.encode()).hexdigest()[:16]
 
 
@@ -142,11 +159,23 @@ class StoredCheckpoints(CheckpointDirectory):
         path: The directory on this node.
         store: Where the search lives.
         name: The directory's name there.
+        owner: What the checkpoints are of. A node keeps its copies when a search is removed, and the name may come back: copies of
+            another owner are removed before any is read or sent. None where nothing is trained.
     """
 
-    def __init__(self, path: Path, store: ObjectStore, name: str) -> None:
+    def __init__(self, path: Path, store: ObjectStore, name: str, owner: str | None = None) -> None:
         super().__init__(path)
         self._store, self._name = store, name
+        if owner is not None:
+            self._belong_to(owner)
+
+    def _belong_to(self, owner: str) -> None:
+        mark = self.path / OWNER_FILE
+        if mark.is_file() and mark.read_text(encoding="ascii", errors="replace") == owner:
+            return
+        for file in self._files():
+            file.unlink()
+        write_atomically(mark, owner)
 
     def save(self, step: int, state: Mapping[str, object]) -> Path:
         """Write a checkpoint here, then there, and remove all but the newest two of both."""

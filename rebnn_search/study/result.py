@@ -133,7 +133,7 @@ class Result:
             "trials": [
                 {
                     "number": row.number, "configuration": row.configuration, "seed": row.seed,
-                    "state": row.state, "params": row.params, "epochs": row.epochs,
+                    "state": row.state, "reason": row.reason, "params": row.params, "epochs": row.epochs,
                     "val_loss": row.val_loss, "val_top1": row.val_top1, "val_top5": row.val_top5,
                     "flip_ratio": row.flip_ratio, "run_id": row.run_id, **self._dumped(row),
                 }

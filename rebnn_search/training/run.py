@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from rebnn_search.training.checkpoint import CheckpointDirectory
+from rebnn_search.training.distributed import World
 from rebnn_search.training.report import Report
 from rebnn_search.training.report_log import ReportLog, TrackedReport
 
@@ -79,7 +80,8 @@ class TrainingRun:
         """The last reports, at most `REMEMBERED` of those made before this run."""
         self._checkpoints, self._log = checkpoints, log
         self._every_report, self._saves, self._measure = every_report, saves, measure
-        found = None if checkpoints is None else checkpoints.latest()
+        # Other processes may see an older one yet, on a disk that is shared or through a store: all go on from what rank 0 finds.
+        found = None if checkpoints is None else World.current().from_first(checkpoints.latest)
         if found is not None:
             trainer.load_state_dict(trainer_state(found[1]))
             self.reports = [Report.restore(report) for report in found[1].get("reports", [])]

@@ -104,3 +104,29 @@ def test_a_killed_worker_s_trial_goes_on_from_its_checkpoint_to_the_same_end(wor
     assert broken["best"]["test_top1"] == whole["best"]["test_top1"]
     reports = (Path(broken["storage"]) / "trials" / "0001" / "reports.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["step"] for line in reports] == list(range(1, len(reports) + 1))
+
+
+BROKEN = """
+from torch import distributed, nn
+
+class Net(nn.Sequential):
+    def forward(self, x):
+        if distributed.is_initialized() and distributed.get_rank() == 1:
+            raise RuntimeError("the disk of this node is gone")
+        return super().forward(x)
+
+def net(in_channels, num_classes):
+    return Net(nn.Conv2d(in_channels, 4, 3), nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, num_classes))
+"""
+
+
+@pytest.mark.slow(minutes=0.5)
+def test_a_failing_worker_ends_its_trial_at_once_and_says_why(workplace) -> None:  # type: ignore[no-untyped-def]
+    (workplace.path / "broken_part.py").write_text(BROKEN)
+    workers = ("--set", "resources={workers_per_trial: 2}", "--set", "max_failures=0", "--set", "network=broken_part:net")
+    failed = workplace.json(*workers, "--allow", "broken_part:net", "--trials", "1", "--name", "s")
+    assert [(trial["state"], trial["reason"]) for trial in failed["trials"]] == [
+        ("FAIL", "RuntimeError: the disk of this node is gone")
+    ]
+    trace = (Path(failed["storage"]) / "trials" / "0000" / "error.txt").read_text(encoding="utf-8")
+    assert "broken_part.py" in trace

@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from rebnn_search.config import UserError
+from rebnn_search.execution.task import TrialTask
 from rebnn_search.storage import remote_sync as sync_module
 from rebnn_search.storage.fetch import JOURNAL, fetch_search
 from rebnn_search.storage.find import find_folder
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.storage.object_store import ObjectStore, StoredCheckpoints, place_in, split_place
+from rebnn_search.storage.object_store import ObjectStore, StoredCheckpoints, place_in, split_place, working_copy
 from rebnn_search.storage.remote_sync import RemoteSync
 
 ALONE = ("--set", "resources={max_concurrent: 1}")
@@ -85,6 +87,43 @@ def test_checkpoints_follow_the_trial_to_another_node(uri: str, tmp_path: Path) 
     (tmp_path / "two" / "00000003.pt").write_bytes(b"cut")
     with pytest.warns(UserWarning, match="falling back"):
         assert other.latest() == (2, {"value": 2})
+
+
+def test_a_node_s_copies_of_a_removed_search_are_not_the_next_one_s_of_that_name(uri: str, tmp_path: Path) -> None:
+    place, name, here = ObjectStore(uri), "trials/0000/checkpoints", tmp_path / "node"
+    task = TrialTask(
+        number=0, attempt=1, params={"optimizer.lr": 0.01}, recipe={}, last_step=0, folder="", remote=uri, workers=1, threads=1,
+        gpus=0, search_id="a",
+    )  # fmt: skip
+    first = StoredCheckpoints(here, place, name, task.owner)
+    for step in (1, 2, 3):
+        first.save(step, {"value": f"a{step}"})
+    assert StoredCheckpoints(here, place, name, task.owner).latest() == (3, {"value": "a3"})  # as a worker started again
+    place.delete_all()
+    for other in (replace(task, search_id="b"), replace(task, params={"optimizer.lr": 0.02})):
+        second = StoredCheckpoints(here, place, name, other.owner)
+        assert second.latest() is None
+        assert place.names(name) == []
+        second.save(1, {"value": "b1"})
+        assert StoredCheckpoints(here, place, name, other.owner).latest() == (1, {"value": "b1"})
+        place.delete_all()
+    again = replace(other, attempt=2, last_step=1, recipe={"data": "elsewhere"})
+    assert again.owner == other.owner  # what is told of an attempt, or of a machine, is no other trial
+
+
+def test_two_servers_with_buckets_of_one_name_have_two_working_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = (working_copy(f"s3://b/x?endpoint_override=http%3A%2F%2Fminio-{name}") for name in "ab")
+    assert len({one, other, working_copy("s3://b/x")}) == 3
+    assert working_copy("s3://b/x/?region=eu") == working_copy("s3://b/x")
+    assert working_copy("s3://b/x?region=eu&endpoint_override=http%3A%2F%2Fminio-a") == one
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(UserError, match="no home directory for the working copy: set XDG_CACHE_HOME"):
+        working_copy("s3://b/x")
 
 
 def test_the_journal_in_segments_is_the_journal(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,12 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
-import ray
 from ray import tune
 
 from rebnn_search.base.files import write_atomically
 from rebnn_search.config import UserError
-from rebnn_search.execution.ray.workers import Rank, free_address, start_peers
+from rebnn_search.execution.ray.peers import Peers
+from rebnn_search.execution.ray.workers import Rank
 from rebnn_search.execution.task import TrialTask, TrialUpdate
 from rebnn_search.training import Diverged, Report
 from rebnn_search.training.memory import explain_memory_errors
@@ -25,10 +25,11 @@ class RecipeTrial(tune.Trainable):
     """Trains a task, alone or as rank 0 of several. The actor serves one task after another; nothing of one reaches the next."""
 
     _rank: Rank | None = None
-    _peers: list[Any] | None = None
+    _peers: Peers | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take up a task; training begins, or goes on from its newest checkpoint, with the first step."""
+        self._peers = self._peers or Peers()
         self._task: TrialTask = config[TASK]
         self._unheard: deque[Report] = deque()
 
@@ -57,32 +58,25 @@ class RecipeTrial(tune.Trainable):
         return {UPDATE: TrialUpdate(report, final), "done": final}
 
     def _begin(self) -> Rank:
-        address, joining = "", []
-        if self._task.workers > 1:
-            if self._peers is None:
-                self._peers = start_peers(self._task)
-            address = free_address()
-            joining = [peer.begin.remote(self._task, i, address) for i, peer in enumerate(self._peers, start=1)]
-        self._rank = Rank(self._task, 0, address)
-        ray.get(joining)
+        assert self._peers is not None
+        self._rank = self._peers.begin(self._task)
         self._unheard.extend(self._rank.run.since(self._task.last_step))
         return self._rank
 
     def _next_report(self, rank: Rank) -> Report:
-        along = [peer.next_report.remote() for peer in self._peers or []]
-        report = rank.run.next_report()
-        ray.get(along)
-        return report
+        assert self._peers is not None
+        return self._peers.next_report(rank)
 
     def cleanup(self) -> None:
         """End with the actor, perhaps in the middle of a task."""
         self._close()
-        for peer in self._peers or []:
-            ray.kill(peer)
+        if self._peers is not None:
+            self._peers.kill()
 
     def _close(self) -> None:
-        leaving = [peer.end.remote() for peer in self._peers or []]
+        leaving = [] if self._peers is None else self._peers.leave()
         if self._rank is not None:
             self._rank.close()
         self._rank = None
-        ray.get(leaving)
+        if self._peers is not None:
+            self._peers.ended(leaving)

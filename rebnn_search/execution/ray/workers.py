@@ -1,20 +1,14 @@
-"""The processes of one trial: rank 0 in Tune's actor, the others in actors of the trial's own placement group.
-
-Because they live in its placement group, and are owned by its actor, ending the trial by any means frees everything it held.
-"""
+"""One process of a trial: its run of the training that all of the trial's processes do together."""
 
 from __future__ import annotations
 
 import datetime
 import socket
 from contextlib import suppress
-from typing import Any
 
 import ray
 import torch
 import torch.distributed as dist
-from ray.util import get_current_placement_group
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from rebnn_search.config import Document, validate
 from rebnn_search.execution.task import TrialTask
@@ -39,8 +33,18 @@ class Sharing:
         self._shared.send()
 
 
+def prepare(task: TrialTask) -> None:
+    """Make this process ready for a task, before it meets the other ranks: it fails alone where it lacks a user's own part.
+
+    Raises:
+        UserError: If it does.
+    """
+    torch.set_num_threads(task.threads)
+    allow_too(task.allowed)
+
+
 class Rank:
-    """One process's run of a trial. All ranks are sent the same, at the same time.
+    """One process's run of a trial, in a process that is prepared for it. All ranks are sent the same, at the same time.
 
     Args:
         task: The trial.
@@ -49,8 +53,6 @@ class Rank:
     """
 
     def __init__(self, task: TrialTask, rank: int, address: str) -> None:
-        torch.set_num_threads(task.threads)
-        allow_too(task.allowed)
         self._size = task.workers
         if self._size > 1:
             backend = "nccl" if torch.cuda.is_available() and task.gpus >= 1 else "gloo"
@@ -59,14 +61,14 @@ class Rank:
             )
         try:
             folder, recipe = task.open_folder(), validate(Recipe, Document("recipe", dict(task.recipe)))
-            shared = stage_one_of(folder, recipe)
+            shared = stage_one_of(folder, recipe) if rank == 0 else None
             if shared is not None:
                 shared.fetch()
-            # The other ranks fetch what rank 0 has sent.
-            share = None if shared is None or rank > 0 else Sharing(shared)
+            share = None if shared is None else Sharing(shared)
             trainer = Trainer(recipe, workspace=folder.path, listener=share)
             measuring = measure(trainer, task.measured if rank == 0 else ())
-            self.run = TrainingRun(trainer, checkpoints=checkpoints_of(folder, task.number), saves=rank == 0, measure=measuring)
+            checkpoints = checkpoints_of(folder, task.number, task.owner if rank == 0 else None)
+            self.run = TrainingRun(trainer, checkpoints=checkpoints, saves=rank == 0, measure=measuring)
             if not trainer.reports_done:
                 recipe.check()  # two parameters of a space may not go together
         except BaseException:
@@ -81,44 +83,6 @@ class Rank:
             self.run.close()
         if self._size > 1 and dist.is_initialized():
             dist.destroy_process_group()
-
-
-class Peer:
-    """A rank other than 0, kept for one trial after another as Tune's actor is."""
-
-    def __init__(self) -> None:
-        self._rank: Rank | None = None
-
-    def begin(self, task: TrialTask, rank: int, address: str) -> None:
-        """Put the last trial away and begin another."""
-        self.end()
-        self._rank = Rank(task, rank, address)
-
-    def next_report(self) -> None:
-        """Train along up to the next report."""
-        assert self._rank is not None
-        self._rank.run.next_report()
-
-    def end(self) -> None:
-        """Put the trial away."""
-        if self._rank is not None:
-            self._rank.close()
-            self._rank = None
-
-
-PeerActor: Any = ray.remote(Peer)
-
-
-def start_peers(task: TrialTask) -> list[Any]:
-    """Start the peers of a trial of several workers, one in each further bundle of the trial's placement group."""
-    group = get_current_placement_group()
-    options = {"num_cpus": task.threads, "num_gpus": task.gpus}
-    return [
-        PeerActor.options(
-            **options, scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=bundle)
-        ).remote()
-        for bundle in range(1, task.workers)
-    ]
 
 
 def free_address() -> str:
