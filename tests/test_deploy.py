@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import ray
 import yaml
+from ray.autoscaler._private.util import prepare_config
 
 from rebnn_search.run import parser
 
@@ -32,6 +33,17 @@ def test_the_cluster_launcher_s_file_fits_ray_s_schema() -> None:
     assert cluster["head_node_type"] in cluster["available_node_types"]
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**cluster, "max_worker": 1}, schema)
+
+
+def test_the_cluster_launcher_adds_nothing_of_its_own_to_the_image() -> None:
+    cluster = yaml.safe_load((DEPLOY / "ray-aws.yaml").read_text(encoding="utf-8"))
+    prepared = prepare_config(cluster)  # with Ray's defaults for AWS, which are for its own images
+    commands = [key for key in prepared if key.endswith("_commands") and not key.endswith("start_ray_commands")]
+    assert len(commands) > 3
+    assert not any(prepared[key] for key in commands)
+    # It starts the container with a shell as its command, which the image's entrypoint would take for a search file.
+    assert "ENTRYPOINT" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert "--entrypoint=" in prepared["docker"]["run_options"]
 
 
 def test_the_ray_job_s_pods_fit_kubernetes_schema_and_its_command_is_ours() -> None:

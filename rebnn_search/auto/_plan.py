@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +24,7 @@ from rebnn_search.auto._networks import (
     steps_of,
 )
 from rebnn_search.auto.presets import DEFAULT, PRESETS, Preset
+from rebnn_search.base.cores import whole_cores
 from rebnn_search.config import UserError
 from rebnn_search.training.data import Data
 
@@ -209,7 +209,7 @@ def _too_short(rung: Rung, data: Data, seconds: float, spent: float) -> UserErro
 
 def _slots() -> int:
     """Trials at a time."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = whole_cores()
     return min(cores, GPU_TRIALS) if torch.cuda.is_available() else cores
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
+from rebnn_search.base.cores import whole_cores
 from rebnn_search.doctor.finding import Finding
-from rebnn_search.doctor.machine import usable_cores
 from rebnn_search.study.spec import Resources
 from rebnn_search.training.distributed import pick_device
 from rebnn_search.training.precision import COMPILE_MACS, COMPILE_STEPS, Computing
@@ -25,7 +25,7 @@ def examine_choices() -> Iterator[Finding]:
     yield Finding(AREA, "device of rebnn-search train", str(device))
     others = "; a GPU each with --set resources.gpus_per_worker=1" if torch.cuda.is_available() else ""
     yield Finding(AREA, "device of a search's trials", f"the CPU{others}")
-    at_once = max(1, int(usable_cores() // (resources.cpus_per_worker * resources.workers_per_trial)))
+    at_once = max(1, int(whole_cores() // (resources.cpus_per_worker * resources.workers_per_trial)))
     yield Finding(AREA, "trials at a time", f"{at_once}, of {resources.cpus_per_worker} core each")
     yield Finding(AREA, "precision: auto", "bfloat16 in training, float32 else" if computing.autocast else "float32")
     products = "bfloat16 in long trainings" if device.type == "cpu" and multiplies_bfloat16() else "as all else"

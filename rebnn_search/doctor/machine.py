@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 import torch
 
+from rebnn_search.base.cores import usable_cores
 from rebnn_search.doctor.finding import Finding, Level
 from rebnn_search.training.memory import memory_of
 
 AREA = "machine"
 CPUINFO = Path("/proc/cpuinfo")
-QUOTA = Path("/sys/fs/cgroup/cpu.max")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Ray keeps objects
 ENOUGH_MEMORY = 2e9
 ENOUGH_SHARED = 2e8
@@ -91,13 +91,3 @@ def _cpuinfo(key: str) -> str | None:
     except OSError:
         return None
     return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key), None)
-
-
-def usable_cores() -> float:
-    """Cores that this process may use: by its affinity, and by its container's quota, which may be a fraction."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, _, period = QUOTA.read_text(encoding="ascii").partition(" ")
-        return allowed if quota == "max" else min(allowed, int(quota) / int(period))
-    except (OSError, ValueError, ZeroDivisionError):
-        return allowed

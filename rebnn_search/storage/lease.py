@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
 import uuid
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from rebnn_search.config import UserError
+from rebnn_search.config import Notice, UserError
 from rebnn_search.storage.conditional_write import Compared, Version, conditional
 from rebnn_search.storage.object_store import ObjectStore
+from rebnn_search.storage.process_name import Seen, look_for, own_name
 
 LEASE = "driver.json"
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 60.0
 """A driver without a sign of life for so long is dead."""
+POLL_SECONDS = 1.0
+"""Between two looks for a sign of life."""
 TRIES = 5
 """So often may the lease change hands while it is being taken."""
 
@@ -81,17 +84,37 @@ class Lease:
             return found
 
     def _check_dead(self, owner: Mapping[str, object]) -> None:
+        """See that an owner is dead; where that cannot be told, as of a container that was started again, wait for a sign of it.
+
+        Raises:
+            UserError: If it lives.
+        """
+        seen, last = look_for(owner), _number(owner.get("alive"))
+        left = STALE_SECONDS - (time.time() - last)
+        if seen == Seen.DEAD or left <= 0:
+            return
+        if seen == Seen.UNKNOWN and owner.get("host") == socket.gethostname():
+            waiting = f"{self._name}: waiting up to {left:.0f} s for a sign of {_describe(owner)}, of this host's name"
+            warnings.warn(waiting, Notice, stacklevel=2)
+            while time.time() - last < STALE_SECONDS:
+                time.sleep(POLL_SECONDS)
+                held = self._read()
+                if held is None:
+                    return
+                if _owner(held[0]) != owner:
+                    owner = _owner(held[0])
+                    break
+            else:
+                return
         age = time.time() - _number(owner.get("alive"))
-        if age < STALE_SECONDS and not _is_dead_here(owner):
-            raise UserError(
-                f"{self._name} is being driven by {_describe(owner)} (alive {max(0.0, age):.0f} s ago): wait for it, or stop it "
-                f"first; {STALE_SECONDS:.0f} s after its last sign it is free"
-            )
+        raise UserError(
+            f"{self._name} is being driven by {_describe(owner)} (alive {max(0.0, age):.0f} s ago): wait for it, or stop it "
+            f"first; {STALE_SECONDS:.0f} s after its last sign it is free"
+        )
 
     def _write(self, expected: Version | None) -> bool:
         now = time.time()
-        who = {"pid": os.getpid(), "host": socket.gethostname(), "since": self._since}
-        owner = {**who, "alive": now, "token": self._token}
+        owner = {**own_name(), "since": self._since, "alive": now, "token": self._token}
         version = self.objects.put(LEASE, json.dumps(owner).encode(), expected)
         if version is None:
             return False
@@ -153,7 +176,7 @@ def living_owner(content: bytes) -> str | None:
     """
     owner = _owner(content)
     age = time.time() - _number(owner.get("alive"))
-    return None if age >= STALE_SECONDS or _is_dead_here(owner) else _describe(owner)
+    return None if age >= STALE_SECONDS or look_for(owner) == Seen.DEAD else _describe(owner)
 
 
 def _owner(content: bytes) -> dict[str, object]:
@@ -170,19 +193,3 @@ def _number(value: object) -> float:
 
 def _describe(owner: Mapping[str, object]) -> str:
     return f"process {owner.get('pid', '?')} on {owner.get('host', '?')} since {owner.get('since', '?')}"
-
-
-def _is_dead_here(owner: Mapping[str, object]) -> bool:
-    """Whether the owner was a process of this machine that is no more."""
-    if owner.get("host") != socket.gethostname():
-        return False
-    try:
-        pid = int(str(owner.get("pid")))
-        if pid == os.getpid():
-            return True  # a container started again: same name, same number
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except (PermissionError, ValueError, OverflowError):
-        return False
-    return False

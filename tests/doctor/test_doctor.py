@@ -14,11 +14,13 @@ import torch
 from packaging.requirements import Requirement
 from support.commands import call
 
+from rebnn_search.base import cores as cores_module
+from rebnn_search.base.cores import usable_cores, whole_cores
 from rebnn_search.doctor import Finding, Level
 from rebnn_search.doctor import machine as machine_module
 from rebnn_search.doctor import storage as storage_module
 from rebnn_search.doctor.choices import examine_choices
-from rebnn_search.doctor.machine import cpu_vectors, examine_machine, usable_cores
+from rebnn_search.doctor.machine import cpu_vectors, examine_machine
 from rebnn_search.doctor.services import examine_ray, examine_tracking
 from rebnn_search.doctor.software import examine_software, missing_of
 from rebnn_search.doctor.storage import examine_storage
@@ -64,12 +66,13 @@ def test_what_is_missing_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyP
 
 def test_a_container_s_limits_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quota = tmp_path / "cpu.max"
-    monkeypatch.setattr(machine_module, "QUOTA", quota)
+    monkeypatch.setattr(cores_module, "QUOTA", quota)
     allowed = len(os.sched_getaffinity(0))
     assert usable_cores() == allowed
     for text, cores in (("max 100000", allowed), ("50000 100000", 0.5), ("nonsense", allowed)):
         quota.write_text(text, encoding="ascii")
         assert usable_cores() == cores
+        assert whole_cores() == max(1, cores)
     quota.write_text("50000 100000", encoding="ascii")
     assert by_name(examine_machine())["cores"].value.startswith("0.5 of ") or os.cpu_count() == 0.5
 

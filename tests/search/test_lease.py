@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import signal
 import socket
 import threading
@@ -17,13 +18,14 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from pyarrow import fs
 from werkzeug.serving import make_server
 
-from rebnn_search.config import UserError
+from rebnn_search.config import Notice, UserError
 from rebnn_search.storage import conditional_write as conditional_module
 from rebnn_search.storage.conditional_write import Compared, Versioned, conditional
 from rebnn_search.storage.fetch import JOURNAL
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.lease import LEASE, Lease, LeaseLost
 from rebnn_search.storage.object_store import ObjectStore
+from rebnn_search.storage.process_name import Seen, look_for, own_name
 from rebnn_search.storage.remote_sync import RemoteSync
 
 
@@ -120,6 +122,53 @@ def test_the_second_is_refused_while_the_first_lives_and_may_follow_a_dead_one(u
     assert store.read(LEASE) is None
 
 
+def test_of_two_containers_with_one_host_name_the_second_waits_for_a_sign_of_the_first(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both may be process 1 of their host, so that neither sees whether the other is alive."""
+    monkeypatch.setattr("rebnn_search.storage.lease.POLL_SECONDS", 0.01)
+    store, there = ObjectStore(uri), {**own_name(), "space": "of another container"}
+    beats = iter(range(1, 1000))
+
+    def beat() -> None:
+        store.write(LEASE, json.dumps({**there, "since": "noon", "alive": time.time() + next(beats)}).encode())
+
+    beat()
+    lease = Lease(store, "s-1")
+    read = lease._read
+
+    def read_and_beat() -> Any:
+        found = read()
+        beat()
+        return found
+
+    lease._read = read_and_beat  # type: ignore[method-assign]
+    with (
+        pytest.warns(Notice, match="s-1: waiting up to .* s for a sign of process"),
+        pytest.raises(UserError, match="being driven"),
+    ):
+        lease.take()
+    monkeypatch.setattr("rebnn_search.storage.lease.STALE_SECONDS", 0.3)
+    store.write(LEASE, json.dumps({**there, "since": "noon", "alive": time.time()}).encode())
+    silent = Lease(store, "s-1")
+    with pytest.warns(Notice, match="waiting up to 0 s"):
+        silent.take()
+    silent.renew()
+
+
+def test_a_process_is_told_from_another_with_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = own_name()
+    assert look_for(name) == Seen.ALIVE
+    assert look_for({**name, "began": 1.0}) == Seen.DEAD
+    assert look_for({**name, "pid": 2**22 + 1}) == Seen.DEAD
+    for changed in ({"space": "x"}, {"host": "x"}, {"pid": "x"}):
+        assert look_for({**name, **changed}) == Seen.UNKNOWN
+    old = {key: name[key] for key in ("pid", "host")}
+    assert look_for(old) == Seen.UNKNOWN  # maybe a container's that was started again
+    assert look_for({**old, "pid": os.getppid()}) == Seen.ALIVE
+    assert look_for({}) == Seen.UNKNOWN
+
+
 def test_one_that_was_taken_for_dead_learns_so_and_writes_nothing(uri: str, tmp_path: Path) -> None:
     store = ObjectStore(uri)
     first = Lease(store, "s-1")
@@ -182,7 +231,6 @@ def test_without_obstore_the_gap_is_told(bucket: str, tmp_path: Path, monkeypatc
     folder = SearchFolder(tmp_path / "s-1", bucket)
     folder.path.mkdir()
     with RemoteSync(folder, 1), pytest.raises(UserError, match="is being driven by"):
-        monkeypatch.setattr("rebnn_search.storage.lease._is_dead_here", lambda owner: False)
         Lease(ObjectStore(bucket), "s-1").take()
     told = capsys.readouterr().err
     assert "cannot keep out a second driver" in told and 'pip install "rebnn-search[store]"' in told

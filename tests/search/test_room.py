@@ -1,6 +1,9 @@
 """What a trial asks for and is not there is said: of one machine as an error, of a cluster while it waits."""
 
 import json
+import os
+import subprocess
+from pathlib import Path
 
 import pytest
 from ray.cluster_utils import Cluster
@@ -8,6 +11,7 @@ from support.commands import stop_ray
 from support.forked import Forked
 
 from rebnn_search.config import UserError
+from rebnn_search.execution.ray.executor import TOKEN, _token
 from rebnn_search.execution.ray.room import OVERRIDE, asked, check_machine, fits, refuse_unless_fits
 from rebnn_search.study.spec import Resources
 
@@ -42,6 +46,50 @@ def test_a_machine_s_error_says_what_is_asked_and_what_there_is(monkeypatch: pyt
         check_machine(Resources(cpus_per_worker=10_000))
     monkeypatch.setenv(OVERRIDE, json.dumps({"CPU": 10_000}))
     check_machine(Resources(cpus_per_worker=10_000))  # then Ray is to be asked
+
+
+def test_a_machine_has_the_cores_that_this_process_may_use(workplace) -> None:  # type: ignore[no-untyped-def]
+    """As batch systems limit a job: Ray itself counts the machine's."""
+    one = f"{min(os.sched_getaffinity(0))}"
+    words = ["taskset", "--cpu-list", one, *workplace.command("--set", "resources={cpus_per_worker: 2}", "--trials", "1")]
+    done = subprocess.run(words, cwd=workplace.path, env=workplace.env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: resources: a trial asks for 2 CPUs; this machine has 1 CPU\n")
+
+
+@pytest.mark.slow(minutes=0.5)
+def test_a_ray_of_its_own_counts_them_so_too(workplace) -> None:  # type: ignore[no-untyped-def]
+    one = f"{min(os.sched_getaffinity(0))}"
+    workplace.variables["PYTHONPATH"] = str(workplace.path)
+    (workplace.path / "tells.py").write_text(
+        "import ray\nfrom rebnn_search import SearchObserver\n\n\nclass Tells(SearchObserver):\n"
+        "    def began(self, target, ended):\n        print('CPUs', ray.cluster_resources()['CPU'])\n"
+    )
+    words = ["taskset", "--cpu-list", one, *workplace.command("--observer", "tells:Tells", "--trials", "1")]
+    done = subprocess.run(words, cwd=workplace.path, env=workplace.env, capture_output=True, text=True, check=True)
+    assert "CPUs 1.0\n" in done.stdout
+
+
+def test_without_a_home_ray_gets_a_token_of_the_search_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (TOKEN, f"{TOKEN}_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert _token() == {}
+    monkeypatch.setenv("HOME", str(tmp_path / "is" / "not" / "there"))
+    assert len(_token()[TOKEN]) == 64
+    assert _token() != _token()
+    monkeypatch.setenv(TOKEN, "x")
+    assert _token() == {}
+
+
+@pytest.mark.slow(minutes=0.5)
+def test_a_user_without_a_home_can_search_and_a_long_folder_is_told_of(workplace) -> None:  # type: ignore[no-untyped-def]
+    workplace.variables["HOME"] = "/proc/x"
+    workplace.run_as_a_user("--trials", "1")
+    deep = workplace.path / ("x" * 60) / ("y" * 40)
+    deep.mkdir(parents=True)
+    workplace.variables["TMPDIR"] = str(deep)
+    done = workplace.run_apart("--trials", "1", code=2)
+    assert "AF_UNIX path" in done.stderr and "set RAY_TMPDIR to a directory with a short name" in done.stderr
 
 
 @pytest.mark.slow(minutes=1.5)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -14,6 +16,7 @@ import ray
 import torch
 from ray import tune
 
+from rebnn_search.base.cores import whole_cores
 from rebnn_search.base.environment import environment
 from rebnn_search.config import Notice, UserError
 from rebnn_search.execution.controller import Controller
@@ -28,7 +31,7 @@ from rebnn_search.execution.ray.adapters import (
 from rebnn_search.execution.ray.address import LOCAL, check_address, check_head
 from rebnn_search.execution.ray.fleet import Fleet
 from rebnn_search.execution.ray.growth import Growth
-from rebnn_search.execution.ray.room import TellsOfWaiting, bundle, check_machine, refuse_unless_fits, room
+from rebnn_search.execution.ray.room import OVERRIDE, TellsOfWaiting, bundle, check_machine, refuse_unless_fits, room
 from rebnn_search.execution.ray.session_folder import own_session
 from rebnn_search.execution.ray.trainable import TASK, RecipeTrial
 from rebnn_search.execution.ray.watchdog import watched
@@ -40,6 +43,9 @@ T = TypeVar("T")
 
 RAY_LOGS = "ray_logs"
 """Folder of Ray's own logs of a run that raised."""
+
+FOLDER, TOKEN = "RAY_TMPDIR", "RAY_AUTH_TOKEN"
+"""Environment variables by which Ray learns where its files go, and what its processes know each other by."""
 
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow and the ledger keep what CSV and TensorBoard would
@@ -180,21 +186,38 @@ def _ray(address: str, logs: Path) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    try:
-        options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "warning"}
-        if address == LOCAL:
-            options["include_dashboard"] = False
-        else:
-            check_head(address)
-        session = Path(ray.init(**options).address_info["session_dir"])
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"--address {address}: no Ray there: {(str(error).splitlines() or ['it does not answer'])[0]}"
-        ) from error
     own = address == LOCAL
-    with own_session(session, logs) if own else nullcontext():
+    with environment(_token() if own else {}):
         try:
-            with watched(session if own else None):
-                yield
-        finally:
-            ray.shutdown(wait_for_processes=True)
+            options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "warning"}
+            if own:
+                options["include_dashboard"] = False
+                if OVERRIDE not in os.environ:
+                    options["num_cpus"] = (
+                        whole_cores()
+                    )  # Ray counts the machine's, whatever a batch system lets this process have
+            else:
+                check_head(address)
+            session = Path(ray.init(**options).address_info["session_dir"])
+        except (OSError, RuntimeError, ValueError) as error:
+            said = (str(error).splitlines() or ["it does not answer"])[0]
+            advice = f"; set {FOLDER} to a directory with a short name, as /tmp" if "AF_UNIX path" in said else ""
+            raise UserError(f"--address {address}: no Ray there: {said}{advice}") from error
+        with own_session(session, logs) if own else nullcontext():
+            try:
+                with watched(session if own else None):
+                    yield
+            finally:
+                ray.shutdown(wait_for_processes=True)
+
+
+def _token() -> dict[str, str]:
+    """A token for a Ray of one's own, where there is no home directory that Ray could keep one in; else Ray sees to it."""
+    if any(name in os.environ for name in (TOKEN, f"{TOKEN}_PATH")):
+        return {}
+    try:
+        kept = Path.home() / ".ray" / "auth_token"
+        nearest = next(path for path in (kept, *kept.parents[:2]) if path.exists())
+    except (RuntimeError, StopIteration):
+        return {TOKEN: secrets.token_hex(32)}
+    return {} if os.access(nearest, os.R_OK if nearest == kept else os.W_OK) else {TOKEN: secrets.token_hex(32)}

@@ -12,6 +12,7 @@ import ray
 import torch
 from ray.tune import Callback
 
+from rebnn_search.base.cores import whole_cores
 from rebnn_search.config import UserError
 from rebnn_search.study.spec import Resources
 
@@ -71,7 +72,7 @@ def check_machine(resources: Resources) -> None:
         UserError: If not; the message says what is asked and what there is.
     """
     if OVERRIDE not in os.environ:
-        refuse_unless_fits({"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}, resources)
+        refuse_unless_fits({"CPU": whole_cores(), "GPU": torch.cuda.device_count()}, resources)
 
 
 def refuse_unless_fits(machine: Amounts, resources: Resources) -> None:
