@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import select
 import signal
@@ -51,6 +52,9 @@ def exit_on_user_error(command: Callable[[], int]) -> NoReturn:
     """
     before = warnings.formatwarning
     warnings.formatwarning = _plainly(before)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # of a terminal without γ or ±
     try:
         code = command()
         sys.stdout.flush()

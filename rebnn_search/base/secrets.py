@@ -4,7 +4,28 @@ from __future__ import annotations
 
 import re
 
+HIDDEN = "***"
+URL = re.compile(r"(\w[\w+.-]*)://(\S+)")
+SECRET_OPTION = re.compile(r"([?&;][\w.-]*(?:password|passwd|pwd|token|secret)[\w.-]*=)[^&;\s]*", re.IGNORECASE)
+"""An option of a URL's query whose value is a secret, as of libpq and of pyarrow."""
+PORT = re.compile(r"\d*")
+
 
 def hide_secrets(text: str) -> str:
-    """A text with the password of every URL in it replaced by ***."""
-    return re.sub(r"(\w[\w+.-]*://[^\s:/@]*):[^\s@]*@", r"\1:***@", text)
+    """A text with the password of every URL in it replaced by ***: before the host, or among its options."""
+    return URL.sub(_hidden, text)
+
+
+def _hidden(url: re.Match[str]) -> str:
+    scheme, rest = url.groups()
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    end = authority.rfind("@")
+    if end < 0 and ":" in authority and not PORT.fullmatch(authority.partition(":")[2]):
+        end = rest.rfind("@")  # a password with a slash in it that should have been written as %2F
+    if end >= 0:
+        user, colon, _ = rest[:end].partition(":")
+        if colon:
+            rest = f"{user}:{HIDDEN}{rest[end:]}"
+        elif scheme.lower() in ("http", "https"):  # a token alone
+            rest = f"{HIDDEN}{rest[end:]}"
+    return f"{scheme}://" + SECRET_OPTION.sub(rf"\1{HIDDEN}", rest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rebnn_search.base.errors import UserError
 from rebnn_search.storage.folder import NAME, SearchFolder
 from rebnn_search.tracking import check_uri, default_uri
 
@@ -32,3 +33,17 @@ def tracking_of(name: str, storage: str, given: str | None) -> str:
             runs = read_study(folder, folder.ledger).user_attrs.get(RUNS) or [{}]
             uri = str(runs[-1].get("tracking_uri", ""))
     return check_uri(uri if uri and "***" not in uri else default_uri(), write=False)
+
+
+def identity_of(name: str, storage: str) -> str | None:
+    """The identity of the search that a directory keeps under a name; None where it keeps none, or it cannot be told.
+
+    Tracking that several people share may hold others of the name.
+    """
+    if "://" in storage or not NAME.fullmatch(name):
+        return None
+    folder = SearchFolder(Path(storage) / name)
+    try:
+        return folder.search_id if folder.search_file.is_file() else None
+    except UserError:  # damaged, as whoever reads it says
+        return None

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from rebnn_search.base.metrics import FLIP_RATIO, IMAGES_PER_SECOND, TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5
+from rebnn_search.base.screen import is_screen
 from rebnn_search.training import (
     CheckpointDirectory,
     Recipe,
@@ -40,7 +41,7 @@ class Training:
         self._stopping = False
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} reports"),
-            TimeRemainingColumn(), console=console, transient=True, disable=self._quiet or not console.is_terminal,
+            TimeRemainingColumn(), console=console, transient=True, disable=self._quiet or not is_screen(console),
         )  # fmt: skip
         workspace = Path(args.workspace) if args.workspace is not None else None if folder is None else folder.path
         self.trainer = Trainer(recipe, device=args.device, workspace=workspace, listener=self._on_stage_one)
@@ -84,7 +85,7 @@ class Training:
             result = f"val loss {report.metrics[VAL_LOSS]:.4f}  Top-1 {report.metrics[VAL_TOP1]:.2f} %"
         if self._progress.tasks:
             self._progress.update(self._progress.tasks[0].id, description=f"{when}  {result}")
-        if whole_epoch and not self._quiet and not self._console.is_terminal:
+        if whole_epoch and not self._quiet and not is_screen(self._console):
             self._console.print(f"{when}  {result}", soft_wrap=True)
 
 

@@ -18,6 +18,7 @@ from rebnn_search.auto.presets import ASKED, DEFAULT, PRESETS
 from rebnn_search.base.command import python_command
 from rebnn_search.base.duration import parse_duration
 from rebnn_search.base.errors import UserError
+from rebnn_search.base.screen import is_screen
 from rebnn_search.base.signals import stop_on_signals
 from rebnn_search.tracking import check_uri, default_uri
 
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         state = SearchState.of(search, budget)
         if args.quiet:
             return SearchObserver()
-        return LiveProgress(console, state) if console.is_terminal else PlainProgress(console, state)
+        return LiveProgress(console, state) if is_screen(console) else PlainProgress(console, state)
 
     def begin(stop: Callable[[], None]) -> None:
         stop_on_signals(stop)

@@ -8,17 +8,25 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rebnn_search.base.printable import printable
+from rebnn_search.base.screen import is_screen
 from rebnn_search.cli._text import size_text
+
+if TYPE_CHECKING:
+    from rebnn_search.study.overview import Overview
 
 COLUMNS = ("name", "state", "trials", "done", "pruned", "failed", "best", "objective", "started", "size")
 LEFT = {"name", "state", "objective", "started"}
 STYLES = {"running": "green", "interrupted": "yellow", "not begun": "dim", "damaged": "red"}
-PIPE_WIDTH = 240
+DROPPED = ("size", "objective", "failed", "pruned", "done", "started", "best", "trials")
+"""What is left out where there is no room, in this order: the name goes into other commands."""
 
 
 def parser(prog: str = "rebnn-search ls") -> argparse.ArgumentParser:
@@ -51,19 +59,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     if not found:
         print(f"no search in {args.storage}")
     else:
-        table = Table(box=None, padding=(0, 1), header_style="bold")
-        for name in COLUMNS:
-            table.add_column(name, justify="left" if name in LEFT else "right", no_wrap=True)
-        for one in found:
-            ended = None if one.complete is None else one.complete + (one.pruned or 0) + (one.failed or 0)
-            texts = (
-                one.name, one.state, f"{_shown(ended)}/{_shown(one.target)}", _shown(one.complete), _shown(one.pruned),
-                _shown(one.failed), "" if one.best is None else f"{one.best:.4f}", one.objective or "",
-                local_time(one.started), size_text(one.size),
-            )  # fmt: skip
-            table.add_row(*map(Text, texts), style=STYLES.get(one.state, ""))
-        console = Console(highlight=False)
-        (console if console.is_terminal else Console(width=PIPE_WIDTH, no_color=True, highlight=False)).print(table)
+        _print(found)
     for one in found:
         if one.note is not None:
             print(f"{one.name}: {one.note}", file=sys.stderr)
@@ -73,6 +69,40 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
                 f"{name}: its removal was cut off; what is left is in {ASIDE}, rebnn-search rm {name} goes on", file=sys.stderr
             )
     return 0
+
+
+def _print(found: Sequence[Overview]) -> None:
+    """Print the table; on a terminal without what there is no room for, as names and values cut short serve nobody."""
+    console = Console(highlight=False)
+    rows = [(one, dict(zip(COLUMNS, map(printable, _cells(one)), strict=True))) for one in found]
+    wide = {name: max(cell_len(text) for text in (name, *(cells[name] for _, cells in rows))) for name in COLUMNS}
+    left_out: list[str] = []
+    if is_screen(console):
+        while sum(width + 2 for name, width in wide.items() if name not in left_out) > console.width and set(DROPPED) - set(
+            left_out
+        ):
+            left_out.append(DROPPED[len(left_out)])
+    else:
+        console = Console(width=sum(wide.values()) + 2 * len(wide), no_color=True, highlight=False)
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    kept = [name for name in COLUMNS if name not in left_out]
+    for name in kept:
+        table.add_column(name, justify="left" if name in LEFT else "right", no_wrap=True)
+    for one, cells in rows:
+        table.add_row(*(Text(cells[name]) for name in kept), style=STYLES.get(one.state, ""))
+    console.print(table)
+    if left_out:
+        console.print(Text(f"left out for want of width: {', '.join(left_out)}", style="dim"))
+
+
+def _cells(one: Overview) -> tuple[str, ...]:
+    """The texts of `COLUMNS`."""
+    ended = None if one.complete is None else one.complete + (one.pruned or 0) + (one.failed or 0)
+    return (
+        one.name, one.state, f"{_shown(ended)}/{_shown(one.target)}", _shown(one.complete), _shown(one.pruned),
+        _shown(one.failed), "" if one.best is None else f"{one.best:.4f}", one.objective or "",
+        local_time(one.started), size_text(one.size),
+    )  # fmt: skip
 
 
 def _shown(count: int | None) -> str:

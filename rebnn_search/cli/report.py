@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rebnn_search.base.errors import UserError
 from rebnn_search.cli._allow import add_allow, allow_parts
-from rebnn_search.cli._tracked import HELP, tracking_of
+from rebnn_search.cli._tracked import HELP, identity_of, tracking_of
 
 
 def parser(prog: str = "python -m rebnn_search.report") -> argparse.ArgumentParser:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     from rebnn_search.report import TrackedSearch, folder_of, write_report
 
     allow_parts(args.allow)
-    search = TrackedSearch(uri, args.name)
+    search = TrackedSearch(uri, args.name, identity_of(args.name, args.storage))
     folder = folder_of(search, Path(args.storage))
     try:
         written = write_report(search, out, args.formats or ["png"], folder)

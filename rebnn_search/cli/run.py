@@ -16,6 +16,7 @@ from rich.console import Console
 from rebnn_search.base.command import allow_words, python_command, storage_words
 from rebnn_search.base.duration import parse_duration
 from rebnn_search.base.errors import UserError
+from rebnn_search.base.screen import is_screen
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.base.signals import signals_given_back, stop_on_signals
 from rebnn_search.cli._allow import add_allow, allow_parts, import_from_here
@@ -141,7 +142,7 @@ def _run(args: argparse.Namespace, console: Console, session: Session, own: list
     if args.json or args.quiet:
         progress = SearchObserver()
     else:
-        progress = LiveProgress(console, state) if console.is_terminal else PlainProgress(console, state)
+        progress = LiveProgress(console, state) if is_screen(console) else PlainProgress(console, state)
         console.print(f"search {folder.name}, log in {folder.log}", soft_wrap=True)
     with Observers(progress, own) as observers, signals_given_back():
         try:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from rebnn_search.base.errors import UserError
 from rebnn_search.base.layout import STORAGE
 from rebnn_search.base.signals import interrupt_on_signals, signals_given_back
-from rebnn_search.cli._tracked import HELP, tracking_of
+from rebnn_search.cli._tracked import HELP, identity_of, tracking_of
 
 
 def parser(prog: str = "rebnn-search ui") -> argparse.ArgumentParser:
@@ -32,19 +32,19 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         raise UserError(f"--port {args.port}: expected 1 to 65535")
     if find_spec("mlflow") is None:
         raise UserError(f"MLflow is not installed for {sys.executable}: pip install mlflow")
-    uri = tracking_of(args.name, args.storage, args.tracking_uri)
+    uri, identity = tracking_of(args.name, args.storage, args.tracking_uri), identity_of(args.name, args.storage)
 
     from rebnn_search.tracking.shared_view import find_view
     from rebnn_search.tracking.ui import HOST, pick_port, serve_ui
 
     if uri.startswith(("http:", "https:")):
-        print(find_view(uri, args.name).link(uri))  # its UI is where it is
+        print(find_view(uri, args.name, identity).link(uri))  # its UI is where it is
         return 0
     port = pick_port(args.port)
     with signals_given_back():
         interrupt_on_signals()
         try:
-            view = find_view(uri, args.name)
+            view = find_view(uri, args.name, identity)
             with serve_ui(uri, port) as server:
                 print(view.link(f"http://{HOST}:{port}"), flush=True)
                 print("Ctrl-C ends it", file=sys.stderr)

@@ -9,6 +9,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from rebnn_search.report.figures.base import plain
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 from rebnn_search.study.optuna_log import optuna_muted
 from rebnn_search.study.space import Parameter
@@ -33,8 +34,8 @@ def _frozen(search: TrackedSearch, trial: TrackedTrial) -> FrozenTrial:
         value=search.value(trial) if trial.state in ("COMPLETE", "PRUNED") else None,
         datetime_start=datetime.fromtimestamp(trial.start / 1000),
         datetime_complete=datetime.fromtimestamp((trial.end or trial.start) / 1000),
-        params=dict(trial.params),
-        distributions={name: distribution(search.search.space.parameters[name]) for name in trial.params},
+        params={name: _text(value) for name, value in trial.params.items()},
+        distributions={name: _printed(distribution(search.search.space.parameters[name])) for name in trial.params},
         user_attrs={},
         system_attrs={f"constraints:{limit.name}": limit.excess(values[limit.name]) for limit in limits},
         intermediate_values=curve,
@@ -49,3 +50,12 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     if parameter.kind in ("int", "log_int"):
         return IntDistribution(bounds[0], bounds[1], log=parameter.kind == "log_int", step=int(parameter.step or 1))
     return FloatDistribution(bounds[0], bounds[1], log=parameter.kind == "log_uniform", step=parameter.step)
+
+
+def _printed(found: BaseDistribution) -> BaseDistribution:
+    return CategoricalDistribution(list(map(_text, found.choices))) if isinstance(found, CategoricalDistribution) else found
+
+
+def _text(value: Any) -> Any:
+    """A value as a plot may print it."""
+    return plain(value) if isinstance(value, str) else value

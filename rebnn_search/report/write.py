@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from rebnn_search.base.files import write_atomically
-from rebnn_search.config import UserError
+from rebnn_search.config import Notice, UserError
 from rebnn_search.execution.run_description import with_figures
 from rebnn_search.report import table as paper_table
 from rebnn_search.report.evaluation import evaluate
@@ -18,8 +19,9 @@ from rebnn_search.report.tracked import REPORT_FOLDER, TrackedSearch
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.object_store import send_files
 from rebnn_search.tracking import NOTE_TAG, SEARCH_TAG
+from rebnn_search.training.custom_parts import described
 
-FORMATS = ("png", "svg", "pdf")
+FIGURE_FORMATS = ("png", "svg", "pdf")
 PAGE = "report.html"
 DESCRIBED = ("front", "training_loss", "intermediate_values")
 """Figures on the parent run's page."""
@@ -33,7 +35,7 @@ def write_report(
     Args:
         search: The tracked search.
         out: Directory, made if it is not there.
-        formats: Of the figures, of `FORMATS`.
+        formats: Of the figures, of `FIGURE_FORMATS`.
         folder: The search's own, from which the chosen network is evaluated; None where it is not at hand: then the page says what
             the last report found, if it is of the same trial.
 
@@ -50,12 +52,19 @@ def write_report(
     with style():
         drawn = FIGURES.draw(search)
         written = []
-        for name, figure in drawn.items():
-            for form in formats:
-                file = out / "figures" / f"{name}.{form}"
-                figure.savefig(file, format=form)
-                figure.set_layout_engine("none")  # laid out once: it takes as long as drawing
-                written.append(file)
+        for name, figure in list(drawn.items()):
+            files = [out / "figures" / f"{name}.{form}" for form in formats]
+            try:
+                for file in files:
+                    figure.savefig(file)
+                    figure.set_layout_engine("none")  # laid out once: it takes as long as drawing
+            except OSError:
+                raise
+            except Exception as error:  # matplotlib finds out here what it cannot set; one picture is worth no report
+                warnings.warn(f"the figure {name} is left out: {described(error)}", Notice, stacklevel=2)
+                del drawn[name]
+            else:
+                written += files
         page = render(search, drawn)
     rows = paper_table.table(search)
     texts = {

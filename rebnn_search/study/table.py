@@ -42,13 +42,16 @@ def cells(result: Result, rank: int, group: Sequence[TrialRow]) -> list[str]:
         str(rank) if states["COMPLETE"] == len(group) else "",
         *([ON_FRONT if row.front else ""] if result.several else []),
         f"#{row.number}" if len(group) == 1 else " ".join(f"#{one.number}" for one in sorted(group, key=lambda r: r.number)),
-        *(value(row.recipe.get(name)) for name in columns(result)),
+        *(
+            "null" if name in row.params and row.params[name] is None else value(row.recipe.get(name))
+            for name in columns(result)
+        ),
         number([one.val_loss for one in shown], ".4f"),
         number([one.val_top1 for one in shown], ".2f"),
         mean([one.val_top5 for one in shown], ".2f"),
         *(mean([one.values.get(goal.name) for one in shown], goal.form) for goal in result.extras),
         mean([one.flip_ratio for one in shown], ".2e"),
-        mean([one.epochs for one in shown], ".4g"),
+        epochs_text(mean_of([one.epochs for one in shown])),
         row.standing if len(states) == 1 else ", ".join(f"{count} {state}" for state, count in states.items()),
     ]
 
@@ -68,8 +71,19 @@ def number(items: Sequence[float | None], form: str) -> str:
 
 def mean(items: Sequence[float | None], form: str) -> str:
     """A mean alone, where an interval would take more room than it is worth."""
+    found = mean_of(items)
+    return "" if found is None else format(found, form)
+
+
+def mean_of(items: Sequence[float | None]) -> float | None:
+    """The mean of what was measured; None where nothing was."""
     found = estimate([item for item in items if item is not None])
-    return "" if found is None else format(found.mean, form)
+    return None if found is None else found.mean
+
+
+def epochs_text(epochs: float | None) -> str:
+    """A number of epochs, parts of one to a hundredth."""
+    return "" if epochs is None else f"{epochs:.2f}".rstrip("0").rstrip(".")
 
 
 def chosen(best: Best) -> str:

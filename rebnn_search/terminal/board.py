@@ -7,11 +7,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rebnn_search.base.screen import is_screen
+from rebnn_search.config import printable
 from rebnn_search.study.result import Result
 from rebnn_search.study.table import FRONT, cells, chosen, headings, objectives_told
 
 STYLES = {"COMPLETE": "", "INFEASIBLE": "magenta", "PRUNED": "dim", "FAIL": "red", "RUNNING": "yellow"}
-PIPE_WIDTH = 240
+WIDEST = 10_000
+"""Columns of text that no table needs."""
 DROPPED_FIRST = ("Top-5", "epochs", "flip ratio")
 KEPT = (FRONT, "trial", "val loss", "Top-1", "state")
 RIGHT = {"rank", "trial", "γ value", "lr", "val loss", "Top-1", "Top-5", "flip ratio", "epochs"}
@@ -58,14 +61,14 @@ def print_result(console: Console, result: Result, ui_command: str, resume_comma
 
 def print_leaderboard(console: Console, result: Result) -> None:
     """Print the leaderboard alone."""
-    if console.is_terminal:
+    if is_screen(console):
         table, left_out = _table(result, console.width)
         console.print(table)
         if left_out:
             console.print(Text(f"left out for want of width: {', '.join(left_out)}", style="dim"))
     else:
         # A pipe has no width of its own: the table takes what it needs.
-        Console(file=console.file, width=PIPE_WIDTH, no_color=True).print(_table(result, PIPE_WIDTH)[0])
+        Console(file=console.file, width=WIDEST, no_color=True).print(_table(result, WIDEST)[0])
     for text in objectives_told(result):
         line(console, text)
 
@@ -73,11 +76,13 @@ def print_leaderboard(console: Console, result: Result) -> None:
 def _table(result: Result, width: int) -> tuple[Table, list[str]]:
     """The leaderboard in at most ``width`` columns of text, and the headings it had to leave out, the least important first."""
     names, left_out = headings(result), []
-    rows = [(group[0], cells(result, rank, group)) for rank, group in enumerate(result.groups, start=1)]
+    rows = [(group[0], list(map(printable, cells(result, rank, group)))) for rank, group in enumerate(result.groups, start=1)]
     lengths = {name: max(cell_len(text) for text in (name, *(row[k] for _, row in rows))) for k, name in enumerate(names)}
     measured = [goal.heading for goal in result.extras]
     others = [name for name in names if name not in (*DROPPED_FIRST, *KEPT, *measured)]
-    droppable = [name for name in DROPPED_FIRST if name in names] + others[::-1]
+    same = [name for name in others if len({row[names.index(name)] for _, row in rows}) < 2 and len(rows) > 1]
+    first = [name for name in (*same, *DROPPED_FIRST) if name in names]
+    droppable = first + [name for name in others[::-1] if name not in same]
     while droppable and sum(length + 2 for name, length in lengths.items() if name not in left_out) > width:
         left_out.append(droppable.pop(0))
     table = Table(box=None, padding=(0, 1), header_style="bold")
@@ -91,5 +96,5 @@ def _table(result: Result, width: int) -> tuple[Table, list[str]]:
 
 
 def line(console: Console, text: str) -> None:
-    """Print a line as it is: no wrapping, so that a command can be copied."""
-    console.print(text, soft_wrap=True, markup=False, highlight=False)
+    """Print a line as it is: no wrapping, so that a command can be copied. What others' files say cannot steer the terminal."""
+    console.print(printable(text, keep="\n"), soft_wrap=True, markup=False, highlight=False)

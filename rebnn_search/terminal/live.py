@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from types import TracebackType
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rebnn_search.base.duration import duration_text
+from rebnn_search.config import printable
 from rebnn_search.execution.events import SearchObserver
 from rebnn_search.study.spec import Params
 from rebnn_search.terminal.state import SearchState
@@ -49,7 +51,9 @@ class LiveProgress(SearchObserver):
 
     def failed(self, number: int, reason: str, times: int) -> None:
         """Say, above the picture, that a trial will be started again."""
-        self._console.print(Text(f"{self._state.name(number)} failed ({times}): {reason}; starting it again", style="yellow"))
+        self._console.print(
+            Text(printable(f"{self._state.name(number)} failed ({times}): {reason}; starting it again"), style="yellow")
+        )
 
     def paused(self, number: int) -> None:
         """Take in that a trial waits."""
@@ -59,7 +63,7 @@ class LiveProgress(SearchObserver):
         """Take in a trial's end; a failure's reason stays on the screen."""
         if state == "FAIL":
             name = self._state.name(number)
-            self._console.print(Text(f"FAIL {name}: {reason}", style="red"))
+            self._console.print(Text(printable(f"FAIL {name}: {reason}"), style="red"))
         self._state.finished(number, state, summary)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -92,7 +96,7 @@ class LiveProgress(SearchObserver):
             table.add_column(no_wrap=True, width=SPARK_WIDTH)
         for trial in list(self._state.running.values()):
             value = f"{trial.curve[-1]:.4f}" if trial.curve else ""
-            row = [Text(trial.name), Text(f"epoch {trial.epoch:.1f}/{self._state.epochs:g}"), Text(value)]
+            row = [Text(printable(trial.name)), Text(f"epoch {trial.epoch:.1f}/{self._state.epochs:g}"), Text(value)]
             if width >= 70:
                 row.append(Text(sparkline(trial.curve), style="cyan"))
             table.add_row(*row)
@@ -100,10 +104,9 @@ class LiveProgress(SearchObserver):
 
 
 def sparkline(curve: list[float]) -> str:
-    """The last values of a curve as one line of bars, from its lowest to its highest."""
+    """The last values of a curve as one line of bars, from its lowest to its highest; a blank for what is no finite number."""
     shown = curve[-SPARK_WIDTH:]
-    if not shown:
-        return ""
-    low, high = min(shown), max(shown)
+    finite = [value for value in shown if isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BARS[round((value - low) * scale)] for value in shown)
+    return "".join(BARS[round((value - low) * scale)] if isfinite(value) else " " for value in shown)

@@ -8,9 +8,11 @@ from rich.console import Console
 
 from rebnn_search.base.duration import duration_text
 from rebnn_search.base.metrics import EPOCHS, VAL_LOSS, VAL_TOP1
+from rebnn_search.config import printable
 from rebnn_search.execution.events import SearchObserver
 from rebnn_search.study.attributes import INFEASIBLE
 from rebnn_search.study.spec import Params
+from rebnn_search.study.table import epochs_text
 from rebnn_search.terminal.state import SearchState
 from rebnn_search.training.report_log import TrackedReport
 
@@ -58,8 +60,8 @@ class PlainProgress(SearchObserver):
             why = f"  ({INFEASIBLE})"
         best = f"  best #{known.best[0]} {known.best[1]:.4f}" if known.best else ""
         left = f"  {duration_text(known.seconds_left)} left" if known.seconds_left else ""
-        epochs = f"  {summary[EPOCHS]:.3g} epochs" if summary else ""
+        epochs = f"  {epochs_text(summary[EPOCHS])} epochs" if summary else ""
         self._print(f"[{known.ended}/{known.target}] {state:8} {name}{epochs}{scores}{why}{best}{left}")
 
     def _print(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+        self._console.print(printable(line), soft_wrap=True, markup=False, highlight=False)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from rebnn_search.config import UserError
+from rebnn_search.config import Notice, UserError
 from rebnn_search.tracking.runs import SEARCH_TAG, TRIAL_TAG
 
 if TYPE_CHECKING:
@@ -39,10 +41,22 @@ def find_parent(client: MlflowClient, name: str, identity: str | None = None) ->
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     everything = find_runs(client, experiments, f"tags.`{SEARCH_TAG}` != ''") if experiments else []
     parents = [run for run in everything if TRIAL_TAG not in run.data.tags and SEARCH_TAG in run.data.tags]
-    named = [
-        run for run in parents if run.info.run_name == name and identity in (None, run.info.run_id, run.data.tags[SEARCH_TAG])
-    ]
+    alike = [run for run in parents if run.info.run_name == name]
+    named = [run for run in alike if identity in (None, run.info.run_id, run.data.tags[SEARCH_TAG])]
+    if alike and not named:
+        raise UserError(
+            f"{name}: tracking holds another search of this name and not the one that is kept here: --storage with a directory that "
+            "keeps none of this name shows the other"
+        )
     if not named:
         there = ", ".join(sorted({run.info.run_name for run in parents})) or "none"
         raise UserError(f"{name}: tracking holds no search of this name; there: {there}")
-    return max(named, key=lambda run: run.info.start_time)
+    newest = max(named, key=lambda run: run.info.start_time)
+    if len(named) > 1:
+        begun = datetime.fromtimestamp(newest.info.start_time / 1000).astimezone()
+        warnings.warn(
+            f"tracking holds {len(named)} searches called {name}: this is the newest, begun {begun:%Y-%m-%d %H:%M}",
+            Notice,
+            stacklevel=2,
+        )
+    return newest

@@ -192,15 +192,20 @@ class FoundView:
         return view_link(hide_secrets(uri), self.experiment_id, self.search_id)
 
 
-def find_view(uri: str, name: str) -> FoundView:
-    """Find the view of the newest search of a name, and write it if that was begun before there were views.
+def find_view(uri: str, name: str, identity: str | None = None) -> FoundView:
+    """Find the view of a search, and write it if that was begun before there were views.
+
+    Args:
+        uri: Tracking URI.
+        name: The search's name.
+        identity: As of `rebnn_search.tracking.search.find_parent`.
 
     Raises:
         UserError: If tracking cannot be read or holds no search of that name.
     """
     try:
         client = make_client(uri)
-        parent = find_parent(client, name)
+        parent = find_parent(client, name, identity)
         search_id, experiment_id = parent.data.tags[SEARCH_TAG], parent.info.experiment_id
         there = VIEW_TAG + search_id in client.get_experiment(experiment_id).tags
         if not there:

@@ -1,11 +1,18 @@
 """A user's words in figures."""
 
 from io import BytesIO
+from pathlib import Path
 
+import pytest
+from matplotlib.figure import Figure as Drawing
 from matplotlib.text import Text
 from support.made_search import MadeSearch
 
+from rebnn_search.config import Notice
+from rebnn_search.report import write_report
 from rebnn_search.report.figures import FIGURES, style
+from rebnn_search.report.figures.base import Figure
+from rebnn_search.report.tracked import TrackedSearch
 from rebnn_search.testing.recorded_search import _evaluation
 
 
@@ -20,3 +27,40 @@ def test_class_names_may_hold_dollars() -> None:
             drawn.savefig(BytesIO())
             texts = [text.get_text() for text in drawn.findobj(Text)]
             assert any("$0-$25k" in text.replace("\\$", "$") for text in texts)
+
+
+def test_values_may_hold_dollars(tmp_path: Path) -> None:
+    kinds = ["$$", "a $x_1$ b", "c"]
+    search = MadeSearch(8, space={"network.kind": {"choice": kinds}, "optimizer.lr": {"log_uniform": [1e-4, 1e-1]}})
+    for number in range(8):
+        search.change(number, params={"network.kind": kinds[number % 3], "optimizer.lr": 10 ** -(1 + number / 4)})
+    with style():
+        drawn = FIGURES.draw(search)
+        for name in ("parallel_coordinates", "slice"):
+            drawn[name].savefig(BytesIO())
+
+
+def test_a_figure_that_cannot_be_drawn_is_left_out_and_the_report_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = MadeSearch(7)
+
+    def formula(search: TrackedSearch) -> Drawing:
+        drawing = Drawing()
+        drawing.suptitle("$$")
+        return drawing
+
+    def boom(search: TrackedSearch) -> Drawing:
+        raise ZeroDivisionError("nothing to divide by")
+
+    figures = [Figure(name, name, name, draw, 0) for name, draw in (("formula", formula), ("boom", boom))]
+    every = [*figures, *FIGURES]
+    monkeypatch.setattr(type(FIGURES), "__iter__", lambda self: iter(every))
+    with pytest.warns(Notice) as told:
+        written = write_report(search, tmp_path)
+    said = [str(notice.message) for notice in told if isinstance(notice.message, Notice)]
+    assert len(said) == 2
+    assert said[0].startswith("the figure boom is left out: ZeroDivisionError: nothing to divide by")
+    assert said[1].startswith("the figure formula is left out: ")
+    names = {path.name for path in written}
+    assert "report.html" in names and "formula.png" not in names and len(names) > 6

@@ -179,7 +179,7 @@ def test_searches_of_an_earlier_version(old: Path) -> None:
     done = call("cli.show", "finished", "--json", cwd=old)
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
-    stable = lambda trials: [{**trial, "run_id": None} for trial in trials]  # noqa: E731
+    stable = lambda trials: [{**trial, "run_id": None, "reason": None} for trial in trials]  # noqa: E731
     assert stable(shown["result"]["trials"]) == stable(result["trials"])
     assert shown["result"]["best"]["number"] == result["best"]["number"]
 

@@ -39,6 +39,15 @@ def test_databases_are_passed_on(uri: str) -> None:
         ("cannot reach https://me:p%40ss@host:5000/x now", "cannot reach https://me:***@host:5000/x now"),
         ("https://host:5000/x", "https://host:5000/x"),
         ("sqlite:///a@b", "sqlite:///a@b"),
+        ("postgresql://u:p@ss@h:1/db", "postgresql://u:***@h:1/db"),
+        ("postgresql://u:pa/ss@h/db", "postgresql://u:***@h/db"),
+        ("postgresql://h:1/db?user=u&password=s3&sslmode=require", "postgresql://h:1/db?user=u&password=***&sslmode=require"),
+        ("s3://key:secret@b/x?session_token=t&region=eu", "s3://key:***@b/x?session_token=***&region=eu"),
+        ("http://TOKEN@h:1/x", "http://***@h:1/x"),
+        ("mysql://u@h/db", "mysql://u@h/db"),
+        ("http://h:5000/#/experiments/1?x=a@b", "http://h:5000/#/experiments/1?x=a@b"),
+        ("http://[::1]:5000/x", "http://[::1]:5000/x"),
+        ("http://u:p@[::1]:5000/x", "http://u:***@[::1]:5000/x"),
     ],
 )
 def test_passwords_are_hidden(text: str, hidden: str) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rebnn_search.config import UserError
+from rebnn_search.config import Notice, UserError
 from rebnn_search.tracking import SEARCH_TAG, STATE_TAG, TRIAL_TAG, Point, Runs, Tracker
 from rebnn_search.tracking.search import find_parent
 
@@ -217,5 +217,9 @@ def test_of_searches_of_one_name_the_one_that_is_meant_is_found(uri: str) -> Non
     assert find_parent(client, "gamma-7", "id-mine").info.run_id == parents[0]
     assert find_parent(client, "gamma-7", "id-of-another").info.run_id == parents[1]
     assert find_parent(client, "gamma-7", parents[0]).info.run_id == parents[0]
-    with pytest.raises(UserError, match="holds no search of this name"):
+    with pytest.raises(UserError, match="holds another search of this name and not the one that is kept here"):
         find_parent(client, "gamma-7", "id-of-nobody")
+    with pytest.warns(Notice, match="tracking holds 2 searches called gamma-7: this is the newest, begun"):
+        find_parent(client, "gamma-7")
+    with pytest.raises(UserError, match="holds no search of this name; there: .*gamma-7"):
+        find_parent(client, "gamma-8")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5
+from rebnn_search.config import Notice
 from rebnn_search.report.by_place import ByPlace
 from rebnn_search.report.tracked import TrackedSearch
+from rebnn_search.training.custom_parts import described
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -41,8 +44,17 @@ class Figures(ByPlace[Figure]):
     """The figures in the order of the page."""
 
     def draw(self, search: TrackedSearch) -> dict[str, Drawing]:
-        """Draw all that the search has the runs for, by name."""
-        return {figure.name: drawn for figure in self if (drawn := figure.draw(search)) is not None}
+        """Draw all that the search has the runs for, by name. One that cannot be drawn is told of and left out."""
+        found = {}
+        for figure in self:
+            try:
+                drawn = figure.draw(search)
+            except Exception as error:  # Optuna's, matplotlib's, or of somebody's own figure
+                warnings.warn(f"the figure {figure.name} is left out: {described(error)}", Notice, stacklevel=2)
+                continue
+            if drawn is not None:
+                found[figure.name] = drawn
+        return found
 
 
 FIGURES = Figures("figure")
