@@ -76,22 +76,20 @@ def _print(found: Sequence[Overview]) -> None:
     console = Console(highlight=False)
     rows = [(one, dict(zip(COLUMNS, map(printable, _cells(one)), strict=True))) for one in found]
     wide = {name: max(cell_len(text) for text in (name, *(cells[name] for _, cells in rows))) for name in COLUMNS}
-    left_out: list[str] = []
+    kept = list(COLUMNS)
     if is_screen(console):
-        while sum(width + 2 for name, width in wide.items() if name not in left_out) > console.width and set(DROPPED) - set(
-            left_out
-        ):
-            left_out.append(DROPPED[len(left_out)])
+        for name in DROPPED:
+            if sum(wide[name] + 2 for name in kept) > console.width:
+                kept.remove(name)
     else:
         console = Console(width=sum(wide.values()) + 2 * len(wide), no_color=True, highlight=False)
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    kept = [name for name in COLUMNS if name not in left_out]
     for name in kept:
         table.add_column(name, justify="left" if name in LEFT else "right", no_wrap=True)
     for one, cells in rows:
         table.add_row(*(Text(cells[name]) for name in kept), style=STYLES.get(one.state, ""))
     console.print(table)
-    if left_out:
+    if left_out := [name for name in DROPPED if name not in kept]:
         console.print(Text(f"left out for want of width: {', '.join(left_out)}", style="dim"))
 
 

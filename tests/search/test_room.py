@@ -11,7 +11,7 @@ from support.commands import stop_ray
 from support.forked import Forked
 
 from rebnn_search.config import UserError
-from rebnn_search.execution.ray.executor import TOKEN, _token
+from rebnn_search.execution.ray.address import TOKEN, own_token
 from rebnn_search.execution.ray.room import OVERRIDE, asked, check_machine, fits, refuse_unless_fits
 from rebnn_search.study.spec import Resources
 
@@ -73,12 +73,12 @@ def test_without_a_home_ray_gets_a_token_of_the_search_s_own(tmp_path: Path, mon
     for name in (TOKEN, f"{TOKEN}_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert _token() == {}
+    assert own_token() == {}
     monkeypatch.setenv("HOME", str(tmp_path / "is" / "not" / "there"))
-    assert len(_token()[TOKEN]) == 64
-    assert _token() != _token()
+    assert len(own_token()[TOKEN]) == 64
+    assert own_token() != own_token()
     monkeypatch.setenv(TOKEN, "x")
-    assert _token() == {}
+    assert own_token() == {}
 
 
 @pytest.mark.slow(minutes=0.5)

@@ -221,5 +221,5 @@ def test_of_searches_of_one_name_the_one_that_is_meant_is_found(uri: str) -> Non
         find_parent(client, "gamma-7", "id-of-nobody")
     with pytest.warns(Notice, match="tracking holds 2 searches called gamma-7: this is the newest, begun"):
         find_parent(client, "gamma-7")
-    with pytest.raises(UserError, match="holds no search of this name; there: .*gamma-7"):
+    with pytest.raises(UserError, match=r"holds no search of this name; there: .*gamma-7"):
         find_parent(client, "gamma-8")

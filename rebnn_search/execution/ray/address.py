@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import secrets
 import socket
 from pathlib import Path
 
@@ -15,6 +16,8 @@ ENVIRONMENT = "RAY_ADDRESS"
 """Environment variable whose address ``auto`` means, if it is set."""
 MODE = "RAY_AUTH_MODE"
 """Environment variable by which a process shows the token that a head may ask for: ``token``, unless Ray finds out by itself."""
+TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - a name
+"""Environment variable that holds the token itself, or with ``_PATH`` the file that does."""
 CURRENT = Path("ray_current_cluster")
 """In Ray's temporary folder: the address of the cluster that ``ray start`` last made, or joined, on this machine."""
 HOST_PORT = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})")
@@ -86,6 +89,18 @@ def check_head(address: str) -> None:
                 advice = f"set {MODE}=token, and have it in ~/.ray/auth_token or in RAY_AUTH_TOKEN"
             raise UserError(f"--address {address}: that cluster asks for a token: {advice}") from None
         raise UserError(f"--address {address}: what answers there is no Ray head: {said}") from None
+
+
+def own_token() -> dict[str, str]:
+    """A token for a Ray of one's own, where there is no home directory that Ray could keep one in; else Ray sees to it."""
+    if any(name in os.environ for name in (TOKEN, f"{TOKEN}_PATH")):
+        return {}
+    try:
+        kept = Path.home() / ".ray" / "auth_token"
+        nearest = next(path for path in (kept, *kept.parents[:2]) if path.exists())
+    except (RuntimeError, StopIteration):
+        return {TOKEN: secrets.token_hex(32)}
+    return {} if os.access(nearest, os.R_OK if nearest == kept else os.W_OK) else {TOKEN: secrets.token_hex(32)}
 
 
 def _show_token() -> None:

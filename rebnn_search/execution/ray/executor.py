@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -28,7 +27,7 @@ from rebnn_search.execution.ray.adapters import (
     StopWhenAsked,
     TrialCallback,
 )
-from rebnn_search.execution.ray.address import LOCAL, check_address, check_head
+from rebnn_search.execution.ray.address import LOCAL, check_address, check_head, own_token
 from rebnn_search.execution.ray.fleet import Fleet
 from rebnn_search.execution.ray.growth import Growth
 from rebnn_search.execution.ray.room import OVERRIDE, TellsOfWaiting, bundle, check_machine, refuse_unless_fits, room
@@ -44,8 +43,8 @@ T = TypeVar("T")
 RAY_LOGS = "ray_logs"
 """Folder of Ray's own logs of a run that raised."""
 
-FOLDER, TOKEN = "RAY_TMPDIR", "RAY_AUTH_TOKEN"
-"""Environment variables by which Ray learns where its files go, and what its processes know each other by."""
+FOLDER = "RAY_TMPDIR"
+"""Environment variable by which Ray learns where its files go."""
 
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow and the ledger keep what CSV and TensorBoard would
@@ -187,15 +186,14 @@ def _ray(address: str, logs: Path) -> Iterator[None]:
         yield
         return
     own = address == LOCAL
-    with environment(_token() if own else {}):
+    with environment(own_token() if own else {}):
         try:
             options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "warning"}
             if own:
                 options["include_dashboard"] = False
+                # Ray counts the machine's cores, whatever a batch system lets this process have.
                 if OVERRIDE not in os.environ:
-                    options["num_cpus"] = (
-                        whole_cores()
-                    )  # Ray counts the machine's, whatever a batch system lets this process have
+                    options["num_cpus"] = whole_cores()
             else:
                 check_head(address)
             session = Path(ray.init(**options).address_info["session_dir"])
@@ -209,15 +207,3 @@ def _ray(address: str, logs: Path) -> Iterator[None]:
                     yield
             finally:
                 ray.shutdown(wait_for_processes=True)
-
-
-def _token() -> dict[str, str]:
-    """A token for a Ray of one's own, where there is no home directory that Ray could keep one in; else Ray sees to it."""
-    if any(name in os.environ for name in (TOKEN, f"{TOKEN}_PATH")):
-        return {}
-    try:
-        kept = Path.home() / ".ray" / "auth_token"
-        nearest = next(path for path in (kept, *kept.parents[:2]) if path.exists())
-    except (RuntimeError, StopIteration):
-        return {TOKEN: secrets.token_hex(32)}
-    return {} if os.access(nearest, os.R_OK if nearest == kept else os.W_OK) else {TOKEN: secrets.token_hex(32)}

@@ -108,28 +108,32 @@ class Peers:
         """Do rank 0's part of what the peers were asked to do too."""
         if not answers:
             return work()
-        threading.Thread(target=self._free, args=(answers,), daemon=True).start()
+        failures: list[RayError] = []
+        watching = threading.Thread(target=self._watch, args=(answers, failures), daemon=True)
+        watching.start()
         try:
             done = work()
         except Diverged:  # as all ranks see at once
             raise
         except Exception:
             # Of a peer that has failed this rank knows that a connection is gone, and no more: the peer's own words are the reason.
-            said, _ = ray.wait(list(answers), num_returns=len(answers), timeout=LAST_WORDS_SECONDS)
+            watching.join(LAST_WORDS_SECONDS)
             self.kill()
-            _heard([answer for answer in said if isinstance(_failure(answer), RayTaskError)])
+            for failure in failures:
+                raise _own(failure) from failure
             raise
         _heard(answers)
         return done
 
-    def _free(self, answers: Sequence[Any]) -> None:
-        """Let go of this rank where a peer fails, for whom it would wait until the collectives' time is over."""
+    def _watch(self, answers: Sequence[Any], failures: list[RayError]) -> None:
+        """Let go of this rank where a peer fails, for whom it would wait until the collectives give up; keep the first failure."""
         waiting = list(answers)
         while waiting:
             ended, waiting = ray.wait(waiting, num_returns=1)
             failure = _failure(ended[0])
-            if failure is None or (isinstance(failure, RayTaskError) and isinstance(failure.cause, Diverged)):
+            if failure is None or isinstance(_own(failure), Diverged):
                 continue
+            failures.append(failure)
             for actor in list(self._actors):
                 ray.kill(actor)  # a process that is gone is the one thing that gloo's collectives end by
             if dist.is_initialized() and dist.get_backend() == "nccl":
@@ -160,8 +164,13 @@ def _failure(answer: Any) -> RayError | None:
 
 
 def _heard(answers: Sequence[Any]) -> None:
-    """Wait for what peers were asked to do, and raise what the first that failed has raised itself, not as Ray wraps it."""
+    """Wait for what peers were asked to do, and raise what the first that failed has raised itself."""
     try:
         ray.get(list(answers))
-    except RayTaskError as error:
-        raise error.cause from error
+    except RayError as error:
+        raise _own(error) from error
+
+
+def _own(error: RayError) -> Exception:
+    """What a peer has raised, out of Ray's wrapping."""
+    return error.cause if isinstance(error, RayTaskError) and isinstance(error.cause, Exception) else error
