@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rebnn_search.base.duration import parse_duration
+from rebnn_search.base.duration import LONGEST, parse_duration
+from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5
 from rebnn_search.config import UserError
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.events import SearchObserver
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rebnn_search.export import LoadedModel
+
+__all__ = ["SearchObserver", "SearchResult", "curves", "search"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,6 +60,41 @@ class SearchResult:
         if self.result.best is None:
             raise UserError(f"{self.result.name}: {self.result.none_chosen()}")
         return self.result.best
+
+    @property
+    def best_params(self) -> dict[str, object]:
+        """The chosen trial's values of what was searched, by their dotted names.
+
+        Raises:
+            UserError: As `best`.
+        """
+        return dict(self._best_row.params)
+
+    @property
+    def best_value(self) -> float:
+        """The chosen trial's objective (of several the first) on the validation split: ``val/loss`` in nats, ``val/top1`` in percent.
+        With several seeds, of the trial that `best` is called after.
+
+        Raises:
+            UserError: As `best`.
+        """
+        row, objective = self._best_row, self.result.objective
+        standing = {VAL_LOSS: row.val_loss, VAL_TOP1: row.val_top1, VAL_TOP5: row.val_top5}
+        value = row.values.get(objective, standing.get(objective))
+        assert value is not None
+        return value
+
+    @property
+    def trials(self) -> list[TrialRow]:
+        """The trials, best first: of each its ``number``, ``state``, ``params``, metrics and ``reason``."""
+        return list(self.result.rows)
+
+    @property
+    def _best_row(self) -> TrialRow:
+        row = self.result.best_row
+        if row is None:
+            raise UserError(f"{self.result.name}: {self.result.none_chosen()}")
+        return row
 
     @property
     def recipe(self) -> Recipe:
@@ -150,16 +188,18 @@ def search(
     tracking_uri: str | None = None,
     address: str = "local",
     resume: bool = False,
-    time_budget: str | None = None,
+    or_start: bool = True,
+    time_budget: str | float | None = None,
     report: bool = False,
-    progress: bool = True,
+    progress: bool | None = None,
     observer: SearchObserver | None = None,
 ) -> SearchResult:
     """Run a search, as ``python -m rebnn_search.run`` does.
 
     Args:
         space: The search file, or the name of one that comes with the program, as ``gamma``.
-        network: A function or class that makes the network, in place of the recipe's (`custom_parts.own_network`).
+        network: A function or class that makes the network, in place of the recipe's (`custom_parts.own_network`). The process's
+            environment remembers that it is allowed, as for workers.
         data: A function that returns the samples, in place of the recipe's dataset (`rebnn_search.training.custom_parts.OwnData`).
         overrides: ``KEY=VALUE``, as ``--set``.
         trials: How many trials in all.
@@ -168,12 +208,13 @@ def search(
         ledger: Database of the Optuna study; None for a journal in the search's folder.
         tracking_uri: MLflow's; by default ``MLFLOW_TRACKING_URI``, or ``mlflow.db`` in the working directory.
         address: ``local`` starts a Ray of its own (or uses the one this process has initialised), ``auto`` joins a cluster.
-        resume: Go on with the named, or else the newest unfinished, search of the file; start it if there is none.
-        time_budget: End after so long (``90s``, ``30m``, ``2h``) with the trials there are.
+        resume: Go on with the named, or else the newest unfinished, search of the file.
+        or_start: Whether to start it where there is none to go on with; otherwise that is an error.
+        time_budget: End after so long (``90s``, ``30m``, ``2h``, or a number of seconds) with the trials there are.
         report: Draw the report at the end, as the command does.
         progress: Print a line for each trial; in a notebook, one picture that is drawn again and again, as a widget where ipywidgets
-            is installed.
-        observer: Notified of every event, in place of that; what it raises is shown, and harms no search.
+            is installed. None does so unless there is an observer.
+        observer: Notified of every event; what it raises is shown, and harms no search.
 
     Raises:
         UserError: For a mistake in file or arguments, as the command's message.
@@ -181,17 +222,29 @@ def search(
     from rich.console import Console
 
     begun = time.monotonic()
+    seconds = None if time_budget is None else _seconds(time_budget)
     own = [f"{key}={{name: '{allow(part)}'}}" for key, part in (("network", network), ("data", data)) if part is not None]
     session = open_search(
         space, overrides=[*own, *overrides], trials=trials, name=name, storage=storage, ledger=ledger, tracking_uri=tracking_uri,
-        address=address, or_start=resume,
+        address=address, resume=resume and not or_start, or_start=resume and or_start,
     )  # fmt: skip
-    budget = None if time_budget is None else Budget(parse_duration(time_budget, "time_budget"), begun)
+    budget = None if seconds is None else Budget(seconds, begun)
     state = SearchState.of(session.search, budget)
     display: SearchObserver = SearchObserver()
-    if progress and observer is None:
+    if progress or (progress is None and observer is None):
         display = NotebookProgress(state) if in_notebook() else PlainProgress(Console(highlight=False), state)
     with Observers(display, [] if observer is None else [observer]) as observers:
         result = session.run(observers, budget=budget)
     page = report_search(session.tracking_uri, session.folder) if report and not result.interrupted else None
     return SearchResult(result, session.tracking_uri, page)
+
+
+def _seconds(time_budget: str | float) -> float:
+    """A time budget as a file, a command or a program gives it."""
+    if isinstance(time_budget, str):
+        return parse_duration(time_budget, "time_budget")
+    if not 0 < time_budget <= LONGEST:
+        raise UserError(
+            f"time_budget {time_budget}: expected seconds above 0, at most {LONGEST}, or a time such as 90s, 30m or 2h"
+        )
+    return float(time_budget)

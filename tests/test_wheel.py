@@ -40,7 +40,9 @@ def test_it_holds_every_file_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     code = {
-        file.relative_to(ROOT).as_posix() for suffix in ("py", "j2") for file in (ROOT / "rebnn_search").rglob(f"*.{suffix}")
+        file.relative_to(ROOT).as_posix()
+        for suffix in ("py", "j2", "typed")
+        for file in (ROOT / "rebnn_search").rglob(f"*.{suffix}")
     }
     data = {
         f"rebnn_search/{file.relative_to(ROOT)}" for name in ("search_spaces", "trials") for file in (ROOT / name).iterdir()

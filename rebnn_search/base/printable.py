@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import unicodedata
 from collections.abc import Callable
 
@@ -21,8 +22,13 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def printable_json(value: object) -> str:
-    """Write a value as JSON on one line that any terminal can take; what is escaped is so in JSON's own way."""
-    return _escaped(json.dumps(value, ensure_ascii=False), "", lambda character: json.dumps(character)[1:-1])
+    """Write a value as JSON on one line that this process's stdout can take; what is escaped is so in JSON's own way."""
+    text = _escaped(json.dumps(value, ensure_ascii=False), "", lambda character: json.dumps(character)[1:-1])
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return text
 
 
 def _escaped(text: str, keep: str, escape: Callable[[str], str]) -> str:

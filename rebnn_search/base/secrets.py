@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 HIDDEN = "***"
-URL = re.compile(r"(\w[\w+.-]*)://(\S+)")
+URL = re.compile(r"(\w[\w+.-]*)://((?:(?!\w[\w+.-]*://)\S)*)")
+"""A URL's scheme and what follows, up to the next URL in the same word."""
 SECRET_OPTION = re.compile(r"([?&;][\w.-]*(?:password|passwd|pwd|token|secret)[\w.-]*=)[^&;\s]*", re.IGNORECASE)
 """An option of a URL's query whose value is a secret, as of libpq and of pyarrow."""
-PORT = re.compile(r"\d*")
+HOST_AND_PORT = re.compile(r"[\w.-]*:\d*|\[[0-9a-f:.]*\](?::\d*)?", re.IGNORECASE)
+WEB = ("http", "https")
 
 
 def hide_secrets(text: str) -> str:
@@ -18,14 +20,15 @@ def hide_secrets(text: str) -> str:
 
 def _hidden(url: re.Match[str]) -> str:
     scheme, rest = url.groups()
+    web = scheme.lower() in WEB
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     end = authority.rfind("@")
-    if end < 0 and ":" in authority and not PORT.fullmatch(authority.partition(":")[2]):
-        end = rest.rfind("@")  # a password with a slash in it that should have been written as %2F
+    if end < 0 and ":" in authority and not (web and HOST_AND_PORT.fullmatch(authority)):
+        end = rest.rfind("@")  # of a password with a slash in it that should have been written as %2F
     if end >= 0:
         user, colon, _ = rest[:end].partition(":")
         if colon:
             rest = f"{user}:{HIDDEN}{rest[end:]}"
-        elif scheme.lower() in ("http", "https"):  # a token alone
+        elif web:  # a token alone
             rest = f"{HIDDEN}{rest[end:]}"
     return f"{scheme}://" + SECRET_OPTION.sub(rf"\1{HIDDEN}", rest)

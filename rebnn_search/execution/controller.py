@@ -260,7 +260,7 @@ class Controller:
 
     def _trace_file(self, number: int) -> Path:
         assert self._folder is not None
-        return self._folder.trial(number) / "error.txt"
+        return self._folder.trace_file(number)
 
     def _trace(self, number: int, message: str) -> str:
         """The traceback that the trial left in its folder, or else what Ray knows; kept in the folder."""

@@ -25,6 +25,7 @@ from rebnn_search.config import UserError
 from rebnn_search.execution.executor import Executor
 from rebnn_search.execution.model import log_model, model_file, packed
 from rebnn_search.execution.run_description import run_description
+from rebnn_search.execution.task import owner_of
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of, folder_here
 from rebnn_search.study.attributes import PARAMS, RUNS
@@ -67,7 +68,8 @@ def choose(search: Search, folder: SearchFolder, ledger: Ledger, executor: Execu
     known: dict[str, dict[str, float]] = ledger.noted(TEST) or {}
     for trial in trials:
         if str(trial.number) not in known:
-            known[str(trial.number)] = _test(search, folder, trial, executor)
+            owner = owner_of(ledger.search_id, trial.number, ledger.params(trial.number))
+            known[str(trial.number)] = _test(search, folder, trial, owner, executor)
             ledger.note(TEST, known)
     first, scores = trials[0], [known[str(trial.number)] for trial in trials]
     top1, top5 = estimate([score["top1"] for score in scores]), estimate([score["top5"] for score in scores])
@@ -83,19 +85,19 @@ def choose(search: Search, folder: SearchFolder, ledger: Ledger, executor: Execu
     if model_file(folder, first.number).exists():
         write_atomically(folder.model, model_file(folder, first.number).read_bytes())
     return Best(
-        first.number,
-        top1.mean,
-        top5.mean,
-        str(folder.best_recipe.absolute()),
-        str(folder.model.absolute()),
-        numbers,
-        top1.half_width,
+        number=first.number,
+        test_top1=top1.mean,
+        test_top5=top5.mean,
+        recipe=str(folder.best_recipe.absolute()),
+        model=str(folder.model.absolute()),
+        trials=numbers,
+        test_top1_interval=top1.half_width,
     )
 
 
-def _test(search: Search, folder: SearchFolder, trial: FrozenTrial, executor: Executor) -> dict[str, float]:
+def _test(search: Search, folder: SearchFolder, trial: FrozenTrial, owner: str, executor: Executor) -> dict[str, float]:
     data = search.recipe_data(trial.user_attrs[PARAMS], trial.number)
-    found = executor.call(partial(_evaluate_test, data, trial.number, str(folder.path.absolute()), folder.remote))
+    found = executor.call(partial(_evaluate_test, data, trial.number, owner, str(folder.path.absolute()), folder.remote))
     if found is None:
         raise UserError(f"{folder.checkpoints(trial.number)}: the checkpoint of the best trial, #{trial.number}, is gone")
     scores, model = found
@@ -107,9 +109,9 @@ Tested = tuple[dict[str, float], bytes] | None
 """Scores and packed model of a trial; None where its checkpoint is gone."""
 
 
-def _evaluate_test(data: dict[str, object], number: int, path: str, remote: str | None) -> Tested:
+def _evaluate_test(data: dict[str, object], number: int, owner: str, path: str, remote: str | None) -> Tested:
     folder = folder_here(path, remote)
-    found = checkpoints_of(folder, number).latest()
+    found = checkpoints_of(folder, number, owner).latest()
     if found is None:
         return None
     trainer = Trainer(Recipe.model_validate(data), workspace=folder.path)
@@ -183,9 +185,8 @@ def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Track
 
 
 def _best_metrics(result: Result) -> dict[str, float]:
-    best = result.best
-    assert best is not None
-    row = next(row for row in result.rows if row.number == best.number)
+    best, row = result.best, result.best_row
+    assert best is not None and row is not None
     metrics = {CHOSEN_TRIAL: float(best.number), CHOSEN_TEST_TOP1: best.test_top1, CHOSEN_TEST_TOP5: best.test_top5}
     values = {CHOSEN_VAL_LOSS: row.val_loss, CHOSEN_VAL_TOP1: row.val_top1, CHOSEN_VAL_TOP5: row.val_top5}
     values |= {BEST + goal.name: row.values.get(goal.name) for goal in result.extras}

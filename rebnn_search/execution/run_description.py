@@ -16,8 +16,8 @@ def run_description(result: Result, experiment_id: str) -> str:
     """The description: what was chosen, its parameters and recipe, the top of the leaderboard with links to the runs."""
     runs = {row.number: f"#/experiments/{experiment_id}/runs/{row.run_id}" for row in result.rows if row.run_id}
     parts = []
-    if result.best is not None:
-        best = next(row for row in result.rows if row.number == result.best.number)
+    best = result.best_row
+    if result.best is not None and best is not None:
         parts.append(f"**Best: {chosen(result.best)}**")
         parts.append(", ".join(f"`{name}` = {value}" for name, value in best.params.items()))
     elif result.none_feasible:

@@ -51,13 +51,17 @@ class TrialTask:
     @property
     def owner(self) -> str:
         """What tells this trial from one of another search, or of another configuration, with the same name and number."""
-        given = json.dumps([self.search_id, self.number, sorted(self.params.items())], default=str)
-        return hashlib.sha256(given.encode()).hexdigest()
+        return owner_of(self.search_id, self.number, self.params)
 
     def open_folder(self) -> SearchFolder:
         """The search's folder on this node. Not of a search in memory."""
         assert self.folder is not None
         return folder_here(self.folder, self.remote)
+
+
+def owner_of(search_id: str, number: int, params: Mapping[str, Value]) -> str:
+    """See `TrialTask.owner`."""
+    return hashlib.sha256(json.dumps([search_id, number, sorted(params.items())], default=str).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,17 @@ class OscillationTracker(nn.Module):
         self._handle = optimizer.register_step_post_hook(lambda stepped, *_: void(overflowed(stepped) or self.observe()))
         return self
 
+    def set_progress(self, fraction: float) -> None:
+        """Tell the weight binarizers how much of training is done, from 0 to 1; some follow a course over it (`ReCU`, `ReSTE`, ...).
+
+        Raises:
+            ValueError: If that is not within [0, 1].
+        """
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"fraction must be within [0, 1], not {fraction}")
+        for layer in self.layers:
+            layer.binarizer.set_progress(fraction)
+
     def detach(self) -> None:
         """Observe no more."""
         if self._handle is not None:

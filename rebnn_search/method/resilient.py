@@ -70,6 +70,9 @@ class ReBNN(nn.Module):
     An optimizer that unscales inside its step (``fused=True`` under `torch.amp.GradScaler`) is given δw and δα times the scale that
     it will divide by; a step that it skips for an overflow leaves γ and all counts as they were.
 
+    What follows a course over training (strategies with a schedule, other binarizers beside resilient ones) stays where it began
+    unless `set_progress` is called, as at each epoch's start.
+
     γ, what its strategy remembers, previous signs and counters are buffers of this module, in its ``state_dict``; the model's
     parameters are not. A layer whose weight has no gradient at a step (unused, or frozen) is left alone at that step.
 
@@ -151,13 +154,12 @@ class ReBNN(nn.Module):
         return self
 
     def set_progress(self, fraction: float) -> None:
-        """Tell the γ-strategy how much of training is done, from 0 to 1.
+        """Tell the γ-strategy and the weight binarizers how much of training is done, from 0 to 1.
 
         Raises:
             ValueError: If that is not within [0, 1].
         """
-        if not 0 <= fraction <= 1:
-            raise ValueError(f"fraction must be within [0, 1], not {fraction}")
+        self.oscillation.set_progress(fraction)
         self.strategy.set_progress(fraction)
 
     def detach(self) -> None:

@@ -92,8 +92,7 @@ class TrackedSearch:
         except UserError:
             raise
         except Exception as error:  # MLflow's, SQLAlchemy's, Alembic's and the database driver's own
-            reason = hide_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
-            raise UserError(f"--tracking-uri {hide_secrets(uri)}: cannot be read: {reason}") from error
+            raise self._unreadable(error) from error
         self.search = self._resolved()
         self.trials = self._children()
         self._series: dict[tuple[str, str], list[tuple[int, float]]] = {}
@@ -181,9 +180,16 @@ class TrackedSearch:
         """A metric's values by report, in the order of the reports."""
         key = trial.run_id, metric
         if key not in self._series:
-            points = {point.step: point.value for point in self.client.get_metric_history(*key)}
-            self._series[key] = sorted(points.items())
+            try:
+                points = self.client.get_metric_history(*key)
+            except Exception as error:  # as above: it may go away while a report is drawn
+                raise self._unreadable(error) from error
+            self._series[key] = sorted({point.step: point.value for point in points}.items())
         return self._series[key]
+
+    def _unreadable(self, error: Exception) -> UserError:
+        reason = hide_secrets(f"{type(error).__name__}: {error}".splitlines()[0])
+        return UserError(f"--tracking-uri {hide_secrets(self.uri)}: cannot be read: {reason}")
 
     def latent(self, trial: TrackedTrial) -> dict[str, Any] | None:
         """Unit and counts of a trial's latent-weight histograms by epoch."""

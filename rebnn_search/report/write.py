@@ -51,18 +51,22 @@ def write_report(
         search.not_evaluated = found
     with style():
         drawn = FIGURES.draw(search)
+        for figure in FIGURES:
+            if figure.name not in drawn:
+                _remove(out, figure.name)
         written = []
-        for name, figure in list(drawn.items()):
+        for name, drawing in list(drawn.items()):
             files = [out / "figures" / f"{name}.{form}" for form in formats]
             try:
                 for file in files:
-                    figure.savefig(file)
-                    figure.set_layout_engine("none")  # laid out once: it takes as long as drawing
+                    drawing.savefig(file)
+                    drawing.set_layout_engine("none")  # laid out once: it takes as long as drawing
             except OSError:
                 raise
             except Exception as error:  # matplotlib finds out here what it cannot set; one picture is worth no report
                 warnings.warn(f"the figure {name} is left out: {described(error)}", Notice, stacklevel=2)
                 del drawn[name]
+                _remove(out, name)
             else:
                 written += files
         page = render(search, drawn)
@@ -81,6 +85,12 @@ def write_report(
         write_atomically(out / name, text)
         written.append(out / name)
     return written
+
+
+def _remove(out: Path, name: str) -> None:
+    """Remove a figure of an earlier report, which this one has not."""
+    for form in FIGURE_FORMATS:
+        (out / "figures" / f"{name}.{form}").unlink(missing_ok=True)
 
 
 def folder_of(search: TrackedSearch, storage: Path) -> SearchFolder | None:

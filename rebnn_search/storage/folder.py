@@ -30,6 +30,7 @@ from rebnn_search.base.layout import (
     REPORT_FILE,
     RESULT_FILE,
     SEARCH_FILE,
+    TRACE_FILE,
     TRIALS,
     trial_name,
 )
@@ -118,6 +119,10 @@ class SearchFolder:
     def attempts_file(self, number: int) -> Path:
         """When a trial was at work."""
         return self.trial(number) / ATTEMPTS_FILE
+
+    def trace_file(self, number: int) -> Path:
+        """Where a trial's worker leaves what it failed by."""
+        return self.trial(number) / TRACE_FILE
 
     def checkpoints(self, number: int) -> Path:
         """The checkpoints of a trial."""

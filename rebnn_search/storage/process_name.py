@@ -13,6 +13,7 @@ import psutil
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 NAMESPACE = Path("/proc/self/ns/pid")
+PROC = Path("/proc")
 
 
 class Seen(Enum):
@@ -26,9 +27,7 @@ class Seen(Enum):
 
 def own_name() -> dict[str, object]:
     """The name of this process: number and host, boot and namespace that the number is of, and when it began."""
-    return {
-        "pid": os.getpid(), "host": socket.gethostname(), "space": _space(), "began": psutil.Process().create_time(),
-    }  # fmt: skip
+    return {"pid": os.getpid(), "host": socket.gethostname(), "space": _space(), "began": _began(os.getpid())}
 
 
 def look_for(name: Mapping[str, object]) -> Seen:
@@ -36,15 +35,27 @@ def look_for(name: Mapping[str, object]) -> Seen:
     if name.get("host") != socket.gethostname() or name.get("space", _space()) != _space():
         return Seen.UNKNOWN
     try:
-        found = psutil.Process(int(str(name.get("pid"))))
-        began = found.create_time()
-    except psutil.NoSuchProcess:
+        pid = int(str(name.get("pid")))
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return Seen.DEAD
-    except (psutil.Error, ValueError, OverflowError):
+    except (PermissionError, ValueError, OverflowError):
         return Seen.UNKNOWN
     if "began" not in name:
-        return Seen.UNKNOWN if found.pid == os.getpid() else Seen.ALIVE
+        return Seen.UNKNOWN if pid == os.getpid() else Seen.ALIVE
+    began = _began(pid)
+    if began is None:
+        return Seen.UNKNOWN
     return Seen.ALIVE if name["began"] == began else Seen.DEAD  # else its number was given to another
+
+
+def _began(pid: int) -> float | None:
+    """When a process began, by a clock that nobody sets: ticks since the machine was started; None where that cannot be read."""
+    with suppress(OSError, IndexError, ValueError):
+        return float((PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19])
+    with suppress(psutil.Error):
+        return None if PROC.is_dir() else psutil.Process(pid).create_time()
+    return None
 
 
 def _space() -> str:

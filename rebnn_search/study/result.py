@@ -73,12 +73,21 @@ class Result:
     """The outcome of a search, finished or interrupted.
 
     Attributes:
+        name: The search's.
+        storage: Directory or URI of the search's own folder.
+        tracking_uri: MLflow's, without a password.
+        experiment: Name of its experiment there.
+        parent_run_id: Of its parent run there.
+        objective: The metric that trials are judged by, of several the first: ``val/loss`` (nats), ``val/top1``, ``val/top5``
+            (percent), or what an objective of its name measures.
+        direction: ``minimize`` or ``maximize``.
         rows: The leaderboard, best first.
+        best: None while no trial has been trained to its end and kept to the constraints, or the search was interrupted.
+        interrupted: Whether it was stopped before its end.
         untracked: Why tracking lacks some of it, if it does.
         out_of_time: Whether a time budget ended it before it had all its trials.
         enough: Why it ended with fewer trials than it might have had, by its ``stop_when``; None if it had them.
         view: Address of its table and charts in MLflow's UI, once that runs; None where it is not known.
-        best: None while no trial has been trained to its end and kept to the constraints, or the search was interrupted.
         goals: The objectives, the first of which is ``objective``.
         extras: The objectives and what constraints are about, as far as they have no column anyway.
         constraints: As a file writes them.
@@ -105,6 +114,11 @@ class Result:
     constraints: Sequence[str] = ()
     cost: Cost | None = None
     compare: str | None = None
+
+    @property
+    def best_row(self) -> TrialRow | None:
+        """The row of the chosen trial."""
+        return None if self.best is None else next(row for row in self.rows if row.number == self.best.number)
 
     @property
     def several(self) -> bool:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-import torch.distributed as dist
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
@@ -15,7 +13,6 @@ from rebnn_search.config import Component
 from rebnn_search.method.layers import binary_layers
 from rebnn_search.method.weights import WEIGHTS, WeightBinarizer
 from rebnn_search.training.checkpoint import CheckpointDirectory
-from rebnn_search.training.data import Data
 from rebnn_search.training.distributed import World
 from rebnn_search.training.folder import stage_one_path
 from rebnn_search.training.recipe import Recipe
@@ -30,34 +27,37 @@ REAL: Component[WeightBinarizer] = Component("name", "real", {}, WEIGHTS["real"]
 
 def stage_one_weights(
     recipe: Recipe,
-    data: Data,
-    device: torch.device,
     workspace: Path | None,
     world: World,
-    make: Callable[..., ReportingTrainer],
+    make: Callable[[Recipe], ReportingTrainer],
     listener: Callable[[Report], None] | None = None,
 ) -> dict[str, Tensor]:
     """Return the network's state after stage one, trained now unless a trial with the same prefix has done so.
 
     Trials that ask at the same moment wait for the first; if that one dies its lock is free, and the next goes on from its last
-    checkpoint. The lock and the shared files are rank 0's; the other ranks train along. The listener is called with
-    each epoch's report, after its checkpoint was written.
+    checkpoint. The lock and the shared files are rank 0's; the other ranks train along.
+
+    Args:
+        recipe: Of the training that stage one is the first part of.
+        workspace: Folder where trainings share it; None trains it for this one alone.
+        world: The processes that train it together.
+        make: Makes the trainer of stage one's own recipe.
+        listener: Called with each epoch's report, after its checkpoint was written.
+
+    Raises:
+        Diverged: If a loss or a weight is no finite number.
     """
     if workspace is None:
-        return _train(recipe, data, device, None, make, listener)
+        return _train(recipe, None, world, make, listener)
     folder = stage_one_path(workspace, recipe)
-    if world.rank > 0:
-        while not _same_everywhere(False, world, device):
-            pass
-        return _train(recipe, data, device, folder, make, listener)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "lock")
-    while not _same_everywhere(_acquired(lock), world, device):
-        pass
+    while not world.from_first(lambda: _acquired(lock)):
+        pass  # no rank takes another for dead
     try:
-        return _train(recipe, data, device, folder, make, listener)
+        return _train(recipe, folder, world, make, listener)
     finally:
-        lock.release()
+        lock.release()  # of a rank that never had it: nothing
 
 
 def _acquired(lock: FileLock) -> bool:
@@ -68,26 +68,16 @@ def _acquired(lock: FileLock) -> bool:
     return True
 
 
-def _same_everywhere(fact: bool, world: World, device: torch.device) -> bool:
-    """Rank 0's fact, on every rank."""
-    if world.size == 1:
-        return fact
-    seen = torch.tensor(fact, device=device)
-    dist.broadcast(seen, src=0)
-    return bool(seen)
-
-
 def _train(
     recipe: Recipe,
-    data: Data,
-    device: torch.device,
     folder: Path | None,
-    make: Callable[..., ReportingTrainer],
+    world: World,
+    make: Callable[[Recipe], ReportingTrainer],
     listener: Callable[[Report], None] | None,
 ) -> dict[str, Tensor]:
     checkpoints = None if folder is None else CheckpointDirectory(folder)
-    trainer = make(stage_one_of(recipe), device=str(device), data=data)
-    run = TrainingRun(trainer, checkpoints=checkpoints, every_report=True, saves=World.current().rank == 0)
+    trainer = make(stage_one_of(recipe))
+    run = TrainingRun(trainer, checkpoints=checkpoints, every_report=True, saves=world.rank == 0)
     try:
         for report in run:
             if listener is not None:

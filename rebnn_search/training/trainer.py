@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from rebnn_search.base.metrics import IMAGES_PER_SECOND, TRAIN_LOSS, TRAIN_LR, oscillation_name, validation
-from rebnn_search.method import OscillationTracker, ReBNN, set_progress
+from rebnn_search.method import OscillationTracker, ReBNN
 from rebnn_search.method.layers import set_products
 from rebnn_search.training.building import built_network, steps_per_epoch
 from rebnn_search.training.data import Data, Split
@@ -66,7 +67,7 @@ class Trainer:
         listener: Callable[[Report], None] | None = None,
     ) -> None:
         self.recipe = recipe
-        self.data = data or recipe.data.build().open()
+        self.data = recipe.data.build().open() if data is None else data
         if recipe.train_on == "train+validation" and self.data.size("validation"):
             self.data = self.data.joined()
         self._workspace, self._listener = workspace, listener
@@ -144,9 +145,8 @@ class Trainer:
     def _begin(self) -> None:
         """Start stage two: latent weights, scaling factors, γ."""
         if self.recipe.stage_one is not None:
-            state = stage_one_weights(
-                self.recipe, self.data, self._computing.device, self._workspace, self._world, Trainer, self._listener
-            )
+            make = partial(Trainer, device=str(self._computing.device), data=self.data)
+            state = stage_one_weights(self.recipe, self._workspace, self._world, make, self._listener)
             load_latent_weights(self.network, state)
         self._attach()
 
@@ -198,9 +198,8 @@ class Trainer:
         factor = self._schedule.factor(self._epoch, self.recipe.epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = self._lr * factor
-        set_progress(self.network, self._epoch / self.recipe.epochs)
-        if isinstance(self.method, ReBNN):
-            self.method.set_progress(self._epoch / self.recipe.epochs)
+        assert self.method is not None
+        self.method.set_progress(self._epoch / self.recipe.epochs)
         return self.data.weighted_batches(
             "train", batch_size=self.recipe.batch_size, seed=self.recipe.seed, epoch=self._epoch, rank=self._world.rank,
             world_size=self._world.size, device=self._computing.device, shuffle=True, augment=True, drop_last=True,
@@ -272,7 +271,7 @@ class Trainer:
             self._computing.resume(compiled=state.get("compiled", False), products=state.get("products"))
         if state["method"] is not None and self.method is None:
             self._attach(state["latent_unit"])
-        if state["latent_unit"] is not None:
+        elif state["latent_unit"] is not None:  # begun already, with a unit of its own
             self._latent = LatentWeights(self.network, state["latent_unit"])
         try:
             self.network.load_state_dict(state["network"])

@@ -106,31 +106,59 @@ def test_a_killed_worker_s_trial_goes_on_from_its_checkpoint_to_the_same_end(wor
     assert [json.loads(line)["step"] for line in reports] == list(range(1, len(reports) + 1))
 
 
-BROKEN = """
+PART = """
 from torch import distributed, nn
+
 
 class Net(nn.Sequential):
     calls = 0
 
     def forward(self, x):
         self.calls += 1  # the first are those of whoever looks whether the network can be used at all
-        if self.calls > 5 and distributed.is_initialized() and distributed.get_rank() == 1:
-            raise RuntimeError("the disk of this node is gone")
+        if self.calls > 5 and distributed.is_initialized() and distributed.get_rank() == FAILS:
+            raise RuntimeError(f"the disk of node {FAILS} is gone")
         return super().forward(x)
+
 
 def net(in_channels, num_classes):
     return Net(nn.Conv2d(in_channels, 4, 3), nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, num_classes))
 """
+DIES = """
+import os
+import sys
+import threading
+import time
 
 
+def dies_joining():
+    while not hasattr(sys.modules.get("torch.distributed"), "init_process_group"):
+        time.sleep(0.001)
+    from torch import distributed
+
+    begin = distributed.init_process_group
+    distributed.init_process_group = lambda *args, rank, **options: os._exit(1) if rank else begin(*args, rank=rank, **options)
+
+
+threading.Thread(target=dies_joining, daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize(("fails", "reason"), [
+    (0, "RuntimeError: the disk of node 0 is gone"), (1, "RuntimeError: the disk of node 1 is gone"), (None, "ActorDiedError"),
+])  # fmt: skip
 @pytest.mark.slow(minutes=0.5)
-def test_a_failing_worker_ends_its_trial_at_once_and_says_why(workplace) -> None:  # type: ignore[no-untyped-def]
-    (workplace.path / "broken_part.py").write_text(BROKEN)
+def test_a_failing_worker_ends_its_trial_at_once_and_says_why(workplace, fails: int | None, reason: str) -> None:  # type: ignore[no-untyped-def]
+    """In training, whichever it is, or while it joins the others."""
+    (workplace.path / "broken_part.py").write_text(f"FAILS = {fails}\n{PART}")
+    if fails is None:
+        (workplace.path / "sitecustomize.py").write_text(DIES)
+        workplace.variables["PYTHONPATH"] = os.pathsep.join([str(workplace.path), os.environ.get("PYTHONPATH", "")])
     workers = ("--set", "resources={workers_per_trial: 2}", "--set", "max_failures=0", "--set", "network=broken_part:net")
     printed = workplace.run_as_a_user(*workers, "--allow", "broken_part:net", "--trials", "1", "--name", "s", "--json")
-    failed = json.loads(printed)
-    assert [(trial["state"], trial["reason"]) for trial in failed["trials"]] == [
-        ("FAIL", "RuntimeError: the disk of this node is gone")
-    ]
-    trace = (Path(failed["storage"]) / "trials" / "0000" / "error.txt").read_text(encoding="utf-8")
-    assert "broken_part.py" in trace
+    (trial,) = json.loads(printed)["trials"]
+    assert trial["state"] == "FAIL"
+    trace = (workplace.path / "results" / "s" / "trials" / "0000" / "error.txt").read_text(encoding="utf-8")
+    assert reason in trace
+    if fails is not None:
+        assert trial["reason"] == reason
+        assert "broken_part.py" in trace

@@ -48,6 +48,12 @@ def test_databases_are_passed_on(uri: str) -> None:
         ("http://h:5000/#/experiments/1?x=a@b", "http://h:5000/#/experiments/1?x=a@b"),
         ("http://[::1]:5000/x", "http://[::1]:5000/x"),
         ("http://u:p@[::1]:5000/x", "http://u:***@[::1]:5000/x"),
+        ("http://h/x,postgresql://u:p@h/db", "http://h/x,postgresql://u:***@h/db"),
+        ('{"a":"http://h:1/x","b":"postgresql://u:p@h/db"}', '{"a":"http://h:1/x","b":"postgresql://u:***@h/db"}'),
+        ("http://h/login?next=postgresql://u:p@h/db", "http://h/login?next=postgresql://u:***@h/db"),
+        ("postgresql://u:123/45@h/db", "postgresql://u:***@h/db"),
+        ("s3://AK:12/ab+cd@b/x", "s3://AK:***@b/x"),
+        ("postgresql://u@h:5432/db", "postgresql://u@h:5432/db"),
     ],
 )
 def test_passwords_are_hidden(text: str, hidden: str) -> None:

@@ -98,7 +98,7 @@ def own_token() -> dict[str, str]:
     try:
         kept = Path.home() / ".ray" / "auth_token"
         nearest = next(path for path in (kept, *kept.parents[:2]) if path.exists())
-    except (RuntimeError, StopIteration):
+    except (RuntimeError, OSError, StopIteration):
         return {TOKEN: secrets.token_hex(32)}
     return {} if os.access(nearest, os.R_OK if nearest == kept else os.W_OK) else {TOKEN: secrets.token_hex(32)}
 

@@ -52,7 +52,7 @@ class RecipeTrial(tune.Trainable):
         except Exception:
             trace = traceback.format_exc()
             with suppress(OSError):  # the disk may be what failed
-                write_atomically(self._task.open_folder().trial(self._task.number) / "error.txt", trace)
+                write_atomically(self._task.open_folder().trace_file(self._task.number), trace)
             raise
         final = report.step == rank.run.trainer.total_reports
         return {UPDATE: TrialUpdate(report, final), "done": final}
@@ -65,7 +65,7 @@ class RecipeTrial(tune.Trainable):
 
     def _next_report(self, rank: Rank) -> Report:
         assert self._peers is not None
-        return self._peers.next_report(rank)
+        return self._peers.next_report(self._task, rank)
 
     def cleanup(self) -> None:
         """End with the actor, perhaps in the middle of a task."""

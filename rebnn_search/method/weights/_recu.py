@@ -17,8 +17,8 @@ class ReCU(WeightBinarizer):
 
     Q = −mean|ẘ|·log(2 − 2τ) over the layer, a constant to the gradient, which is the identity through the sign and flows through
     clamp and standardisation. τ = A·e^p + B over the share p of training that is done: the schedule of the released code, which sets
-    it at each epoch's start, p = epoch/epochs, from 0.85 towards 0.99. The output scale is learned and begins at mean|w| (Xu et al.,
-    "ReCU", ICCV 2021).
+    it at each epoch's start, p = epoch/epochs, from 0.85 towards 0.99; whoever trains says p by `set_progress`. The output scale is
+    learned and begins at mean|w| (Xu et al., "ReCU", ICCV 2021).
 
     Args:
         weight: The latent weights (C_out, ...).

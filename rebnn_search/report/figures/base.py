@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5
-from rebnn_search.config import Notice
+from rebnn_search.config import Notice, UserError
 from rebnn_search.report.by_place import ByPlace
 from rebnn_search.report.tracked import TrackedSearch
 from rebnn_search.training.custom_parts import described
@@ -49,6 +49,8 @@ class Figures(ByPlace[Figure]):
         for figure in self:
             try:
                 drawn = figure.draw(search)
+            except (UserError, OSError):  # tracking is gone, the disk is full
+                raise
             except Exception as error:  # Optuna's, matplotlib's, or of somebody's own figure
                 warnings.warn(f"the figure {figure.name} is left out: {described(error)}", Notice, stacklevel=2)
                 continue

@@ -14,7 +14,7 @@ from torch import Tensor
 from rebnn_search.config import Component, Notice, UserError
 from rebnn_search.training.data._streaming import StreamingData, find_damaged
 from rebnn_search.training.data.augmentations import AUGMENTATIONS, Augmentation, AugmentationOption
-from rebnn_search.training.data.base import DATASETS, Data, Dataset, Split
+from rebnn_search.training.data.base import DATASETS, SPLITS, Data, Dataset, Split
 from rebnn_search.training.data.decoded_cache import decode_once, fingerprint
 from rebnn_search.training.data.groups import check_apart, groups_in_names, numbered
 from rebnn_search.training.data.images import DamagedImageError, advice, left_out
@@ -214,7 +214,7 @@ class ImageFolder(Dataset):
             for split, listing in listings.items()
         }
         check_apart(names, source)
-        return numbered(names["train"], source)
+        return None if len(listings) == len(SPLITS) else numbered(names["train"], source)
 
 
 @DATASETS.register("imagenet")

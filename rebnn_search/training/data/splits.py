@@ -46,12 +46,12 @@ def drawn_splits(
     """
     drawn: dict[Split, Tensor] = {}
     rest, taken = torch.arange(len(targets)), 0.0
-    for name, share in shares.items():
+    for later, (name, share) in zip(reversed(range(len(shares))), shares.items(), strict=True):
         of = share / (1 - taken)
         if groups is None:
             left, off = stratified(targets[rest], of, seed, classes, name, source)
         else:
-            left, off = stratified_groups(targets[rest], groups[rest], of, seed, classes, name, source)
+            left, off = stratified_groups(targets[rest], groups[rest], of, seed, classes, name, source, later + 1)
         drawn[name] = rest[off]
         rest, taken = rest[left], taken + share
     return {**drawn, "train": rest}
@@ -94,7 +94,7 @@ def _give_every_class_both(labels: np.ndarray[Any, Any], off: np.ndarray[Any, An
 
 
 def stratified_groups(
-    labels: Tensor, groups: Tensor, fraction: float, seed: int, classes: Sequence[str], what: str, source: str
+    labels: Tensor, groups: Tensor, fraction: float, seed: int, classes: Sequence[str], what: str, source: str, keep: int = 1
 ) -> tuple[Tensor, Tensor]:
     """Split as `stratified`, with no group on both sides.
 
@@ -109,6 +109,7 @@ def stratified_groups(
         classes: Names, for messages.
         what: What is split off, for messages.
         source: Where the data came from, for messages.
+        keep: Groups of each class that are left, if it has so many and one more: to split further.
 
     Raises:
         UserError: If a class is too small to be on both sides, or its groups leave it on one.
@@ -126,12 +127,14 @@ def stratified_groups(
     for number in random.permutation(np.flatnonzero(members > 1)):
         together = by_group[ends[number] - members[number] : ends[number]]
         more = np.bincount(y[together], minlength=len(classes))
-        if ((held + more - share) ** 2).sum() < ((held - share) ** 2).sum():
+        with_it, without = ((held + more - share) ** 2).sum(), ((held - share) ** 2).sum()
+        if with_it < without or (with_it == without and (held[more > 0] == 0).any()):
             off[together] = True
             held += more
     single = random.permutation(np.flatnonzero(members[group] == 1))
     for label in range(len(classes)):
         off[single[y[single] == label][: max(0, round(wanted[label] - held[label]))]] = True
+    _spread_groups(y, group, off, len(classes), keep)
     for side in (off, ~off):
         present = np.bincount(y[side], minlength=len(classes))
         if not present.all():
@@ -141,6 +144,27 @@ def stratified_groups(
                 "sides"
             )
     return from_numpy(np.flatnonzero(~off)), from_numpy(np.flatnonzero(off))
+
+
+def _spread_groups(
+    y: np.ndarray[Any, Any], group: np.ndarray[Any, Any], off: np.ndarray[Any, Any], classes: int, keep: int
+) -> None:
+    """Where a class has no group on one side, or too few, let the smallest that the other side can spare change sides."""
+    group_of, label_of = np.divmod(np.unique(group * classes + y), classes)  # each pair once
+    side, size = np.zeros(int(group.max()) + 1, dtype=bool), np.bincount(group)
+    side[group] = off
+
+    def count(there: bool) -> np.ndarray[Any, Any]:
+        return np.bincount(label_of[side[group_of] == there], minlength=classes)
+
+    for here, least, spare in ((True, 1, keep), (False, keep, 1)):
+        for label in np.flatnonzero(count(here) < least):
+            others = group_of[(label_of == label) & (side[group_of] != here)]
+            for number in others[np.argsort(size[others], kind="stable")]:
+                taken = label_of[group_of == number]
+                if count(here)[label] < least and (count(not here)[taken] > spare).all():
+                    side[number] = here
+    off[:] = side[group]
 
 
 def _split_size(labels: Tensor, fraction: float, classes: Sequence[str], what: str, source: str) -> int:

@@ -109,6 +109,25 @@ def test_too_few_groups_of_a_class_are_told_of(tmp_path: Path) -> None:
         Csv(path=str(path), label="y", group="g").open()
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("size", [2, 50])
+def test_three_groups_of_a_class_go_to_three_splits(seed: int, size: int) -> None:
+    groups = torch.arange(6 * size) // size
+    drawn = drawn_splits(groups % 2, {"test": 0.2, "validation": 0.2}, seed, ["a", "b"], "t", groups)
+    assert {split: len(rows) for split, rows in drawn.items()} == {"train": 2 * size, "validation": 2 * size, "test": 2 * size}
+    assert all(len(set(groups[rows].tolist())) == 2 for rows in drawn.values())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(10, 100), min_size=12, max_size=12), st.integers(0, 3))
+def test_groups_of_one_class_each_are_always_dealt_out(sizes: list[int], seed: int) -> None:
+    """Three of each of four classes, of any size."""
+    groups = torch.repeat_interleave(torch.arange(12), torch.tensor(sizes))
+    drawn = drawn_splits(groups % 4, {"test": 0.2, "validation": 0.2}, seed, list("abcd"), "t", groups)
+    assert [sorted((groups[rows] % 4).unique().tolist()) for rows in drawn.values()] == [[0, 1, 2, 3]] * 3
+    assert sum(len(groups[rows].unique()) for rows in drawn.values()) == 12
+
+
 @pytest.mark.parametrize("resident", [True, False])
 def test_a_patients_pictures_stay_together(tmp_path: Path, resident: bool) -> None:
     root = write_pictures(tmp_path / "all", range(20))
@@ -124,6 +143,10 @@ def test_a_patients_pictures_stay_together(tmp_path: Path, resident: bool) -> No
 
 
 def test_folders_of_splits_must_have_patients_of_their_own(tmp_path: Path) -> None:
+    sites = tmp_path / "sites"
+    for site, split in ((1, "train"), (2, "val"), (3, "test")):
+        write_pictures(sites, range(10 * site, 10 * site + 4), split)
+    assert ImageFolder(root=str(sites), image_size=8, group=r"patient(\d)").open().size("train") == 8  # nothing is drawn
     root = write_pictures(tmp_path / "own", range(10), "train")
     write_pictures(root, range(10, 14), "test")
     options = {"root": str(root), "image_size": 8, "validation": 0.2, "group": r"patient(\d+)"}
