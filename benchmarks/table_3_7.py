@@ -25,10 +25,11 @@ import numpy as np
 import yaml
 from scipy.stats import rankdata
 
+from rebnn_search.base.cores import usable_cores
 from rebnn_search.base.errors import UserError, exit_on_user_error
 from rebnn_search.base.files import write_atomically
 from rebnn_search.base.metrics import FLIP_RATIO, SEQUENTIAL_OSCILLATION, VAL_LOSS, VAL_TOP1, VAL_TOP5, final, oscillation_name
-from rebnn_search.doctor.machine import cpu_model, usable_cores
+from rebnn_search.doctor.machine import cpu_model
 from rebnn_search.report import TrackedSearch
 from rebnn_search.report import table as paper_table
 from rebnn_search.report.figures import FIGURES, style

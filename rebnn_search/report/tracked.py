@@ -198,7 +198,7 @@ class TrackedSearch:
 
     def recipe_values(self, trial: TrackedTrial, names: list[str]) -> dict[str, object]:
         """Values of a trial's recipe by their dotted names."""
-        return self.search.told(trial.params, names)
+        return self.search.recipe_values(trial.params, names)
 
     @cached_property
     def history(self) -> list[dict[str, object]]:

@@ -29,7 +29,7 @@ def checkpoints_of(folder: SearchFolder, number: int, owner: str | None = None) 
     return directory_of(folder, folder.checkpoints(number), owner)
 
 
-def stage_one_of(folder: SearchFolder, recipe: Recipe) -> StoredCheckpoints | None:
+def stored_stage_one(folder: SearchFolder, recipe: Recipe) -> StoredCheckpoints | None:
     """The shared stage one of a recipe in the object store, None where there is no stage or no store."""
     if folder.remote is None or recipe.stage_one is None:
         return None

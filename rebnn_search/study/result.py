@@ -218,7 +218,7 @@ def _row(search: Search, ledger: TrialRecord, trial: FrozenTrial, run_id: str | 
         seed=search.seed_of(trial.number),
         state=trial.state.name,
         params=params,
-        recipe=search.told(params, dict.fromkeys((*COLUMNS, *search.space))),
+        recipe=search.recipe_values(params, dict.fromkeys((*COLUMNS, *search.space))),
         epochs=summary.get(EPOCHS, 0.0),
         val_loss=summary.get(VAL_LOSS),
         val_top1=summary.get(VAL_TOP1),

@@ -93,7 +93,7 @@ class Search:
             named += [str(name) for name in (varied.choice if varied is not None else None) or ()]
         return list(dict.fromkeys(name for name in named if ":" in name))
 
-    def told(self, params: Mapping[str, Value], names: Iterable[str]) -> dict[str, object]:
+    def recipe_values(self, params: Mapping[str, Value], names: Iterable[str]) -> dict[str, object]:
         """Values of one configuration's recipe by their dotted names, as `effective_value`; runs no code of the user's.
 
         Of a part that is the user's own, and where values do not go together, they are those that the configuration sets.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import nn
 
 from rebnn_search.config import UserError
+from rebnn_search.training.batch_parts import needs_two, says_too_small, smallest_part
 from rebnn_search.training.data import Data
 from rebnn_search.training.distributed import World
 from rebnn_search.training.memory import check_room, explain_memory_errors
-from rebnn_search.training.parts import needs_two, says_too_small, smallest_part
 from rebnn_search.training.precision import Computing
 from rebnn_search.training.recipe import Recipe
 

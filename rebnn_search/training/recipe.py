@@ -34,9 +34,9 @@ from rebnn_search.method.networks import CONTEXT, NETWORKS
 from rebnn_search.method.scaling import SCALE_INIT, ScaleInit
 from rebnn_search.method.weights import WEIGHTS, WeightBinarizer
 from rebnn_search.training import custom_parts as own  # noqa: F401 - teaches the registries a user's own parts
+from rebnn_search.training.batch_parts import needs_two, says_too_small, smallest_part
 from rebnn_search.training.data import DATASETS, Data, Dataset
 from rebnn_search.training.optimizers import OPTIMIZERS, OptimizerOptions
-from rebnn_search.training.parts import needs_two, says_too_small, smallest_part
 from rebnn_search.training.schedules import SCHEDULES, Schedule
 from rebnn_search.training.teachers import TEACHERS, Teacher
 

@@ -76,7 +76,7 @@ def _train(
     listener: Callable[[Report], None] | None,
 ) -> dict[str, Tensor]:
     checkpoints = None if folder is None else CheckpointDirectory(folder)
-    trainer = make(stage_one_of(recipe))
+    trainer = make(stage_one_recipe_of(recipe))
     run = TrainingRun(trainer, checkpoints=checkpoints, every_report=True, saves=world.rank == 0)
     try:
         for report in run:
@@ -89,7 +89,7 @@ def _train(
     return state
 
 
-def stage_one_of(recipe: Recipe) -> Recipe:
+def stage_one_recipe_of(recipe: Recipe) -> Recipe:
     """The recipe of a recipe's stage one: real weights, its own epochs, learning rate and weight decay."""
     assert recipe.stage_one is not None
     options: Mapping[str, object] = {

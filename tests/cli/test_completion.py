@@ -88,7 +88,7 @@ def test_flags_of_a_verb(place: Path) -> None:
         ("show --storage there ", {"mine-1"}),
         ("run gamma --resume --name gamma-", {"gamma-1", "gamma-2"}),
         ("new x.yaml --from table_3_7_d", {"table_3_7_digits"}),
-        ("run gam", {"gamma", "gamma_rule", "gamma_rule_cifar10_subset"}),
+        ("run gam", {"gamma", "gamma_rule", "gamma_rule_cifar10_subset", "gamma_rule_cifar10_subset_fresh"}),
         ("run ow", {"own.yaml", "own.recipe.yaml"}),
         ("train digi", {"digits"}),
         ("export results/gamma-1 --format on", {"onnx"}),

@@ -10,8 +10,8 @@ from torch import nn
 
 from rebnn_search.config import UserError
 from rebnn_search.training import Recipe, Trainer, load_recipe
+from rebnn_search.training.batch_parts import needs_two, smallest_part
 from rebnn_search.training.distributed import World
-from rebnn_search.training.parts import needs_two, smallest_part
 
 Make = Callable[..., Recipe]
 MLP = "network={name: mlp, width: 4}"

@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from rebnn_search.config import Document, validate
 from rebnn_search.execution.task import TrialTask
-from rebnn_search.storage.locate import checkpoints_of, stage_one_of
+from rebnn_search.storage.locate import checkpoints_of, stored_stage_one
 from rebnn_search.storage.object_store import StoredCheckpoints
 from rebnn_search.study.measuring import measure
 from rebnn_search.training import Recipe, Report, Trainer, TrainingRun
@@ -61,7 +61,7 @@ class Rank:
             )
         try:
             folder, recipe = task.open_folder(), validate(Recipe, Document("recipe", dict(task.recipe)))
-            shared = stage_one_of(folder, recipe) if rank == 0 else None
+            shared = stored_stage_one(folder, recipe) if rank == 0 else None
             if shared is not None:
                 shared.fetch()
             share = None if shared is None else Sharing(shared)
