@@ -10,7 +10,7 @@ from typing import Protocol
 from optuna.trial import FrozenTrial, TrialState
 
 from rebnn_search.base.metrics import EPOCHS, FLIP_RATIO, VAL_LOSS, VAL_TOP1, VAL_TOP5
-from rebnn_search.study.attributes import PARAMS, REASON
+from rebnn_search.study.attributes import PARAMS, PAUSED, REASON
 from rebnn_search.study.cost import Cost
 from rebnn_search.study.objectives import Goal
 from rebnn_search.study.ranking import pareto_front, rank, standing_of
@@ -43,11 +43,16 @@ class TrialRow:
     values: Mapping[str, float] = field(default_factory=dict)
     infeasible: str | None = None
     front: bool = False
+    waiting: bool = False
 
     @property
-    def standing(self) -> str:
-        """Its state, or that it broke a constraint: ended for it, or trained to its end all the same."""
-        return "INFEASIBLE" if self.infeasible is not None and self.state in ("COMPLETE", "PRUNED") else self.state
+    def shown_state(self) -> str:
+        """Its state; or ``INFEASIBLE``, where it broke a constraint and ended for it or was trained to its end all the same; or
+        ``WAITING``, where the pruner lets it wait for others.
+        """
+        if self.infeasible is not None and self.state in ("COMPLETE", "PRUNED"):
+            return "INFEASIBLE"
+        return "WAITING" if self.waiting else self.state
 
 
 @dataclass(frozen=True)
@@ -229,4 +234,5 @@ def _row(search: Search, ledger: TrialRecord, trial: FrozenTrial, run_id: str | 
         values=search.values(summary),
         infeasible=search.broken(summary, ended=trial.state == TrialState.COMPLETE),
         front=front,
+        waiting=trial.state == TrialState.RUNNING and trial.user_attrs.get(PAUSED) is not None,
     )

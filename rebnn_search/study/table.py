@@ -37,7 +37,7 @@ def cells(result: Result, rank: int, group: Sequence[TrialRow]) -> list[str]:
     row = group[0]
     complete = [one for one in group if one.state == "COMPLETE"]
     shown = complete or group
-    states = Counter(one.standing for one in group)
+    states = Counter(one.shown_state for one in group)
     return [
         str(rank) if states["COMPLETE"] == len(group) else "",
         *([ON_FRONT if row.front else ""] if result.several else []),
@@ -52,7 +52,7 @@ def cells(result: Result, rank: int, group: Sequence[TrialRow]) -> list[str]:
         *(mean([one.values.get(goal.name) for one in shown], goal.form) for goal in result.extras),
         mean([one.flip_ratio for one in shown], ".2e"),
         epochs_text(mean_of([one.epochs for one in shown])),
-        row.standing if len(states) == 1 else ", ".join(f"{count} {state}" for state, count in states.items()),
+        row.shown_state if len(states) == 1 else ", ".join(f"{count} {state}" for state, count in states.items()),
     ]
 
 

@@ -12,7 +12,7 @@ from rebnn_search.config import printable
 from rebnn_search.study.result import Result
 from rebnn_search.study.table import FRONT, cells, chosen, headings, objectives_told
 
-STYLES = {"COMPLETE": "", "INFEASIBLE": "magenta", "PRUNED": "dim", "FAIL": "red", "RUNNING": "yellow"}
+STYLES = {"COMPLETE": "", "INFEASIBLE": "magenta", "PRUNED": "dim", "FAIL": "red", "RUNNING": "yellow", "WAITING": "dim"}
 WIDEST = 10_000
 """Columns of text that no table needs."""
 DROPPED_FIRST = ("Top-5", "epochs", "flip ratio")
@@ -91,7 +91,7 @@ def _table(result: Result, width: int) -> tuple[Table, list[str]]:
             table.add_column(name, justify="right" if name in RIGHT or name in measured else "left", no_wrap=True)
     for row, texts in rows:
         shown = [Text(text) for name, text in zip(names, texts, strict=True) if name not in left_out]
-        table.add_row(*shown, style=STYLES[row.standing])
+        table.add_row(*shown, style=STYLES[row.shown_state])
     return table, left_out
 
 

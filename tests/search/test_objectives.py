@@ -180,8 +180,8 @@ def test_what_is_known_at_the_end_alone_lets_a_trial_be_trained_to_it(driven: An
     search, ledger = _driven(driven, tmp_path, SPACE + "pruner: none\nconstraints: {latency: <= 100 us}\n")
     rows = leaderboard(search, ledger, {})
     broken = [row for row in rows if row.infeasible is not None]
-    assert broken and {row.state for row in broken} == {"COMPLETE"} and {row.standing for row in broken} == {"INFEASIBLE"}
-    sound = [row for row in rows if row.standing == "COMPLETE"]
+    assert broken and {row.state for row in broken} == {"COMPLETE"} and {row.shown_state for row in broken} == {"INFEASIBLE"}
+    sound = [row for row in rows if row.shown_state == "COMPLETE"]
     assert sound == rows[: len(sound)] and ledger.best[0].number == sound[0].number
     assert ledger.study.best_trial.number == sound[0].number, "and Optuna agrees"
 

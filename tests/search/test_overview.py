@@ -210,6 +210,10 @@ def test_show_of_one_that_runs_has_its_running_trials(driven: Any, tmp_path: Pat
     (trial,) = shown["result"]["trials"]
     assert (trial["state"], trial["val_loss"], trial["epochs"]) == ("RUNNING", 1.25, 0.25)
     assert (shown["unfinished"], shown["best"]) == (1, None)
+    assert "RUNNING" in call("cli.show", "s", cwd=tmp_path).stdout
+    ledger.pause(number)
+    done = call("cli.show", "s", cwd=tmp_path).stdout
+    assert "WAITING" in done and "RUNNING" not in done
 
 
 def test_a_ledger_in_a_database(driven: Any, tmp_path: Path) -> None:
