@@ -13,6 +13,7 @@ from rebnn_search.config import Document, UserError, validate
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.serial import SerialExecutor
+from rebnn_search.execution.trial_training import recipe_of
 from rebnn_search.study.attributes import REASON
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.load import check_against_recipe
@@ -77,7 +78,7 @@ def run_search(search: Search, make: Callable[[Recipe], Trainer], timeout: float
         ledger = Ledger(None, search)
         controller = Controller(search, None, ledger, TrialTracking(), clock, search.trials)
         clock.stop = controller.stop
-        with SerialExecutor(lambda task: TrainingRun(make(search.recipe(task.params))), raises=True) as executor:
+        with SerialExecutor(lambda task: TrainingRun(make(recipe_of(task))), raises=True) as executor:
             executor.run(controller)
     for trial in ledger.trials:
         if trial.state == TrialState.RUNNING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rebnn_search.config import UserError
 from rebnn_search.execution.simulated import RecordedReport
+from rebnn_search.study.attributes import DIVERGED
 from rebnn_search.study.curves import (
     EPOCH,
     METRICS,
@@ -102,7 +103,7 @@ def _key(params: Mapping[str, Any]) -> Key:
 def _reports(rows: pd.DataFrame) -> list[RecordedReport]:
     """A trial's curve; empty where it is none."""
     state, reason = rows[STATE].iloc[0], rows[REASON_COLUMN].iloc[0]
-    diverged = state == "FAIL" and str(reason).startswith("diverged")
+    diverged = state == "FAIL" and str(reason).startswith(DIVERGED)
     if state != "COMPLETE" and not diverged:
         return []
     reports: list[RecordedReport] = []

@@ -10,9 +10,8 @@ from typing import Self, TypeVar
 from rebnn_search.config import UserError
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
-from rebnn_search.storage.locate import checkpoints_of
-from rebnn_search.study.measuring import measure
-from rebnn_search.training import Diverged, Recipe, Trainer, TrainingRun
+from rebnn_search.execution.trial_training import begin_run, failure, recipe_of
+from rebnn_search.training import Diverged, TrainingRun
 
 T = TypeVar("T")
 
@@ -22,11 +21,7 @@ Start = Callable[[TrialTask], TrainingRun]
 
 def from_folder(task: TrialTask) -> TrainingRun:
     """The training of a task in its search's folder."""
-    folder = task.open_folder()
-    trainer = Trainer(Recipe.model_validate(task.recipe), workspace=folder.path)
-    return TrainingRun(
-        trainer, checkpoints=checkpoints_of(folder, task.number, task.owner), measure=measure(trainer, task.measured)
-    )
+    return begin_run(task, task.open_folder(), recipe_of(task))
 
 
 class SerialExecutor:
@@ -65,12 +60,10 @@ class SerialExecutor:
                     controller.put_back(task)
                     break
             run.save()
-        except Diverged as error:
-            controller.update(task, TrialUpdate(failed=f"diverged: {error.reason}"))
-        except UserError as error:
-            if self._raises:
+        except (Diverged, UserError) as error:
+            if self._raises and isinstance(error, UserError):
                 raise
-            controller.update(task, TrialUpdate(failed=str(error)))
+            controller.update(task, failure(error))
         except Exception:
             if self._raises:
                 raise

@@ -5,8 +5,13 @@ from pathlib import Path
 
 from support.commands import call
 
+from rebnn_search.execution.controller import Controller
+from rebnn_search.execution.events import SearchObserver, TrialTracking
+from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attributes import REASON
+from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.load import load_search
 from rebnn_search.study.record import read_study
 
 RECIPE = """
@@ -41,3 +46,24 @@ def test_one_of_them_fails_and_the_search_is_shown_and_resumed(tmp_path: Path, o
     assert shown.returncode == 0 and "FAIL" in shown.stdout, shown.stderr
     more = call("run", "space.yaml", "--resume", "--name", "space-1", "--json", cwd=tmp_path)
     assert more.returncode == 0 and len(json.loads(more.stdout)["trials"]) == len(trials) == 4, more.stderr
+
+
+class Watches(SearchObserver):
+    def __init__(self) -> None:
+        self.tried_again: list[str] = []
+
+    def failed(self, number: int, reason: str, times: int) -> None:
+        self.tried_again.append(reason)
+
+
+def test_in_this_process_they_fail_in_the_same_words_and_are_not_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    (tmp_path / "space.yaml").write_text(SPACE)
+    search = load_search(tmp_path / "space.yaml")
+    ledger, observer = Ledger(None, search), Watches()
+    controller = Controller(search, SearchFolder(tmp_path / "s"), ledger, TrialTracking(), observer, search.trials)
+    with SerialExecutor() as executor:
+        executor.run(controller)
+    failed = [trial for trial in ledger.trials if trial.state.name == "FAIL"]
+    assert [trial.user_attrs[REASON] for trial in failed] == ["recipe: optimizer: nesterov needs a momentum above 0"]
+    assert observer.tried_again == []

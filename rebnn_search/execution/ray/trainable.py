@@ -14,6 +14,7 @@ from rebnn_search.config import UserError
 from rebnn_search.execution.ray.peers import Peers
 from rebnn_search.execution.ray.workers import Rank
 from rebnn_search.execution.task import TrialTask, TrialUpdate
+from rebnn_search.execution.trial_training import failure
 from rebnn_search.training import Diverged, Report
 from rebnn_search.training.memory import explain_memory_errors
 
@@ -45,10 +46,8 @@ class RecipeTrial(tune.Trainable):
             with explain_memory_errors("this trial"):
                 rank = self._rank or self._begin()
                 report = self._unheard.popleft() if self._unheard else self._next_report(rank)
-        except Diverged as error:
-            return {UPDATE: TrialUpdate(failed=f"diverged: {error.reason}"), "done": True}
-        except UserError as error:
-            return {UPDATE: TrialUpdate(failed=str(error)), "done": True}
+        except (Diverged, UserError) as error:
+            return {UPDATE: failure(error), "done": True}
         except Exception:
             trace = traceback.format_exc()
             with suppress(OSError):  # the disk may be what failed

@@ -10,12 +10,11 @@ import ray
 import torch
 import torch.distributed as dist
 
-from rebnn_search.config import Document, validate
 from rebnn_search.execution.task import TrialTask
-from rebnn_search.storage.locate import checkpoints_of, stored_stage_one
+from rebnn_search.execution.trial_training import begin_run, recipe_of
+from rebnn_search.storage.locate import stored_stage_one
 from rebnn_search.storage.object_store import StoredCheckpoints
-from rebnn_search.study.measuring import measure
-from rebnn_search.training import Recipe, Report, Trainer, TrainingRun
+from rebnn_search.training import Report
 from rebnn_search.training.custom_parts import allow_too
 
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=10)
@@ -60,17 +59,11 @@ class Rank:
                 backend, init_method=f"tcp://{address}", rank=rank, world_size=self._size, timeout=COLLECTIVE_TIMEOUT
             )
         try:
-            folder, recipe = task.open_folder(), validate(Recipe, Document("recipe", dict(task.recipe)))
+            folder, recipe = task.open_folder(), recipe_of(task)
             shared = stored_stage_one(folder, recipe) if rank == 0 else None
             if shared is not None:
                 shared.fetch()
-            share = None if shared is None else Sharing(shared)
-            trainer = Trainer(recipe, workspace=folder.path, listener=share)
-            measuring = measure(trainer, task.measured if rank == 0 else ())
-            checkpoints = checkpoints_of(folder, task.number, task.owner if rank == 0 else None)
-            self.run = TrainingRun(trainer, checkpoints=checkpoints, saves=rank == 0, measure=measuring)
-            if not trainer.reports_done:
-                recipe.check()  # two parameters of a space may not go together
+            self.run = begin_run(task, folder, recipe, rank=rank, listener=None if shared is None else Sharing(shared))
         except BaseException:
             self.close()
             raise
