@@ -7,6 +7,8 @@ import os
 import re
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rebnn_search.config import UserError
@@ -112,10 +114,17 @@ def _show_token() -> None:
         from ray._private.authentication import authentication_token_setup as setup
     except ImportError:  # Ray's own; a version without it asks for none
         return
-    logger = logging.getLogger(setup.__name__)
-    before, logger.disabled = logger.disabled, True  # it warns of what was asked for
-    try:
+    with tokens_unsaid():
         setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+@contextmanager
+def tokens_unsaid() -> Iterator[None]:
+    """Keep Ray from warning that its processes know each other by a token, as they should: it may have opened its log before ours."""
+    logger = logging.getLogger("ray._private.authentication.authentication_token_setup")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
     finally:
         logger.disabled = before
 

@@ -27,7 +27,7 @@ from rebnn_search.execution.ray.adapters import (
     StopWhenAsked,
     TrialCallback,
 )
-from rebnn_search.execution.ray.address import LOCAL, check_address, check_head, own_token
+from rebnn_search.execution.ray.address import LOCAL, check_address, check_head, own_token, tokens_unsaid
 from rebnn_search.execution.ray.fleet import Fleet
 from rebnn_search.execution.ray.growth import Growth
 from rebnn_search.execution.ray.room import OVERRIDE, TellsOfWaiting, bundle, check_machine, refuse_unless_fits, room
@@ -196,7 +196,8 @@ def _ray(address: str, logs: Path) -> Iterator[None]:
                     options["num_cpus"] = whole_cores()
             else:
                 check_head(address)
-            session = Path(ray.init(**options).address_info["session_dir"])
+            with tokens_unsaid():
+                session = Path(ray.init(**options).address_info["session_dir"])
         except (OSError, RuntimeError, ValueError) as error:
             said = (str(error).splitlines() or ["it does not answer"])[0]
             advice = f"; set {FOLDER} to a directory with a short name, as /tmp" if "AF_UNIX path" in said else ""
