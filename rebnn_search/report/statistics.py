@@ -62,6 +62,27 @@ def chance_of_better(tried: int, more: int) -> float:
     return more / (tried + more)
 
 
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> Interval | None:
+    """Spearman's ρ of paired values, with the 95 % interval of Bonett and Wright (Psychometrika 65, 2000): Fisher's z of ρ with a
+    variance of (1 + ρ²/2) / (n − 3). None for fewer than four pairs, or where one side does not vary.
+    """
+    n = len(first)
+    if n < 4 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return None
+    rho = float(np.corrcoef(ranks(first), ranks(second))[0, 1])
+    if abs(rho) > 1 - 1e-12:  # Fisher's z is infinite there
+        return Interval(round(rho), round(rho), round(rho))
+    reach = special.ndtri(1 - TAIL) * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    low, high = np.tanh(np.arctanh(rho) + np.array([-reach, reach]))
+    return Interval(rho, float(low), float(high))
+
+
+def ranks(values: Sequence[float]) -> Array:
+    """(n,) ranks from 1, equal values with the mean of theirs."""
+    _, places, counts = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[places], dtype=np.float64)
+
+
 def paired(differences: Sequence[float]) -> Interval | None:
     """The mean of differences by seed with Student's 95 % interval; None for fewer than two, or for equal ones."""
     found = estimate(differences)

@@ -24,6 +24,8 @@ FEWEST_TRIALS = 30
 """With fewer, promotion trains so few to their ends that it chooses worse than the median pruner, if for a third of the cost."""
 FIRST_LOOK, SECOND_LOOK = 1 / 40, 1 / 10
 """Of a training."""
+LATE = ("gamma", "scale_init", "optimizer.weight_decay")
+"""Sections of a recipe, and a key, whose values early curves do not tell apart at a learning rate that is worth training with."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,14 @@ def choose_sampler(search: Search) -> Choice:
 
 
 def choose_pruner(search: Search) -> Choice:
-    """Promotion with looks in proportion to a training; pruning at the median where it does not fit; none by several objectives."""
+    """Promotion with looks in proportion to a training, or pruning at the median where that does not fit; none where what is seen
+    early does not tell what is best.
+    """
     reports = shortest_training(search)
     if len(search.goals) > 1:
         return Choice({"name": "none"}, f"the first of {len(search.goals)} objectives alone would end what is best by another")
+    if acts_late(search):
+        return Choice({"name": "none"}, "of γ, scaling factors and weight decay alone early curves do not tell which ends best")
     if search.spec.seeds > 1:
         return Choice({"name": "median"}, f"configurations are compared by their {search.spec.seeds} seeds")
     if reports < FEWEST_REPORTS:
@@ -77,6 +83,11 @@ def promotion(reports: int) -> dict[str, Any]:
 
 CHOOSE: Mapping[str, Callable[[Search], Choice]] = {"sampler": choose_sampler, "pruner": choose_pruner}
 """By key, in the order in which they are chosen."""
+
+
+def acts_late(search: Search) -> bool:
+    """Whether nothing varies but what is decided late in a training."""
+    return all(key in LATE or key.startswith(tuple(f"{part}." for part in LATE)) for key in search.space.parameters)
 
 
 def shortest_training(search: Search) -> int:

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.made_search import MadeSearch
 
@@ -14,6 +15,7 @@ from rebnn_search.report.answers import QUESTIONS, Answer, answers
 from rebnn_search.report.answers.base import storage_of
 from rebnn_search.report.best_so_far import best_so_far
 from rebnn_search.report.configurations import configurations, zero
+from rebnn_search.report.early_looks import early_looks
 from rebnn_search.report.evaluation import evaluate
 from rebnn_search.report.importance import importances
 from rebnn_search.report.record import EVALUATION_FILE, BatchTime, Evaluation, read_evaluation
@@ -110,6 +112,42 @@ def test_more_may_be_better() -> None:
     assert half.low <= half.mean <= half.high == max(found.values)
 
 
+def test_how_early_the_end_could_be_told() -> None:
+    search = MadeSearch(40, pruned=0)
+    assert told(said(search)["early"]).startswith(
+        "From 12 % of the training on the order of the trials was much as at the end: +1.00 (+1.00 to +1.00)."
+    )
+    generator = np.random.default_rng(0)
+    for trial in search.trials:  # the first half of a training is chance, the rest comes near to its end
+        values = [value for _, value in search.series(trial, "val/loss")]
+        values[:4] = generator.uniform(size=4).tolist()
+        search._series[trial.run_id, "val/loss"] = list(enumerate(values, start=1))
+    found = early_looks(search)
+    assert [look.share for look in found.looks] == [report / 8 for report in range(1, 8)]
+    assert [look.rho.mean for look in found.looks[4:]] == [1.0] * 3 and found.tells_from(0.8) is found.looks[4]
+    assert all(abs(look.rho.mean) < 0.5 for look in found.looks[:4])
+    answer = said(search)["early"]
+    assert answer.short.startswith("Not after 25 % of the training: no rank correlation with the end that is beyond chance, ")
+    assert "`pruner: none`" in told(answer) and "Others were pruned" not in told(answer)
+    assert answer.figures == ("early_looks",)
+
+
+def test_trials_that_were_pruned_are_missing_where_looks_are_judged() -> None:
+    search = MadeSearch(24)
+    assert early_looks(search).trials == 16
+    assert "Others were pruned." in told(said(search)["early"])
+    few = said(MadeSearch(9))["early"]
+    assert few.short == "Too few to tell: 6 trials trained to the end; it takes 8." and not few.figures
+
+
+def test_trainings_of_different_lengths_are_compared_after_equal_shares() -> None:
+    search = MadeSearch(10, pruned=0)
+    for trial in search.trials[::2]:
+        values = [value for _, value in search.series(trial, "val/loss")]
+        search._series[trial.run_id, "val/loss"] = list(enumerate(np.repeat(values, 3).tolist(), start=1))
+    assert [look.rho.mean for look in early_looks(search).looks] == [1.0] * 7
+
+
 def test_layers_are_told_apart() -> None:
     assert "number 3 does most" in said(MadeSearch(6))["layers"].short
 
@@ -163,7 +201,7 @@ def test_the_fastest_engine_is_named(evaluation: Evaluation) -> None:
 
 def test_every_question_has_its_answer_of_a_trained_search(tracked: TrackedSearch) -> None:
     found = said(tracked)
-    assert list(found) == ["choice", "sure", "importance", "more", "wrong", "calibrated", "layers", "size"]
+    assert list(found) == ["choice", "sure", "importance", "more", "early", "wrong", "calibrated", "layers", "size"]
     assert "resamples of 360 validation samples" in found["sure"].short
     assert "over 2 common seeds" in told(found["choice"])
 

@@ -16,6 +16,7 @@ from rebnn_search.report.statistics import (
     chance_of_better,
     for_best_of,
     paired,
+    rank_correlation,
     wilson,
 )
 from rebnn_search.study.estimate import estimate
@@ -126,3 +127,35 @@ def test_equal_differences_of_counts_have_no_interval(hits: Iterable[int]) -> No
         found = estimate(differences)
         assert found is not None and found.half_width is None
     assert paired([0.1, 0.1, 0.1 + 1e-6]) is not None
+
+
+def test_a_rank_correlation_is_scipys_also_of_ties() -> None:
+    generator = np.random.default_rng(0)
+    for levels in (1000, 4):
+        first = generator.integers(levels, size=40).astype(float)
+        second = first + generator.integers(levels, size=40)
+        found = rank_correlation(first.tolist(), second.tolist())
+        assert found is not None and found.mean == pytest.approx(stats.spearmanr(first, second).statistic)
+        assert -1 <= found.low < found.mean < found.high <= 1
+        turned = rank_correlation(first.tolist(), (-second).tolist())
+        assert turned is not None and (turned.low, turned.mean, turned.high) == pytest.approx(
+            (-found.high, -found.mean, -found.low)
+        )
+
+
+def test_a_rank_correlation_of_nothing() -> None:
+    assert rank_correlation([1, 2, 3], [1, 2, 3]) is None
+    assert rank_correlation([1, 1, 1, 1], [1, 2, 3, 4]) is None
+    same = rank_correlation([1, 2, 3, 4], [5, 6, 7, 9])
+    assert same is not None and (same.low, same.mean, same.high) == pytest.approx((1, 1, 1))
+
+
+def test_a_rank_correlation_s_interval_covers() -> None:
+    # Spearman's ρ of a bivariate normal distribution with Pearson's r: 6 / π · asin(r / 2).
+    generator, r, n, draws = np.random.default_rng(1), 0.6, 30, 1000
+    true, inside = 6 / np.pi * np.arcsin(r / 2), 0
+    for _ in range(draws):
+        pairs = generator.multivariate_normal([0, 0], [[1, r], [r, 1]], size=n)
+        found = rank_correlation(pairs[:, 0].tolist(), pairs[:, 1].tolist())
+        inside += found is not None and found.low <= true <= found.high
+    assert 0.92 <= inside / draws <= 0.98

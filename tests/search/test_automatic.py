@@ -50,6 +50,23 @@ def test_looks_are_in_proportion_to_the_shortest_training(tmp_path: Path) -> Non
     assert search.spec.pruner.options == {"first_look": 10, "second_look": 40}
 
 
+def test_what_early_curves_do_not_tell_is_trained_to_its_end(tmp_path: Path) -> None:
+    late = {
+        "gamma.strategy": {"choice": ["constant", "flip_ratio"]},
+        "gamma.value": {"log_uniform": [1e-5, 1e-2], "when": {"gamma.strategy": "constant"}},
+        "scale_init.strategy": {"choice": ["mean_abs", "fan_in"]}, "optimizer.weight_decay": {"log_uniform": [1e-6, 1e-2]},
+    }  # fmt: skip
+    for keys in ({}, {"seeds": 2}, {"trials": 5}):
+        search = load(tmp_path, space=late, **keys)
+        assert search.spec.pruner.name == "none"
+        assert (
+            search.chosen["pruner"] == "of γ, scaling factors and weight decay alone early curves do not tell which ends best"
+        )
+    for other in ("optimizer.lr", "batch_size"):
+        varied = {"log_uniform": [1e-4, 1e-1]} if other == "optimizer.lr" else {"choice": [32, 64]}
+        assert load(tmp_path, space={**late, other: varied}).spec.pruner.name == "promotion"
+
+
 @pytest.mark.parametrize(
     ("keys", "pruner"),
     [({"seeds": 2}, "median"), ({"set": {"epochs": 1}}, "median"), ({"trials": 29}, "median"), ({"pruner": "none"}, "none")],

@@ -1,0 +1,76 @@
+"""How well the objective early in training told how trials end: what a pruner, or one's own eye on the curves, goes by."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from rebnn_search.report.statistics import Interval, rank_correlation
+from rebnn_search.report.tracked import TrackedSearch
+
+FEWEST = 8
+"""Trials below which an interval of ρ reaches from one end to the other."""
+FEWEST_REPORTS = 4
+MOST_LOOKS = 40
+"""At which the correlation is computed."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the objective told after a share of the training.
+
+    Attributes:
+        share: Of the training, above 0 and below 1.
+        rho: Spearman's rank correlation of the objective there with that at the end.
+    """
+
+    share: float
+    rho: Interval
+
+
+@dataclass(frozen=True)
+class EarlyLooks:
+    """What early looks told in a search.
+
+    Attributes:
+        trials: How many were trained to their end, which alone can be compared.
+        selected: Whether others were pruned: those that came to their end then looked good early, and ρ is less than of all.
+        looks: In the order of the training; none where there is nothing to compute.
+    """
+
+    trials: int
+    selected: bool
+    looks: list[Look]
+
+    def at(self, share: float) -> Look:
+        """The look next to a share of the training."""
+        return min(self.looks, key=lambda look: abs(look.share - share))
+
+    def tells_from(self, rho: float) -> Look | None:
+        """The first look from which on every one correlates by at least ``rho`` with the end."""
+        found = None
+        for look in reversed(self.looks):
+            if look.rho.mean < rho:
+                break
+            found = look
+        return found
+
+
+def early_looks(search: TrackedSearch) -> EarlyLooks:
+    """Of the trials trained to their end. Trainings of different lengths are compared after equal shares of their reports."""
+    curves = [[value for _, value in search.series(trial, search.objective)] for trial in search.complete]
+    curves = [curve for curve in curves if curve and np.isfinite(curve).all()]
+    selected = any(trial.state == "PRUNED" for trial in search.trials)
+    shortest = min(map(len, curves), default=0)
+    if len(curves) < FEWEST or shortest < FEWEST_REPORTS:
+        return EarlyLooks(len(curves), selected, [])
+    ends = [curve[-1] for curve in curves]
+    looks = []
+    for report in sorted({round(place) for place in np.linspace(1, shortest - 1, min(shortest - 1, MOST_LOOKS))}):
+        share = report / shortest
+        rho = rank_correlation([curve[math.ceil(share * len(curve) - 1e-9) - 1] for curve in curves], ends)
+        if rho is not None:
+            looks.append(Look(share, rho))
+    return EarlyLooks(len(curves), selected, looks)
