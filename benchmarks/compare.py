@@ -6,7 +6,8 @@
 
 ``OUT.csv`` gets a row for each run (method, bank, seed) and ``OUT_curves.csv.gz`` a row whenever a run's best became better; runs
 that are there already are not made again, so that a call that was stopped goes on, and one with more seeds or methods adds to it.
-``OUT.md`` is the table of all that is there, made anew. ``--syne-tune SITE_PACKAGES`` adds Syne Tune's methods
+``OUT.md`` is the table of all that is there, made anew, and ``OUT.png`` the picture of its regrets (``regret_figure.py``).
+``--syne-tune SITE_PACKAGES`` adds Syne Tune's methods
 (``peers/syne_tune_schedulers.py``).
 
 A cost of one is one report: an evaluation of TaskSet, a quarter of an epoch of digits. The measures are explained in
@@ -31,6 +32,7 @@ from measures import CLOSE, bootstrap, first_at, interquartile_mean, regret, sca
 from peers import simple, syne_tune_schedulers
 from peers.loop import simulate
 from peers.optuna_study import OptunaStudy
+from regret_figure import FEWEST_SEEDS, draw
 from replay import replay
 from traces import Trace
 
@@ -199,6 +201,16 @@ def table(results: Results, banks: list[Bank], budget: int) -> str:
     return "\n".join([*head, *(line for _, line in sorted(found))]) + "\n"
 
 
+def regrets(results: Results, banks: list[Bank], budget: int) -> dict[str, Floats]:
+    """By method (runs, budget) regret after so many reports, of those with enough seeds on every task."""
+    found = {}
+    for method in dict.fromkeys(key[0] for key in sorted(results.rows)):
+        groups = [results.incumbents(method, bank, budget) for bank in banks]
+        if min(map(len, groups)) >= FEWEST_SEEDS:
+            found[method] = np.concatenate([regret(group, bank) for group, bank in zip(groups, banks, strict=True)])
+    return found
+
+
 def _chosen(rows: list[dict[str, str]], bank: Bank) -> Floats:
     """(seeds,) regret of the trainings that came to their end, by their ends: 0 for the bank's best, 1 for the median."""
     values = np.array([float(row["chosen"]) for row in rows if row["bank"] == bank.name])
@@ -259,6 +271,8 @@ def main() -> None:
     results.write()
     text = table(results, banks, args.budget)
     args.out.with_suffix(".md").write_text(text, encoding="utf-8")
+    if curves := regrets(results, banks, args.budget):
+        draw(curves, args.workers, args.out.with_suffix(".png"))
     print(text)
 
 
