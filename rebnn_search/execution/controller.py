@@ -67,7 +67,7 @@ class Controller:
         self._target = target
         self._budget = budget
         self._pauses = pauses or ledger.pauses
-        self._todo = deque(ledger.unfinished())
+        self._todo = deque(ledger.recover())
         self._paused = ledger.paused
         for number, params in list(self._todo):
             if self._pauses.pauses(ledger, number) and not ledger.went_on(number):  # as the stopped driver was about to say

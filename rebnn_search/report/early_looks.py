@@ -18,7 +18,7 @@ MOST_LOOKS = 40
 
 
 @dataclass(frozen=True)
-class Look:
+class EarlyLook:
     """What the objective told after a share of the training.
 
     Attributes:
@@ -42,13 +42,13 @@ class EarlyLooks:
 
     trials: int
     selected: bool
-    looks: list[Look]
+    looks: list[EarlyLook]
 
-    def at(self, share: float) -> Look:
+    def at(self, share: float) -> EarlyLook:
         """The look next to a share of the training."""
         return min(self.looks, key=lambda look: abs(look.share - share))
 
-    def tells_from(self, rho: float) -> Look | None:
+    def tells_from(self, rho: float) -> EarlyLook | None:
         """The first look from which on every one correlates by at least ``rho`` with the end."""
         found = None
         for look in reversed(self.looks):
@@ -72,5 +72,5 @@ def early_looks(search: TrackedSearch) -> EarlyLooks:
         share = report / shortest
         rho = rank_correlation([curve[math.ceil(share * len(curve) - 1e-9) - 1] for curve in curves], ends)
         if rho is not None:
-            looks.append(Look(share, rho))
+            looks.append(EarlyLook(share, rho))
     return EarlyLooks(len(curves), selected, looks)

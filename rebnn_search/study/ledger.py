@@ -284,7 +284,7 @@ class Ledger:
                 self._live[number] = optuna.Trial(self._judging, self.trial(number)._trial_id)
         return self._live[number]
 
-    def unfinished(self) -> list[tuple[int, Params]]:
+    def recover(self) -> list[tuple[int, Params]]:
         """Bring the ledger up to date after a stop of any kind, and return the trials to go on with, less those that are paused.
 
         Reports that reached the disk but not the study are entered; a trial whose last report was final is completed, and one

@@ -15,14 +15,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from rebnn_search.base.metrics import IMAGES_PER_SECOND, TRAIN_LOSS, TRAIN_LR, oscillation_name, validation
-from rebnn_search.method import OscillationTracker, ReBNN
-from rebnn_search.method.layers import set_products
 from rebnn_search.training.building import built_network, steps_per_epoch
 from rebnn_search.training.data import Data, Split
-from rebnn_search.training.data.base import seeded
 from rebnn_search.training.distributed import World, pick_device
 from rebnn_search.training.evaluation import evaluate
-from rebnn_search.training.finite import FiniteWatch
 from rebnn_search.training.latent import LatentWeights
 from rebnn_search.training.losses import BatchLoss
 from rebnn_search.training.memory import explain_memory_errors
@@ -30,6 +26,7 @@ from rebnn_search.training.optimizers import parameter_groups
 from rebnn_search.training.precision import Computing
 from rebnn_search.training.recipe import Recipe
 from rebnn_search.training.report import Diverged, Report
+from rebnn_search.training.stage_two import StageTwo, begin_stage_two
 from rebnn_search.training.stages import load_latent_weights, stage_one_weights
 
 STATE_VERSION = 1
@@ -86,10 +83,7 @@ class Trainer:
         options = recipe.optimizer.build()
         self._lr = options.lr
         self.optimizer = options.build(parameter_groups(self.network, options.weight_decay))
-        self.method: ReBNN | OscillationTracker | None = None
-        self._latent: LatentWeights | None = None
-        self._running: nn.Module | None = None
-        self._finite: FiniteWatch | None = None
+        self._stage_two: StageTwo | None = None
         self._batches: Iterator[tuple[Tensor, Tensor, Tensor | None]] | None = None
         self._epoch = self._step = self._iteration = self.reports_done = 0
 
@@ -116,8 +110,9 @@ class Trainer:
         if self.finished:
             raise RuntimeError("training is finished")
         with self._randomness():
-            if self.method is None:
+            if self._stage_two is None:
                 self._begin()
+            stage = self._begun
             loss, speed = self._train_to(self._boundaries[self.reports_done % len(self._boundaries)])
             measured = self.evaluate("validation") if self.data.size("validation") else {}
         if not math.isfinite(measured.get("loss", 0.0)):
@@ -128,11 +123,10 @@ class Trainer:
         epoch_ends = self._step == self._iterations
         if epoch_ends:
             self._epoch, self._step, self._batches = self._epoch + 1, 0, None
-        assert self.method is not None and self._latent is not None
         metrics = {TRAIN_LOSS: loss, TRAIN_LR: lr, IMAGES_PER_SECOND: speed}
         metrics |= {validation(name): value for name, value in measured.items()}
-        metrics |= {oscillation_name(name): value for name, value in self.method.collect().items()}
-        latent = self._latent.histogram(epoch) if epoch_ends or self.reports_done == 1 else None
+        metrics |= {oscillation_name(name): value for name, value in stage.method.collect().items()}
+        latent = stage.latent.histogram(epoch) if epoch_ends or self.reports_done == 1 else None
         return Report(self.reports_done, epoch, self._iteration, metrics, latent)
 
     def evaluate(self, split: Split) -> dict[str, float]:
@@ -151,29 +145,20 @@ class Trainer:
         self._attach()
 
     def _attach(self, latent_unit: float | None = None) -> None:
-        self._latent = LatentWeights(self.network, latent_unit)
-        if self.recipe.resilient:
-            self.method = ReBNN(
-                self.network,
-                gamma=self.recipe.gamma.build(),
-                scale_init=self.recipe.scale_init.build(),
-                generator=seeded("scale", self.recipe.seed),
-            )
-        else:
-            self.method = OscillationTracker(self.network)
-        self.method.attach(self.optimizer)
-        self._finite = FiniteWatch(self.network)
-        set_products(self.network, self._computing.products)
-        self._running = self._computing.compiled(self.network)
-        if self._world.size > 1:
-            self._running = DistributedDataParallel(self._running)
+        self._stage_two = begin_stage_two(self.recipe, self.network, self.optimizer, self._computing, self._world, latent_unit)
+
+    @property
+    def _begun(self) -> StageTwo:
+        """The second stage, which has begun."""
+        assert self._stage_two is not None
+        return self._stage_two
 
     def _train_to(self, boundary: int) -> tuple[float, float]:
         """Take steps up to one within the epoch; return mean loss since the last report and images per second."""
         if self._batches is None:
             self._batches = self._enter_epoch()
-        assert self._running is not None and self._finite is not None
-        self._running.train()
+        stage = self._begun
+        stage.running.train()
         device = self._computing.device
         losses = torch.zeros((), dtype=torch.float64, device=device)
         first_bad = torch.full((), NEVER, dtype=torch.int64, device=device)
@@ -184,13 +169,13 @@ class Trainer:
             self._step += 1
             self._iteration += 1
             first_bad = torch.where((first_bad == NEVER) & ~torch.isfinite(loss), self._iteration, first_bad)
-        summed = self._world.sum(torch.cat([(losses / steps)[None], self._finite.flags(device)]))
+        summed = self._world.sum(torch.cat([(losses / steps)[None], stage.finite.flags(device)]))
         mean, *spoilt, bad = torch.cat([summed, self._world.least(first_bad).double()[None]]).tolist()
         seconds = time.perf_counter() - begun
         if bad != NEVER or not math.isfinite(mean):
             raise Diverged(f"training loss is no finite number from iteration {min(int(bad), self._iteration)} on")
         if any(spoilt):
-            name = self._finite.names[[bool(flag) for flag in spoilt].index(True)]
+            name = stage.finite.names[[bool(flag) for flag in spoilt].index(True)]
             raise Diverged(f"{name} holds a number that is not finite after iteration {self._iteration}")
         return mean, steps * self.recipe.batch_size / max(seconds, 1e-9)
 
@@ -198,8 +183,7 @@ class Trainer:
         factor = self._schedule.factor(self._epoch, self.recipe.epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = self._lr * factor
-        assert self.method is not None
-        self.method.set_progress(self._epoch / self.recipe.epochs)
+        self._begun.method.set_progress(self._epoch / self.recipe.epochs)
         return self.data.weighted_batches(
             "train", batch_size=self.recipe.batch_size, seed=self.recipe.seed, epoch=self._epoch, rank=self._world.rank,
             world_size=self._world.size, device=self._computing.device, shuffle=True, augment=True, drop_last=True,
@@ -208,18 +192,18 @@ class Trainer:
 
     def _train_step(self, images: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
         """Take one optimizer step; return this rank's share of the batch's mean loss, a scalar tensor."""
-        assert self._running is not None
+        running = self._begun.running
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), dtype=torch.float64, device=images.device)
         image_parts = images.chunk(self.recipe.accumulate)
         weight_parts = [None] * len(image_parts) if weights is None else weights.chunk(self.recipe.accumulate)
         parts = list(zip(image_parts, labels.chunk(self.recipe.accumulate), weight_parts, strict=True))
         for index, (part, part_labels, part_weight) in enumerate(parts):
-            sync = index == len(parts) - 1 or not isinstance(self._running, DistributedDataParallel)
-            with _maybe_no_sync(self._running, sync):
+            sync = index == len(parts) - 1 or not isinstance(running, DistributedDataParallel)
+            with _maybe_no_sync(running, sync):
                 part_images = part.to(memory_format=self._computing.memory_format)
                 with self._computing.context():
-                    logits = self._running(part_images)
+                    logits = running(part_images)
                 # A share of the global batch's mean; DDP divides gradients by the number of ranks, so it is undone here.
                 loss = self._batch_loss(logits, part_images, part_labels, part_weight) / self.recipe.batch_size
                 torch.autograd.backward(loss * self._world.size)
@@ -243,16 +227,17 @@ class Trainer:
 
     def state_dict(self) -> dict[str, object]:
         """Everything needed to go on: tensors and plain values, for a checkpoint loaded with weights only."""
+        stage = self._stage_two
         return {
             "version": STATE_VERSION,
             "network": self.network.state_dict(),
-            "method": None if self.method is None else self.method.state_dict(),
+            "method": None if stage is None else stage.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "epoch": self._epoch,
             "step": self._step,
             "iteration": self._iteration,
             "reports": self.reports_done,
-            "latent_unit": None if self._latent is None else self._latent.unit,
+            "latent_unit": None if stage is None else stage.latent.unit,
             "rng": self._rng,
             "compiled": self._computing.compile,
             "products": self._computing.products,
@@ -269,14 +254,14 @@ class Trainer:
         if self._world.size == 1:
             # Earlier versions did neither.
             self._computing.resume(compiled=state.get("compiled", False), products=state.get("products"))
-        if state["method"] is not None and self.method is None:
+        if self._stage_two is None and state["method"] is not None:
             self._attach(state["latent_unit"])
-        elif state["latent_unit"] is not None:  # begun already, with a unit of its own
-            self._latent = LatentWeights(self.network, state["latent_unit"])
+        elif self._stage_two is not None and state["latent_unit"] is not None:  # begun already, with a unit of its own
+            self._stage_two.latent = LatentWeights(self.network, state["latent_unit"])
         try:
             self.network.load_state_dict(state["network"])
-            if self.method is not None and state["method"] is not None:
-                self.method.load_state_dict(state["method"])
+            if self._stage_two is not None and state["method"] is not None:
+                self._stage_two.method.load_state_dict(state["method"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, KeyError) as error:
             raise ValueError(f"the checkpoint is of another recipe: {error}") from error
@@ -286,8 +271,8 @@ class Trainer:
     def close(self) -> None:
         """Let go of the data and of the optimizer's hooks."""
         self._batches = None
-        if self.method is not None:
-            self.method.detach()
+        if self._stage_two is not None:
+            self._stage_two.method.detach()
 
 
 def report_boundaries(iterations: int, reports: int) -> list[int]:

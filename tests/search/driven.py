@@ -113,7 +113,7 @@ def begin(folder: SearchFolder, search: Search, url: str | None = None) -> Ledge
 def drive(folder: SearchFolder, search: Search, url: str | None = None) -> list[tuple[Any, ...]]:
     """Bring a search, new or begun, to its end with one trial at a time. Returns what must be the same, to the bit."""
     ledger = begin(folder, search, url)
-    todo = ledger.unfinished()
+    todo = ledger.recover()
     while todo or ledger.asked < search.trials:
         number, params = todo.pop(0) if todo else ledger.ask()
         _train(ledger, search, number, params)

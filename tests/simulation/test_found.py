@@ -189,7 +189,7 @@ def test_a_report_of_a_killed_driver_is_on_the_disk_before_the_record_has_it(syn
         ReportLog(file).append(REPORT)  # and killed before it told the record, perhaps before the name was on the disk
         synced.clear()
         ledger = Ledger(folder, search)
-        ledger.unfinished()
+        ledger.recover()
         journal = len(synced) - 1 - synced[::-1].index(folder.journal.resolve())
         assert {file.resolve(), file.parent.resolve()} <= set(synced[:journal])
         assert ledger.trial(number).intermediate_values == {1: 1.0}
