@@ -37,6 +37,7 @@ MODES: dict[str, dict[str, Any]] = {
     "float32": {},
     "float32 channels_last": {"channels_last": True},
     "float32 compiled": {"compile": True},
+    "float32 compiled channels_last": {"compile": True, "channels_last": True},
     "bfloat16 products": {"products": "bfloat16"},
     "bfloat16 products channels_last": {"products": "bfloat16", "channels_last": True},
     "bfloat16 products compiled": {"products": "bfloat16", "compile": True},

@@ -194,7 +194,7 @@ def search(
     progress: bool | None = None,
     observer: SearchObserver | None = None,
 ) -> SearchResult:
-    """Run a search, as ``python -m rebnn_search.run`` does.
+    """Run a search, as ``python -m rebnn_search.run`` does, but for the report, which is drawn on demand.
 
     Args:
         space: The search file, or the name of one that comes with the program, as ``gamma``.
@@ -208,8 +208,8 @@ def search(
         ledger: Database of the Optuna study; None for a journal in the search's folder.
         tracking_uri: MLflow's; by default ``MLFLOW_TRACKING_URI``, or ``mlflow.db`` in the working directory.
         address: ``local`` starts a Ray of its own (or uses the one this process has initialised), ``auto`` joins a cluster.
-        resume: Go on with the named, or else the newest unfinished, search of the file.
-        or_start: Whether to start it where there is none to go on with; otherwise that is an error.
+        resume: Go on with the named, or else the newest unfinished, search of the file; start it where there is none.
+        or_start: False makes it an error that there is none to go on with.
         time_budget: End after so long (``90s``, ``30m``, ``2h``, or a number of seconds) with the trials there are.
         report: Draw the report at the end, as the command does.
         progress: Print a line for each trial; in a notebook, one picture that is drawn again and again, as a widget where ipywidgets

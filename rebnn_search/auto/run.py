@@ -138,7 +138,17 @@ def run_auto(
 def _report(out: Path, tracking_uri: str, in_time: bool, say: Callable[[str], None]) -> None:
     """Draw the search's report, or say how to."""
     if not in_time:
-        words = ["-m", "rebnn_search.report", NAME, "--tracking-uri", hide_secrets(tracking_uri), "--out", str(out / "report")]
+        words = [
+            "-m",
+            "rebnn_search.report",
+            NAME,
+            "--storage",
+            str(out / "results"),
+            "--tracking-uri",
+            hide_secrets(tracking_uri),
+            "--out",
+            str(out / "report"),
+        ]
         say(f"no time was left to draw the report: {shlex.join([*python_command(), *words])}")
         return
     from rebnn_search.base.log_redirect import redirect_output

@@ -161,7 +161,7 @@ def _run(args: argparse.Namespace, console: Console, session: Session, own: list
         print_result(console, result, hide_secrets(ui), hide_secrets(resume_command(args, folder.name)), report)
     if result.interrupted:
         return 130
-    return 1 if result.best is None and result.none_feasible else 0
+    return 1 if result.best is None else 0
 
 
 def _report(args: argparse.Namespace, folder: SearchFolder, uri: str) -> str | None:

@@ -139,7 +139,7 @@ class Choose(Generic[T]):
         except UserError as error:  # of a user's own part
             fail(self.kind, place, str(error), name)
         if name in self.also:
-            fail(self.kind, place, f"{name!r} is chosen by the search itself, and takes no options", name)
+            fail(self.kind, place, f"{name!r} stands for a search file's own choice, and takes no options", name)
         if cls is None or not self.only(cls):
             names = self._names()
             hint = nearest(name, names) if place else ""
