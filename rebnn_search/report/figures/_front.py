@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from rebnn_search.report.figures.base import STYLE, WIDE, WIDTH
+from rebnn_search.report.figures.base import STYLE, WIDTH
 from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 from rebnn_search.study.objectives import Goal
@@ -70,10 +70,10 @@ def front(search: TrackedSearch) -> Drawing | None:
                 f"#{point.number}", (point.x, point.y), xytext=(3 * across, up * (3 + 9 * (index % 2))), textcoords="offset points",
                 ha="right" if across < 0 else "left", va="top" if up < 0 else "bottom", fontsize=STYLE["legend.fontsize"],
             )  # fmt: skip
-    if _wide([point.x for point in points]):
+    if wide(min(point.x for point in points), max(point.x for point in points)):
         axis.set_xscale("log")
         _label(axis.xaxis)
-    if _wide([point.y for point in points]):
+    if wide(min(point.y for point in points), max(point.y for point in points)):
         axis.set_yscale("log")
         _label(axis.yaxis)
     axis.set_xlabel(f"{second.heading}, {_better(second.minimize)} is better")
@@ -96,10 +96,6 @@ def _points(search: TrackedSearch, first: Goal, second: Goal) -> list[_Point]:
         x, y = (fmean(one[goal.name] for one in values) for goal in (second, first))
         points.append(_Point(trials[0].number, x, y, group))
     return points
-
-
-def _wide(values: list[float]) -> bool:
-    return min(values) > 0 and max(values) > WIDE * min(values)
 
 
 def _label(axis: Axis) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rebnn_search.report.best_so_far import best_so_far
-from rebnn_search.report.figures.base import WIDE, WIDTH, objective_label
+from rebnn_search.report.figures.base import WIDTH, objective_label, wide
 from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.tracked import TrackedSearch
 
@@ -46,8 +46,7 @@ def history(search: TrackedSearch) -> Drawing | None:
     )
     axis.plot(draws, [one.mean for one in expected], color=EXPECTED, linestyle=":", label="random order")
     axis.step(places, found.best, where="post", color=BEST, label="best so far")
-    low, high = float(found.values.min()), float(found.values.max())
-    if low > 0 and high > WIDE * low:
+    if wide(float(found.values.min()), float(found.values.max())):
         axis.set_yscale("log")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set(xlabel="configurations, in the order of their numbers", ylabel=objective_label(search))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rebnn_search.base.metrics import TRAIN_LOSS
 from rebnn_search.report.figures._oscillation import spread
-from rebnn_search.report.figures.base import WIDE, WIDTH
+from rebnn_search.report.figures.base import WIDTH, wide
 from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.strategies import colours, methods
 from rebnn_search.report.tracked import TrackedSearch
@@ -40,8 +40,7 @@ def training_loss(search: TrackedSearch) -> Drawing | None:
         epochs, mean, low, high = spread(curves)
         axis.plot(epochs, mean, color=colour[method.label], label=method.label)
         axis.fill_between(epochs, low, high, color=colour[method.label], alpha=0.15, linewidth=0)
-    low, high = axis.dataLim.y0, axis.dataLim.y1
-    if low > 0 and high > WIDE * low:
+    if wide(axis.dataLim.y0, axis.dataLim.y1):
         axis.set_yscale("log")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("epoch")

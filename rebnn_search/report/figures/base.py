@@ -70,8 +70,8 @@ STYLE: Mapping[str, Any] = {
 }  # fmt: skip
 WIDTH = 6.9
 """Inches: a page of two columns."""
-WIDE = 8.0
-"""So many times the least value is the largest of an axis that is logarithmic."""
+WIDEST_LINEAR = 8.0
+"""So many times the least value is the largest of an axis that is not logarithmic."""
 TRIAL_MARK = "trial-"
 """A curve with this and a trial's number as its gid says on the page, under the pointer, what it is of."""
 
@@ -90,6 +90,11 @@ def objective_label(search: TrackedSearch) -> str:
     """What an axis of the objective is called."""
     units = {VAL_LOSS: "validation loss (nats)", VAL_TOP1: "validation Top-1 (%)", VAL_TOP5: "validation Top-5 (%)"}
     return units.get(search.objective, search.objective)
+
+
+def wide(low: float, high: float) -> bool:
+    """Whether an axis of values between these is logarithmic."""
+    return low > 0 and high > WIDEST_LINEAR * low
 
 
 def plain(text: str) -> str:
