@@ -10,7 +10,7 @@ from rebnn_search.base.cores import whole_cores
 from rebnn_search.doctor.finding import Finding
 from rebnn_search.study.spec import Resources
 from rebnn_search.training.distributed import pick_device
-from rebnn_search.training.precision import COMPILE_MACS, COMPILE_STEPS, Computing
+from rebnn_search.training.precision import COMPILE_MACS, COMPILE_STEPS, WIDEST_CHANNELS_LAST, Computing
 from rebnn_search.training.recipe import Precision
 from rebnn_search.training.work import has_compiler, multiplies_bfloat16
 
@@ -30,7 +30,8 @@ def examine_choices() -> Iterator[Finding]:
     yield Finding(AREA, "precision: auto", "bfloat16 in training, float32 else" if computing.autocast else "float32")
     products = "bfloat16 in long trainings" if device.type == "cpu" and multiplies_bfloat16() else "as all else"
     yield Finding(AREA, "products: auto", products)
-    memory = "channels last" if computing.memory_format is torch.channels_last else "contiguous"
+    last = computing.memory_format is torch.channels_last
+    memory = "channels last" if last else f"channels last up to {WIDEST_CHANNELS_LAST} channels, uncompiled"
     yield Finding(AREA, "memory format: auto", memory)
     long = f"from {COMPILE_MACS:.0e} multiply-accumulates forward" if has_compiler() else "no: there is no C++ compiler"
     yield Finding(AREA, "compile: auto", f"from {COMPILE_STEPS:,} training steps" if computing.compile else long)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
 
 from rebnn_search.training.recipe import Precision
-from rebnn_search.training.work import can_compile, forward_macs, most_macs, multiplies_bfloat16
+from rebnn_search.training.work import can_compile, forward_macs, most_channels, most_macs, multiplies_bfloat16
 
 COMPILE_STEPS = 10_000
 """Training steps from which compiling is taken to earn its half a minute back."""
@@ -18,6 +19,9 @@ COMPILE_MACS = 5e12
 """Multiply-accumulates of a training's forward passes, a quarter of an hour on a core, from which two things are taken to pay on a
 CPU (benchmarks/README.md): compiling, which takes up to a minute and makes convolutional networks some twice as fast, and products in
 bfloat16 where there is a unit for them."""
+
+WIDEST_CHANNELS_LAST = 256
+"""Channels up to which a CPU's uncompiled convolutions are faster with channels last (benchmarks/README.md)."""
 
 BACKEND: str | Callable[..., object] = "inductor"
 """torch.compile's."""
@@ -31,7 +35,7 @@ class Computing:
         device: Where it is computed.
         steps: Training steps to take, for which ``compile: auto`` decides.
 
-    On a CPU ``compile: auto`` compiles nothing until `decide` has seen the network.
+    On a CPU nothing is compiled, or in another memory format than torch's own, by ``auto`` until `decide` has seen the network.
 
     Attributes:
         autocast: Whether the forward pass runs under bfloat16 autocast.
@@ -49,11 +53,13 @@ class Computing:
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.compile = (gpu and steps >= COMPILE_STEPS) if precision.compile == "auto" else precision.compile
         self._compile_open = precision.compile == "auto" and not gpu
+        self._memory_open = precision.channels_last == "auto" and not gpu
         self.products = torch.bfloat16 if precision.products == "bfloat16" else None
         self._products_open = (precision.dtype, precision.products) == ("auto", "auto") and not gpu
 
     def decide(self, network: nn.Module, channels: int, image_size: int, samples: int) -> None:
-        """Decide what is still open: a CPU compiles what has enough to compute, and multiplies it in bfloat16 if it is made for that.
+        """Decide what is still open: a CPU compiles what has enough to compute, and multiplies it in bfloat16 if it is made for that;
+        what it does not compile it computes with channels last, unless layers are wide. The network is moved to that format.
 
         A function of the recipe, and of whether the machine has a compiler that works and a unit for bfloat16.
 
@@ -63,7 +69,13 @@ class Computing:
             image_size: Side of the images.
             samples: How often a sample is seen in the whole training.
         """
-        if not (self._compile_open or self._products_open) or samples * most_macs(network, image_size) < COMPILE_MACS:
+        if self._compile_open or self._products_open:
+            self._decide_by_length(network, channels, image_size, samples)
+        if self._memory_open:
+            self._remember(network, not self.compile and 0 < most_channels(network) <= WIDEST_CHANNELS_LAST)
+
+    def _decide_by_length(self, network: nn.Module, channels: int, image_size: int, samples: int) -> None:
+        if samples * most_macs(network, image_size) < COMPILE_MACS:
             return
         enough = samples * forward_macs(network, channels, image_size) >= COMPILE_MACS
         if self._compile_open:
@@ -71,12 +83,27 @@ class Computing:
         if self._products_open:
             self.products = torch.bfloat16 if enough and multiplies_bfloat16() else None
 
-    def resume(self, *, compiled: bool, products: torch.dtype | None) -> None:
-        """Compute as the training that is gone on with did, where that was for this class to choose."""
+    def _remember(self, network: nn.Module, channels_last: bool) -> None:
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.placed(network)
+
+    def state_dict(self) -> dict[str, object]:
+        """What a training that goes on must compute alike."""
+        return {"compiled": self.compile, "products": self.products, "channels_last": self.memory_format is torch.channels_last}
+
+    def resume(self, network: nn.Module, state: Mapping[str, Any]) -> None:
+        """Compute as the training that is gone on with did, where that was for this class to choose.
+
+        Args:
+            network: What is trained, which is moved to the memory format.
+            state: A `state_dict`; of earlier versions without what they did not choose.
+        """
         if self._compile_open:
-            self.compile = compiled and can_compile()
+            self.compile = state.get("compiled", False) and can_compile()
         if self._products_open:
-            self.products = products
+            self.products = state.get("products")
+        if self._memory_open:
+            self._remember(network, state.get("channels_last", False))
 
     def context(self) -> AbstractContextManager[object]:
         """What the forward pass of training runs in."""

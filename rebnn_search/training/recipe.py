@@ -114,7 +114,8 @@ class Precision(Strict):
         dtype: ``float32``, or ``bfloat16`` under autocast; ``auto`` is bfloat16 on a GPU that has it.
         products: Number format in which binary layers multiply while they are trained, forward and backward, between float32 values;
             ``auto``, where ``dtype`` is too, is bfloat16 on a CPU with AMX for the trainings that ``compile: auto`` compiles there.
-        channels_last: Memory format of convolutions; ``auto`` is true on a GPU.
+        channels_last: Memory format of convolutions; ``auto`` is true on a GPU, and on a CPU for what is not compiled and has at most
+            256 channels.
         compile: torch.compile the network; ``auto`` is true on a GPU for trainings of 10,000 steps and more, on a CPU for those of
             some quarter of an hour on a core, where there is a C++ compiler and one worker a trial.
     """

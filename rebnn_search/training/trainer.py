@@ -239,8 +239,7 @@ class Trainer:
             "reports": self.reports_done,
             "latent_unit": None if stage is None else stage.latent.unit,
             "rng": self._rng,
-            "compiled": self._computing.compile,
-            "products": self._computing.products,
+            **self._computing.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -252,8 +251,7 @@ class Trainer:
         if state.get("version") != STATE_VERSION:
             raise ValueError(f"the checkpoint has version {state.get('version')}, this is version {STATE_VERSION}")
         if self._world.size == 1:
-            # Earlier versions did neither.
-            self._computing.resume(compiled=state.get("compiled", False), products=state.get("products"))
+            self._computing.resume(self.network, state)
         if self._stage_two is None and state["method"] is not None:
             self._attach(state["latent_unit"])
         elif self._stage_two is not None and state["latent_unit"] is not None:  # begun already, with a unit of its own

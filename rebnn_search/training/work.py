@@ -20,6 +20,12 @@ def most_macs(network: nn.Module, image_size: int) -> float:
     return float(sum(parameter.numel() for parameter in network.parameters())) * image_size**2
 
 
+def most_channels(network: nn.Module) -> int:
+    """Channels that the widest convolution gives out; 0 where there is none."""
+    weights = (getattr(layer, "weight", None) for layer in network.modules())
+    return max((len(weight) for weight in weights if isinstance(weight, Tensor) and weight.dim() == 4), default=0)
+
+
 def forward_macs(network: nn.Module, channels: int, image_size: int) -> float:
     """Multiply-accumulates of the layers with weights in one forward pass of a sample (channels, image_size, image_size).
 

@@ -106,6 +106,45 @@ def test_interrupted_and_resumed_is_uninterrupted(recipe: Make, tmp_path: Path, 
     assert same(got[1], expected[1])
 
 
+def format_of(trainer: Trainer) -> bool:
+    """Whether every convolution has its channels last."""
+    weights = [
+        weight for weight in trainer.network.parameters() if weight.dim() == 4 and weight.shape[1] > 1 and weight.shape[2] > 1
+    ]
+    last = {weight.is_contiguous(memory_format=torch.channels_last) for weight in weights}
+    assert len(last) == 1
+    return last.pop()
+
+
+@pytest.mark.parametrize(
+    ("case", "last"),
+    [
+        ((), True),
+        (("network.width=128", "batch_size=16"), False),  # 512 channels
+        (("precision={compile: true}",), False),
+        (("precision={channels_last: false}",), False),
+        (("network.width=128", "batch_size=16", "precision={channels_last: true}"), True),
+    ],
+)
+def test_auto_has_channels_last_where_a_cpu_is_faster_so(recipe: Make, case: tuple[str, ...], last: bool) -> None:
+    assert format_of(Trainer(recipe(*case))) is last
+
+
+def test_a_training_that_began_in_torch_s_own_memory_format_goes_on_in_it(recipe: Make) -> None:
+    """As those of earlier versions, whose checkpoints say nothing of it."""
+    plain = "precision={channels_last: false}"
+    whole, first, second, last = Trainer(recipe(plain)), Trainer(recipe(plain)), Trainer(recipe()), Trainer(recipe())
+    expected = facts(whole, finish(whole))
+    assert not same(facts(last, finish(last))[1], expected[1]), "there is something to tell"
+    reports = [first.next_report()]
+    state = first.state_dict()
+    assert state.pop("channels_last") is False
+    second.load_state_dict(state)
+    assert not format_of(second)
+    got = facts(second, reports + finish(second))
+    assert same(got[0], expected[0]) and same(got[1], expected[1])
+
+
 def test_a_training_that_an_unfused_optimizer_began_goes_on_with_it(recipe: Make) -> None:
     """As those of earlier versions: what they come to must not depend on when they were interrupted."""
 

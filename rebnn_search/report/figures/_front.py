@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from rebnn_search.report.figures.base import STYLE, WIDTH
+from rebnn_search.report.figures.base import STYLE, WIDTH, wide
 from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 from rebnn_search.study.objectives import Goal
