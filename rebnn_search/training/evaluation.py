@@ -38,7 +38,7 @@ def evaluate(
         split, batch_size=EVALUATION_BATCH, rank=world.rank, world_size=world.size, device=computing.device
     )
     for images, labels, weights in batches:
-        logits = network(images.to(memory_format=computing.memory_format)).float()
+        logits = network(images).float()
         hits = logits.topk(k, dim=1).indices == labels[:, None]
         if weights is not None:
             hits = hits * weights[:, None]

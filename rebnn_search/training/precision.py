@@ -39,7 +39,7 @@ class Computing:
 
     Attributes:
         autocast: Whether the forward pass runs under bfloat16 autocast.
-        memory_format: Of images and network.
+        memory_format: Of the images that are trained on; and of the network, but where a CPU's ``auto`` chose it.
         products: Number format in which binary layers multiply while they are trained; None for that of their input.
         compile: Whether the network is compiled for training.
     """
@@ -59,7 +59,7 @@ class Computing:
 
     def decide(self, network: nn.Module, channels: int, image_size: int, samples: int) -> None:
         """Decide what is still open: a CPU compiles what has enough to compute, and multiplies it in bfloat16 if it is made for that;
-        what it does not compile it computes with channels last, unless layers are wide. The network is moved to that format.
+        what it does not compile it computes with channels last, unless layers are wide.
 
         A function of the recipe, and of whether the machine has a compiler that works and a unit for bfloat16.
 
@@ -72,7 +72,7 @@ class Computing:
         if self._compile_open or self._products_open:
             self._decide_by_length(network, channels, image_size, samples)
         if self._memory_open:
-            self._remember(network, not self.compile and 0 < most_channels(network) <= WIDEST_CHANNELS_LAST)
+            self._set_format(not self.compile and 0 < most_channels(network) <= WIDEST_CHANNELS_LAST)
 
     def _decide_by_length(self, network: nn.Module, channels: int, image_size: int, samples: int) -> None:
         if samples * most_macs(network, image_size) < COMPILE_MACS:
@@ -83,19 +83,18 @@ class Computing:
         if self._products_open:
             self.products = torch.bfloat16 if enough and multiplies_bfloat16() else None
 
-    def _remember(self, network: nn.Module, channels_last: bool) -> None:
+    def _set_format(self, channels_last: bool) -> None:
+        # Of the images alone, from which layers take it: the weights stay, and so evaluation is to the bit the exported network's.
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.placed(network)
 
     def state_dict(self) -> dict[str, object]:
         """What a training that goes on must compute alike."""
         return {"compiled": self.compile, "products": self.products, "channels_last": self.memory_format is torch.channels_last}
 
-    def resume(self, network: nn.Module, state: Mapping[str, Any]) -> None:
+    def resume(self, state: Mapping[str, Any]) -> None:
         """Compute as the training that is gone on with did, where that was for this class to choose.
 
         Args:
-            network: What is trained, which is moved to the memory format.
             state: A `state_dict`; of earlier versions without what they did not choose.
         """
         if self._compile_open:
@@ -103,7 +102,7 @@ class Computing:
         if self._products_open:
             self.products = state.get("products")
         if self._memory_open:
-            self._remember(network, state.get("channels_last", False))
+            self._set_format(state.get("channels_last", False))
 
     def context(self) -> AbstractContextManager[object]:
         """What the forward pass of training runs in."""

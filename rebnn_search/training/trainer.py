@@ -251,7 +251,7 @@ class Trainer:
         if state.get("version") != STATE_VERSION:
             raise ValueError(f"the checkpoint has version {state.get('version')}, this is version {STATE_VERSION}")
         if self._world.size == 1:
-            self._computing.resume(self.network, state)
+            self._computing.resume(state)
         if self._stage_two is None and state["method"] is not None:
             self._attach(state["latent_unit"])
         elif self._stage_two is not None and state["latent_unit"] is not None:  # begun already, with a unit of its own

@@ -89,13 +89,14 @@ class CropFlip(Augmentation):
 
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
         """Crop and flip."""
-        count, _, height, width = images.shape
+        count, channels, height, width = images.shape
         padded = F.pad(images, [self.padding] * 4)
         rows = draws["row"].view(-1, 1) + torch.arange(height, device=images.device)
         across = torch.arange(width, device=images.device).expand(count, -1)
         columns = draws["column"].view(-1, 1) + torch.where(draws["flip"].view(-1, 1), across.flip(1), across)
-        sample = torch.arange(count, device=images.device).view(-1, 1, 1)
-        return padded[sample, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+        pixels = (rows[:, :, None] * padded.shape[3] + columns[:, None, :]).view(count, 1, -1)
+        # On a CPU a third of the time of indexing by rows and columns.
+        return padded.flatten(2).gather(2, pixels.expand(-1, channels, -1)).view(images.shape)
 
 
 class FlipAndLight(Augmentation):
