@@ -76,9 +76,9 @@ def shoot(driver: webdriver.Chrome, url: str, file: str, width: int, height: int
     """Photograph a page once it shows the texts."""
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    driver.get("about:blank")  # an address that differs behind its # alone loads nothing anew; and reloading drops a shared view
     driver.get(url)
-    driver.refresh()
-    WebDriverWait(driver, 60).until(lambda d: all(text in d.find_element(By.TAG_NAME, "body").text for text in texts))
+    WebDriverWait(driver, 240).until(lambda d: all(text in d.find_element(By.TAG_NAME, "body").text for text in texts))
     # An assistant's panel takes a quarter of the page; the children of a run are folded away.
     for button in driver.find_elements(By.CSS_SELECTOR, "button[data-component-id*='chat_panel.close'], " + UNFOLD):
         button.click()
@@ -112,7 +112,7 @@ def main() -> None:
         complete = [trial for trial in tracked.trials if trial.state == "COMPLETE"][-3:]
         shoot(driver, f"{experiment}/runs", "mlflow_table_before.png", 1280, 800, NAME, settle=8)
         view = (tracked.view or experiment).replace(UI, url)
-        shoot(driver, view, "mlflow_table.png", 1280, 800, "PRUNED", settle=8)
+        shoot(driver, view, "mlflow_table.png", 1280, 800, "COMPLETE", settle=8)
         shoot(driver, f"{view}&compareRunsMode=CHART", "mlflow_runs.png", 1600, 900, "Parallel", settle=8)
         shoot(driver, f"{experiment}/runs/{tracked.parent.info.run_id}", "mlflow_parent.png", 1600, 1100, "Best:")
         charts = f"{experiment}/runs/{complete[-1].run_id}/model-metrics"
