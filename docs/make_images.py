@@ -76,7 +76,9 @@ def shoot(driver: webdriver.Chrome, url: str, file: str, width: int, height: int
     """Photograph a page once it shows the texts."""
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    driver.get("about:blank")  # an address that differs behind its # alone loads nothing anew; and reloading drops a shared view
+    driver.get(
+        "about:blank"
+    )  # an address that differs behind its # alone loads nothing anew; and reloading drops a shared view
     driver.get(url)
     WebDriverWait(driver, 240).until(lambda d: all(text in d.find_element(By.TAG_NAME, "body").text for text in texts))
     # An assistant's panel takes a quarter of the page; the children of a run are folded away.

@@ -48,15 +48,6 @@ class EarlyLooks:
         """The look next to a share of the training."""
         return min(self.looks, key=lambda look: abs(look.share - share))
 
-    def tells_from(self, rho: float) -> EarlyLook | None:
-        """The first look from which on every one correlates by at least ``rho`` with the end."""
-        found = None
-        for look in reversed(self.looks):
-            if look.rho.mean < rho:
-                break
-            found = look
-        return found
-
 
 def early_looks(search: TrackedSearch) -> EarlyLooks:
     """Of the trials trained to their end. Trainings of different lengths are compared after equal shares of their reports."""

@@ -7,14 +7,14 @@ from rebnn_search.report.early_looks import FEWEST, EarlyLooks, early_looks
 from rebnn_search.report.statistics import Interval
 from rebnn_search.report.tracked import TrackedSearch
 
-CLOSE = 0.8
+CLOSE = 0.7
 """A rank correlation from which on the order is told to be much as at the end."""
 SHARES = (0.1, 0.25, 0.5)
 
 
 @question("early", "Could it have been told earlier?", place=45)
 def early(search: TrackedSearch) -> Answer | None:
-    """From when on the order of the trials is as at the end, and how far early looks are from telling it."""
+    """How much the order of the trials early in training was as at the end."""
     found = early_looks(search)
     if found.trials < FEWEST:
         return Answer(f"Too few to tell: {counted(found.trials, 'trial')} trained to the end; it takes {FEWEST}.")
@@ -38,13 +38,11 @@ def _short(found: EarlyLooks) -> str:
     if quarter.rho.low <= 0:
         after = percent(quarter.share)
         return f"Not after {after} of the training: no rank correlation with the end that is beyond chance, {_written(quarter.rho)}."
-    tells = found.tells_from(CLOSE)
-    if tells is None:
-        last = found.looks[-1]
-        return f"No: even after {percent(last.share)} of the training the order was not the end's, {_written(last.rho)}."
-    return (
-        f"From {percent(tells.share)} of the training on the order of the trials was much as at the end: {_written(tells.rho)}."
-    )
+    told = next((look for look in map(found.at, SHARES) if look.rho.mean >= CLOSE), None)
+    if told is not None:
+        after = percent(told.share)
+        return f"After {after} of the training the order of the trials was much as at the end: rank correlation {_written(told.rho)}."
+    return f"In part: after {percent(quarter.share)} of the training the rank correlation with the end was {_written(quarter.rho)}."
 
 
 def _by_share(search: TrackedSearch, found: EarlyLooks) -> str:
