@@ -39,7 +39,7 @@ class Computing:
 
     Attributes:
         autocast: Whether the forward pass runs under bfloat16 autocast.
-        memory_format: Of the images that are trained on; and of the network, but where a CPU's ``auto`` chose it.
+        memory_format: Of the images that are trained on; and of the weights, but where a CPU's ``auto`` chose it.
         products: Number format in which binary layers multiply while they are trained; None for that of their input.
         compile: Whether the network is compiled for training.
     """
@@ -51,6 +51,7 @@ class Computing:
         self.autocast = (auto_dtype if precision.dtype == "auto" else precision.dtype) == "bfloat16"
         channels_last = gpu if precision.channels_last == "auto" else precision.channels_last
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self._weights_format = self.memory_format
         self.compile = (gpu and steps >= COMPILE_STEPS) if precision.compile == "auto" else precision.compile
         self._compile_open = precision.compile == "auto" and not gpu
         self._memory_open = precision.channels_last == "auto" and not gpu
@@ -109,9 +110,9 @@ class Computing:
         return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
 
     def placed(self, network: nn.Module) -> nn.Module:
-        """The network, moved to the device in its memory format."""
+        """The network, moved to the device, its weights in their memory format."""
         # torch's annotations leave out the argument that its documentation has.
-        return network.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload,no-any-return]
+        return network.to(self.device, memory_format=self._weights_format)  # type: ignore[call-overload,no-any-return]
 
     def compiled(self, network: nn.Module) -> nn.Module:
         """The network, compiled if the recipe wants it, as it would be in a fresh process.

@@ -1,6 +1,7 @@
 """What the report answers, of searches made up and of one that was trained."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,31 +114,45 @@ def test_more_may_be_better() -> None:
 
 
 def test_how_early_the_end_could_be_told() -> None:
-    search = MadeSearch(40, pruned=0)
-    assert told(said(search)["early"]).startswith(
-        "After 12 % of the training the order of the trials was much as at the end: rank correlation +1.00 (+1.00 to +1.00)."
+    assert told(said(MadeSearch(40, pruned=0))["early"]).startswith(
+        "After 12 % of the training the order was much as at the end: rank correlation +1.00 (+1.00 to +1.00)."
     )
-    generator = np.random.default_rng(0)
-    for trial in search.trials:  # the first half of a training is chance, the rest comes near to its end
-        values = [value for _, value in search.series(trial, "val/loss")]
-        values[:4] = generator.uniform(size=4).tolist()
-        search._series[trial.run_id, "val/loss"] = list(enumerate(values, start=1))
+    search = with_first_half(MadeSearch(40, pruned=0), lambda end, generator: float(generator.uniform()))
     found = early_looks(search)
     assert [look.share for look in found.looks] == [report / 8 for report in range(1, 8)]
     assert [look.rho.mean for look in found.looks[4:]] == [1.0] * 3
     assert all(abs(look.rho.mean) < 0.5 for look in found.looks[:4])
     answer = said(search)["early"]
-    assert answer.short.startswith("Not after 25 % of the training: no rank correlation with the end that is beyond chance, ")
-    assert "`pruner: none`" in told(answer) and "Others were pruned" not in told(answer)
+    assert answer.short.startswith("Not that it shows: after 25 % of the training the rank correlation with the end was ")
+    assert "do without one" in told(answer)
     assert answer.figures == ("early_looks",)
+    turned = said(with_first_half(MadeSearch(40, pruned=0), lambda end, generator: -end))["early"]
+    assert turned.short.startswith("The other way round: ") and "−1.00 (−1.00 to −1.00)" in turned.short
+    assert "do without one" in told(turned)
 
 
-def test_trials_that_were_pruned_are_missing_where_looks_are_judged() -> None:
+def with_first_half(search: MadeSearch, value: Callable[[float, np.random.Generator], float]) -> MadeSearch:
+    """With other values in the first half of each training: a function of its end."""
+    generator = np.random.default_rng(0)
+    for trial in search.trials:
+        values = [one for _, one in search.series(trial, "val/loss")]
+        values[:4] = [value(values[-1], generator) for _ in range(4)]
+        search._series[trial.run_id, "val/loss"] = list(enumerate(values, start=1))
+    return search
+
+
+def test_of_what_a_pruner_left_nothing_is_said_of_pruning() -> None:
     search = MadeSearch(24)
-    assert early_looks(search).trials == 16
-    assert "Others were pruned." in told(said(search)["early"])
+    assert early_looks(search).configurations == 16
+    answer = said(search)["early"]
+    assert answer.short.startswith("Not to be told: ") and "do without one" not in told(answer)
     few = said(MadeSearch(9))["early"]
-    assert few.short == "Too few to tell: 6 trials trained to the end; it takes 8." and not few.figures
+    assert few.short == "Too few to tell: 6 configurations trained to the end; it takes 8." and not few.figures
+
+
+def test_seeds_are_no_further_configurations_to_tell_by() -> None:
+    assert said(MadeSearch(28, seeds=4, pruned=0))["early"].short.startswith("Too few to tell: 7 configurations ")
+    assert early_looks(MadeSearch(32, seeds=4, pruned=0)).configurations == 8
 
 
 def test_trainings_of_different_lengths_are_compared_after_equal_shares() -> None:

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from rebnn_search.training import CheckpointDirectory, Diverged, Recipe, Report, Trainer
+from rebnn_search.training.precision import Computing
+from rebnn_search.training.recipe import Precision
 from rebnn_search.training.trainer import report_boundaries
 
 Make = Callable[..., Recipe]
@@ -125,12 +128,25 @@ def test_auto_has_channels_last_where_a_cpu_is_faster_so(recipe: Make, case: tup
     assert format_of(Trainer(recipe(*case))) is last
 
 
-def test_a_training_that_began_in_torch_s_own_memory_format_goes_on_in_it(recipe: Make) -> None:
+def test_auto_leaves_weights_a_teacher_s_too_in_torch_s_own_memory_format() -> None:
+    for precision, last in ((Precision(), False), (Precision(channels_last=True), True)):
+        computing = Computing(precision, torch.device("cpu"))
+        network = computing.placed(nn.Conv2d(4, 8, 3))
+        computing.decide(network, 4, 8, 1)
+        assert computing.memory_format is torch.channels_last
+        for module in (network, computing.placed(nn.Conv2d(4, 8, 3))):
+            weight = next(module.parameters())
+            assert weight.is_contiguous(memory_format=torch.channels_last) is last
+
+
+@pytest.mark.parametrize("case", [(), (STAGED,)], ids=["plain", "staged"])
+def test_a_training_that_began_in_torch_s_own_memory_format_goes_on_in_it(recipe: Make, case: tuple[str, ...]) -> None:
     """As those of earlier versions, whose checkpoints say nothing of it."""
     plain = "precision={channels_last: false}"
-    whole, first, second, last = Trainer(recipe(plain)), Trainer(recipe(plain)), Trainer(recipe()), Trainer(recipe())
+    whole, first = Trainer(recipe(*case, plain)), Trainer(recipe(*case, plain))
+    second, last = Trainer(recipe(*case)), Trainer(recipe(*case))
     expected = facts(whole, finish(whole))
-    assert not same(facts(last, finish(last))[1], expected[1]), "there is something to tell"
+    assert not same(facts(last, finish(last))[0], expected[0]), "there is something to tell"
     reports = [first.next_report()]
     state = first.state_dict()
     assert state.pop("channels_last") is False

@@ -9,40 +9,45 @@ from rebnn_search.report.tracked import TrackedSearch
 
 CLOSE = 0.7
 """A rank correlation from which on the order is told to be much as at the end."""
-SHARES = (0.1, 0.25, 0.5)
+QUARTER = 0.25
+SHARES = (0.1, QUARTER, 0.5)
 
 
 @question("early", "Could it have been told earlier?", place=45)
 def early(search: TrackedSearch) -> Answer | None:
-    """How much the order of the trials early in training was as at the end."""
+    """How much the order of the configurations early in training was as at the end."""
     found = early_looks(search)
-    if found.trials < FEWEST:
-        return Answer(f"Too few to tell: {counted(found.trials, 'trial')} trained to the end; it takes {FEWEST}.")
+    if found.configurations < FEWEST:
+        return Answer(
+            f"Too few to tell: {counted(found.configurations, 'configuration')} trained to the end; it takes {FEWEST}."
+        )
     if not found.looks:
         return None
-    details = [_by_share(search, found)]
     if found.selected:
-        details.append(
-            "Others were pruned. Those that are compared here looked good early, and among such a look tells less than among all."
-        )
-    if found.at(0.25).rho.low <= 0:
-        details.append(
-            "Where early looks do not tell, a pruner ends trials, or holds them back, much as by chance: `pruner: none`, or shorter "
-            "trainings."
-        )
-    return Answer(_short(found), details, ("early_looks",))
+        short = "Not to be told: the others were pruned, and those that are left had looked good early."
+        few = "Among those a look tells less than among all; `pruner: none` would show how much."
+        return Answer(short, [_by_share(search, found), few], ("early_looks",))
+    details = [_by_share(search, found)]
+    if found.at(QUARTER).rho.high < CLOSE:
+        details.append("A pruner would end such trials, or hold them back, much as by chance, or worse: do without one.")
+    return Answer(_verdict(found), details, ("early_looks",))
 
 
-def _short(found: EarlyLooks) -> str:
-    quarter = found.at(0.25)
+def _verdict(found: EarlyLooks) -> str:
+    """Of a search that pruned nothing."""
+    quarter = found.at(QUARTER)
+    after, rho = percent(quarter.share), _written(quarter.rho)
+    if quarter.rho.high < 0:
+        return (
+            f"The other way round: what was ahead after {after} of the training was behind at its end, rank correlation {rho}."
+        )
     if quarter.rho.low <= 0:
-        after = percent(quarter.share)
-        return f"Not after {after} of the training: no rank correlation with the end that is beyond chance, {_written(quarter.rho)}."
+        return f"Not that it shows: after {after} of the training the rank correlation with the end was {rho}."
     told = next((look for look in map(found.at, SHARES) if look.rho.mean >= CLOSE), None)
-    if told is not None:
-        after = percent(told.share)
-        return f"After {after} of the training the order of the trials was much as at the end: rank correlation {_written(told.rho)}."
-    return f"In part: after {percent(quarter.share)} of the training the rank correlation with the end was {_written(quarter.rho)}."
+    if told is None:
+        return f"In part: after {after} of the training the rank correlation with the end was {rho}."
+    much = "of the training the order was much as at the end: rank correlation"
+    return f"After {percent(told.share)} {much} {_written(told.rho)}."
 
 
 def _by_share(search: TrackedSearch, found: EarlyLooks) -> str:
@@ -50,7 +55,7 @@ def _by_share(search: TrackedSearch, found: EarlyLooks) -> str:
     told = "; ".join(f"{percent(look.share)}: {_written(look.rho)}" for look in looks.values())
     return (
         f"Spearman's rank correlation of the {objective(search)} after so much of the training with that at the end, of "
-        f"{found.trials:,} trials trained to it, with its 95 % interval: {told}."
+        f"{counted(found.configurations, 'configuration')} trained to it, with its 95 % interval: {told}."
     )
 
 

@@ -94,8 +94,8 @@ class CropFlip(Augmentation):
         rows = draws["row"].view(-1, 1) + torch.arange(height, device=images.device)
         across = torch.arange(width, device=images.device).expand(count, -1)
         columns = draws["column"].view(-1, 1) + torch.where(draws["flip"].view(-1, 1), across.flip(1), across)
-        pixels = (rows[:, :, None] * padded.shape[3] + columns[:, None, :]).view(count, 1, -1)
-        # On a CPU a third of the time of indexing by rows and columns.
+        pixels = (rows[:, :, None] * padded.shape[3] + columns[:, None, :]).view(count, 1, height * width)
+        # On a CPU a third of the time, or less, of indexing by rows and columns.
         return padded.flatten(2).gather(2, pixels.expand(-1, channels, -1)).view(images.shape)
 
 
