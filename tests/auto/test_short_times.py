@@ -1,6 +1,7 @@
 """Times that have no room for a search: a training without one, in this process."""
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -16,9 +17,11 @@ from rebnn_search.auto._direct import train_directly
 from rebnn_search.auto._look import look_at
 from rebnn_search.auto._networks import open_smallest
 from rebnn_search.auto._plan import Plan, kept_seconds, plan_for
-from rebnn_search.auto.result import AutoResult
+from rebnn_search.auto.result import NAME, AutoResult
 from rebnn_search.auto.run import run_auto
 from rebnn_search.auto.source import Source
+from rebnn_search.base.command import python_command
+from rebnn_search.cli.report import parser
 from rebnn_search.config import UserError
 from rebnn_search.export import load_model
 
@@ -110,3 +113,14 @@ def test_planning_needs_neither_ray_nor_mlflow() -> None:
         "print({'ray', 'mlflow', 'optuna', 'pandas', 'sklearn'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_the_command_for_a_report_that_there_was_no_time_for_finds_the_search(tmp_path: Path) -> None:
+    said: list[str] = []
+    auto_run._report(tmp_path / "out", "sqlite:///elsewhere.db", False, said.append)
+    (line,) = said
+    words = shlex.split(line.partition("no time was left to draw the report: ")[2])
+    assert words[: len(python_command()) + 2] == [*python_command(), "-m", "rebnn_search.report"]
+    args = parser().parse_args(words[len(python_command()) + 2 :])
+    assert (args.name, args.storage) == (NAME, str(tmp_path / "out" / "results"))
+    assert (args.tracking_uri, args.out) == ("sqlite:///elsewhere.db", str(tmp_path / "out" / "report"))

@@ -1,5 +1,6 @@
 """The command as a user runs it: real Ray, real MLflow, real signals."""
 
+import json
 import re
 import shutil
 import signal
@@ -188,6 +189,14 @@ def test_a_changed_search_is_refused_with_what_changed(workplace) -> None:  # ty
     assert "already holds a search: add --resume" in taken.stderr
     assert (workplace.path / "results" / "mine" / "study.journal").read_bytes() == before
     assert workplace.json("--trials", "1")["name"] == "tiny_space-1"
+
+
+def test_a_search_with_nothing_to_choose_ends_with_1(workplace) -> None:  # type: ignore[no-untyped-def]
+    pruned = ("--set", "pruner={name: threshold, upper: 0.0}", "--trials", "2", "--name", "none")
+    done = workplace.run(*pruned, code=1)
+    assert "none: no trial was trained to its end, so there is none to choose" in done.stdout
+    again = json.loads(workplace.run(*pruned, "--resume", "--json", code=1).stdout)
+    assert again["best"] is None and {trial["state"] for trial in again["trials"]} == {"PRUNED"}
 
 
 def test_a_password_in_the_tracking_uri_is_nowhere_to_be_read(workplace) -> None:  # type: ignore[no-untyped-def]
