@@ -1,6 +1,7 @@
 """What ``precision`` brings a training on the CPU, network by network: number formats and compilation take turns in one process.
 
     python benchmarks/precision.py [--turns 4] [--only NETWORK] [--mode MODE] [--json]
+    python benchmarks/precision.py --only "digits_resnet width 8" --mode float32 --mode "float32 auto format"
 
 A turn is one report of a training on random images, one thread; the first, in which the network is compiled, is told apart. Run it
 twice for the second trial of a search, which finds what the first compiled in Inductor's cache.
@@ -32,10 +33,14 @@ CASES = {  # images, channels, side; batch
     "resnet20 16×16": (1024, 3, 16, 64),
     "resnet18": (96, 3, 32, 32),
     "resnet18 cifar": (96, 3, 32, 32),
+    "digits_resnet width 8": (1024, 1, 8, 128),
+    "digits_resnet width 32": (1024, 1, 8, 128),
+    "digits_resnet width 64": (1024, 1, 8, 128),
 }
 MODES: dict[str, dict[str, Any]] = {
     "float32": {},
     "float32 channels_last": {"channels_last": True},
+    "float32 auto format": {"channels_last": "auto"},
     "float32 compiled": {"compile": True},
     "float32 compiled channels_last": {"compile": True, "channels_last": True},
     "bfloat16 products": {"products": "bfloat16"},
@@ -51,9 +56,10 @@ PLAIN = {"dtype": "float32", "products": "float32", "compile": False, "channels_
 
 def recipe(network: str, file: Path, batch: int, mode: str) -> Recipe:
     """A training of many epochs, a report each."""
-    name, stem = network.split()[0], {"stem": "cifar"} if network.endswith("cifar") else {}
+    name, *more = network.split()
+    options: dict[str, Any] = {"stem": "cifar"} if "cifar" in more else {"width": int(more[1])} if "width" in more else {}
     return Recipe.model_validate({
-        "data": {"name": "arrays", "path": str(file)}, "network": {"name": name, **stem}, "gamma": {"strategy": "flip_ratio"},
+        "data": {"name": "arrays", "path": str(file)}, "network": {"name": name, **options}, "gamma": {"strategy": "flip_ratio"},
         "optimizer": {"name": "adam", "lr": 1e-3}, "epochs": 1000, "batch_size": batch, "reports_per_epoch": 1,
         "precision": PLAIN | MODES[mode],
     })  # fmt: skip
