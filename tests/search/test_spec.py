@@ -100,7 +100,7 @@ BAD = [
     ("trials: 4", "trials: 4\nobjective: {metric: test/top1, direction: maximize}", "objective.metric = 'test/top1'"),
     ("trials: 4", "trials: 4\nobjective: {metric: val/top1, direction: minimize}", "val/top1 must be maximized"),
     ("trials: 4", "trials: 4\nresources: {cpus_per_worker: 0}", "resources.cpus_per_worker = 0"),
-    ("trials: 4", "trials: 4\nsampler: {name: auto, n_startup_trials: 3}", "'auto' is chosen by the search itself"),
+    ("trials: 4", "trials: 4\nsampler: {name: auto, n_startup_trials: 3}", "'auto' stands for a search file's own choice"),
     ("trials: 4", "trials: 4\npruner: {name: hyperband, reduction_factor: 1}", "reduction_factor = 1: must be at least 2"),
     ("trials: 4", "trials: 4\npruner: {name: hyperband, min_resource: 0}", "min_resource = 0: must be at least 1"),
     ("trials: 4", "trials: 4\nsampler: {name: tpe, n_ei_candidates: 0}", "n_ei_candidates = 0: must be at least 1"),
