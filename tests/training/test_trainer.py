@@ -146,7 +146,8 @@ def test_a_training_that_began_in_torch_s_own_memory_format_goes_on_in_it(recipe
     whole, first = Trainer(recipe(*case, plain)), Trainer(recipe(*case, plain))
     second, last = Trainer(recipe(*case)), Trainer(recipe(*case))
     expected = facts(whole, finish(whole))
-    assert not same(facts(last, finish(last))[0], expected[0]), "there is something to tell"
+    if same(facts(last, finish(last))[0], expected[0]):
+        pytest.skip("this CPU computes the same to the bit in both formats: there is nothing to tell")
     reports = [first.next_report()]
     state = first.state_dict()
     assert state.pop("channels_last") is False
