@@ -154,7 +154,7 @@ def test_a_failing_worker_ends_its_trial_at_once_and_says_why(workplace, fails: 
         (workplace.path / "sitecustomize.py").write_text(DIES)
         workplace.variables["PYTHONPATH"] = os.pathsep.join([str(workplace.path), os.environ.get("PYTHONPATH", "")])
     workers = ("--set", "resources={workers_per_trial: 2}", "--set", "max_failures=0", "--set", "network=broken_part:net")
-    printed = workplace.run_as_a_user(*workers, "--allow", "broken_part:net", "--trials", "1", "--name", "s", "--json")
+    printed = workplace.run_as_a_user(*workers, "--allow", "broken_part:net", "--trials", "1", "--name", "s", "--json", code=1)
     (trial,) = json.loads(printed)["trials"]
     assert trial["state"] == "FAIL"
     trace = (workplace.path / "results" / "s" / "trials" / "0000" / "error.txt").read_text(encoding="utf-8")

@@ -69,7 +69,7 @@ def test_a_trial_that_raises_is_tried_again_and_given_up_with_its_traceback(work
     read_until(process, "trials")
     (storage / "stage_one").write_text("in the way", encoding="utf-8")
     rest = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, rest
+    assert process.returncode == 1, rest
     assert rest.count("starting it again") == 2
     assert "no trial was trained to its end" in rest
     result = json.loads(SearchFolder(storage).result_file.read_text(encoding="utf-8"))
