@@ -11,12 +11,14 @@ without data in the same turn. Before that the folder is opened with an empty ca
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,8 +49,8 @@ CLASSES = 10
 Batch = tuple[Tensor, Tensor, Tensor | None]
 
 
-class OneBatch:
-    """Data whose training batches are all the first one, at no cost."""
+class Replaced(ABC):
+    """Data whose training batches come from elsewhere; everything else is theirs."""
 
     def __init__(self, data: Data) -> None:
         self._data = data
@@ -57,20 +59,28 @@ class OneBatch:
         return getattr(self._data, name)
 
     def weighted_batches(self, split: Split, **options: Any) -> Iterator[Batch]:
-        """Yield as many batches as there are."""
-        if split != "train":
-            yield from self._data.weighted_batches(split, **options)
-            return
-        first = next(iter(self._data.weighted_batches(split, **options)))
-        for _ in range(self._data.size(split) // options["batch_size"]):
-            yield first
+        """Yield an epoch."""
+        return self.epoch(options) if split == "train" else self._data.weighted_batches(split, **options)
+
+    @abstractmethod
+    def epoch(self, options: dict[str, Any]) -> Iterator[Batch]:
+        """Yield the training batches."""
 
 
-class Torchvision:
-    """Data whose training batches are read and augmented by torchvision, as its documentation has it."""
+class OneBatch(Replaced):
+    """All training batches are the first one, at no cost."""
+
+    def epoch(self, options: dict[str, Any]) -> Iterator[Batch]:
+        """Yield it as often as there are batches."""
+        first = next(iter(self._data.weighted_batches("train", **options)))
+        yield from itertools.repeat(first, self._data.size("train") // options["batch_size"])
+
+
+class Torchvision(Replaced):
+    """Training batches are read and augmented by torchvision, as its documentation has it."""
 
     def __init__(self, data: Data, folder: Path, batch: int) -> None:
-        self._data = data
+        super().__init__(data)
         steps = [
             transforms.Resize(data.image_size), transforms.CenterCrop(data.image_size),
             transforms.RandomCrop(data.image_size, padding=4), transforms.RandomHorizontalFlip(), transforms.ToTensor(),
@@ -79,16 +89,9 @@ class Torchvision:
         images = datasets.ImageFolder(folder / "train", transforms.Compose(steps))
         self._loader = DataLoader(images, batch, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._data, name)
-
-    def weighted_batches(self, split: Split, **options: Any) -> Iterator[Batch]:
-        """Yield an epoch."""
-        if split != "train":
-            yield from self._data.weighted_batches(split, **options)
-            return
-        for images, labels in self._loader:
-            yield images, labels, None
+    def epoch(self, options: dict[str, Any]) -> Iterator[Batch]:
+        """Yield what the loader reads."""
+        return ((images, labels, None) for images, labels in self._loader)
 
 
 def make_pictures(folder: Path, images: int) -> None:
