@@ -28,7 +28,8 @@ def early(search: TrackedSearch) -> Answer | None:
         few = "Among those a look tells less than among all; `pruner: none` would show how much."
         return Answer(short, [_by_share(search, found), few], ("early_looks",))
     details = [_by_share(search, found)]
-    if found.at(QUARTER).rho.high < CLOSE:
+    quarter = found.at(QUARTER).rho
+    if quarter.low <= 0 and quarter.high < CLOSE:
         details.append("A pruner would end such trials, or hold them back, much as by chance, or worse: do without one.")
     return Answer(_verdict(found), details, ("early_looks",))
 

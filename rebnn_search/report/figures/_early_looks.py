@@ -18,8 +18,8 @@ COLOUR = "#2171b5"
 @drawn_as(
     "early_looks",
     "What early looks told",
-    "Rank correlation of the objective after a share of the training with that at its end, over the trials trained to it, with its "
-    "95 % interval: 1 is the same order, 0 chance.",
+    "Rank correlation of the objective after a share of the training with that at its end, over the configurations trained to it, "
+    "with its 95 % interval: 1 is the same order, 0 chance.",
     place=52,
 )
 def drawn_early_looks(search: TrackedSearch) -> Drawing | None:
