@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -37,9 +37,11 @@ def stop_on_signals(stop: Callable[[], None], when: str = "at the next report") 
     """
 
     def handle(number: int, frame: FrameType | None) -> None:
-        print(f"\nstopping {when}; once more to stop at once", file=sys.stderr)
         interrupt_on_signals()
         stop()
+        # The signal may have come amid a write to stderr, whose buffer then takes no other, or when nobody reads it any more.
+        with suppress(RuntimeError, OSError, ValueError):
+            print(f"\nstopping {when}; once more to stop at once", file=sys.stderr)
 
     for number in STOPS:
         signal.signal(number, handle)
