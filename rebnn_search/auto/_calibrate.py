@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from rebnn_search.auto._candidate import HELD_OUT, Candidate, Made
-from rebnn_search.training.calibration import calibration_error, cross_entropy, fit_temperature
+from rebnn_search.training.calibration import calibration_error, cross_entropy, effective_samples, fit_temperature
 from rebnn_search.training.data import Data
 from rebnn_search.training.evaluation import logits_of
+
+FEW = 20.0
+"""Of equal samples: a temperature of weighted ones that say less is that of one or two of them, whose class is rare."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,11 @@ def calibrate(made: Made, logits: Tensor | None, labels: Tensor, weights: Tensor
     judged = made.judged
     if judged is None or logits is None or not len(labels):
         return UNCALIBRATED
-    temperature = fit_temperature(logits, labels, weights)
     source = f"the {len(labels):,} validation samples"
+    if weights is not None and (known := effective_samples(weights)) < min(FEW, len(labels) / 2):
+        source += f", each counted once (weighted by class they would say no more than {known:.1f} equal ones)"
+        weights = None
+    temperature = fit_temperature(logits, labels, weights)
     if made.shipped.trained_on != HELD_OUT:
         source += f" by {judged.name}, of the same recipe, which did not see them"
     loss = tuple(cross_entropy(logits, labels, at, weights) for at in (1.0, temperature))

@@ -19,8 +19,8 @@ def fit_temperature(logits: Tensor, labels: Tensor, weights: Tensor | None = Non
     """The temperature with the least cross-entropy on samples that the network was not trained on.
 
     The targets are Platt's ("Probabilistic Outputs for Support Vector Machines", 1999): of N samples the labelled class has
-    (N + 1) / (N + 2) and the others share the rest, so that a few samples that are all right do not make the network certain. In
-    1 / T the cross-entropy is convex; its derivative's zero is found by bisection.
+    (N + 1) / (N + 2) and the others share the rest, so that a few samples that are all right do not make the network certain; of
+    weighted ones N is `effective_samples`. In 1 / T the cross-entropy is convex; its derivative's zero is found by bisection.
 
     Args:
         logits: (N, classes), N at least 1.
@@ -33,9 +33,10 @@ def fit_temperature(logits: Tensor, labels: Tensor, weights: Tensor | None = Non
     logits = logits.double() - logits.double().amax(1, keepdim=True)
     count, classes = logits.shape
     share = torch.ones(count, dtype=torch.float64) if weights is None else weights.double()
-    spread = 1 / ((count + 2) * max(1, classes - 1))
+    known = effective_samples(share)
+    spread = 1 / ((known + 2) * max(1, classes - 1))
     targets = torch.full_like(logits, spread)
-    targets[torch.arange(count), labels] = (count + 1) / (count + 2)
+    targets[torch.arange(count), labels] = (known + 1) / (known + 2)
     wanted = (targets * logits).sum(1)
 
     def slope(temperature: float) -> float:
@@ -48,6 +49,11 @@ def fit_temperature(logits: Tensor, labels: Tensor, weights: Tensor | None = Non
         # Too steep a network says more than it may: 1 / T must fall.
         low, high = (middle, high) if slope(middle) > 0 else (low, middle)
     return math.sqrt(low * high)
+
+
+def effective_samples(weights: Tensor) -> float:
+    """How many equal samples say as much as those of these weights (N,): (Σw)² / Σw² (Kish, "Survey Sampling", 1965)."""
+    return float(weights.double().sum() ** 2 / weights.double().square().sum())
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, temperature: float = 1.0, weights: Tensor | None = None) -> float:

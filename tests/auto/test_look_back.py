@@ -88,6 +88,11 @@ def test_the_temperature_is_of_samples_that_the_network_did_not_see(trained: Tra
     calibrated = made.calibrated(found.temperature)
     export_packed(calibrated.shipped.network, calibrated.shipped.info, tmp_path / "m")
     assert load_model(tmp_path / "m").info.temperature == found.temperature
+    lone = torch.ones(len(labels))
+    lone[3] = 100.0
+    weighted = calibrate(made, trained.logits, labels, lone)
+    assert weighted.temperature == found.temperature, "one sample is no calibration"
+    assert "each counted once (weighted by class they would say no more than 2.2 equal ones)" in weighted.text()
     assert calibrate(replace(made, judged=None), None, labels) == UNCALIBRATED
     assert made.judged.info.temperature == 1.0
 

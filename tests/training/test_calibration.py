@@ -5,7 +5,14 @@ import math
 import pytest
 import torch
 
-from rebnn_search.training.calibration import COLDEST, HOTTEST, calibration_error, cross_entropy, fit_temperature
+from rebnn_search.training.calibration import (
+    COLDEST,
+    HOTTEST,
+    calibration_error,
+    cross_entropy,
+    effective_samples,
+    fit_temperature,
+)
 
 
 def drawn(count: int, sharpness: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -19,13 +26,14 @@ def drawn(count: int, sharpness: float) -> tuple[torch.Tensor, torch.Tensor]:
 def platt(logits: torch.Tensor, labels: torch.Tensor, temperature: float, weights: torch.Tensor | None = None) -> float:
     """Cross-entropy with Platt's targets, by loops."""
     total = 0.0
+    count = len(labels)
+    if weights is not None:
+        count = sum(weights.tolist()) ** 2 / sum(weight**2 for weight in weights.tolist())
     for index, (row, label) in enumerate(zip(logits.double().tolist(), labels.tolist(), strict=True)):
         exps = [math.exp((value - max(row)) / temperature) for value in row]
         for k, part in enumerate(exps):
-            target = (len(labels) + 1) if k == label else 1 / (len(row) - 1)
-            total -= (
-                (1.0 if weights is None else float(weights[index])) * target / (len(labels) + 2) * math.log(part / sum(exps))
-            )
+            target = (count + 1) if k == label else 1 / (len(row) - 1)
+            total -= (1.0 if weights is None else float(weights[index])) * target / (count + 2) * math.log(part / sum(exps))
     return total
 
 
@@ -83,3 +91,8 @@ def test_a_weight_of_the_calibration_error_is_a_repetition() -> None:
     weights = torch.randint(1, 4, (200,), generator=generator)
     repeated = calibration_error(logits.repeat_interleave(weights, 0), labels.repeat_interleave(weights))
     assert calibration_error(logits, labels, weights=weights) == pytest.approx(repeated)
+
+
+def test_weighted_samples_count_as_so_many_equal_ones() -> None:
+    assert effective_samples(torch.full((30,), 0.2)) == pytest.approx(30)
+    assert effective_samples(torch.tensor([1.0] * 36 + [37.0])) == pytest.approx(73**2 / (36 + 37**2))
