@@ -35,7 +35,7 @@ def images_of(array: np.ndarray[Any, Any] | Tensor, info: ModelInfo, source: str
     """
     found = array.numpy(force=True) if isinstance(array, Tensor) else np.asarray(array)
     if found.dtype.kind not in "buif":
-        raise UserError(f"{source}: must hold numbers, not {found.dtype}")
+        raise UserError(f"{source}: must hold numbers, not {found.dtype}{_by_column(info)}")
     size, shape = info.image_size, found.shape
     if found.ndim == 3 and info.channels == 1:
         found = found[:, None]
@@ -44,7 +44,7 @@ def images_of(array: np.ndarray[Any, Any] | Tensor, info: ModelInfo, source: str
     if found.shape[1:] != (info.channels, size, size):
         wanted = f"(n, {info.channels}, {size}, {size})"
         wanted += f" or (n, {info.channels})" if size == 1 else f" or (n, {size}, {size})" if info.channels == 1 else ""
-        raise UserError(f"{source}: has shape {shape}, the model reads {wanted}")
+        raise UserError(f"{source}: has shape {shape}, the model reads {wanted}{_by_column(info)}")
     # Bytes are exact in float32; of real numbers nothing may be lost before they are standardised.
     images = torch.from_numpy(np.ascontiguousarray(found, dtype=np.float32 if info.white is not None else np.float64))
     if info.white == 255 and found.dtype.kind == "f" and images.numel() and 0 < float(images.max()) <= 1:
@@ -54,6 +54,10 @@ def images_of(array: np.ndarray[Any, Any] | Tensor, info: ModelInfo, source: str
     if bad.any():
         raise UserError(f"{source}: has values that are no finite numbers, first in sample {int(bad.nonzero()[0, 0])}")
     return images
+
+
+def _by_column(info: ModelInfo) -> str:
+    return "; a table's rows it reads as a DataFrame" if knows_columns(info) else ""
 
 
 def read_pictures(files: Sequence[Path], info: ModelInfo, damaged: list[Path] | None = None) -> Tensor:

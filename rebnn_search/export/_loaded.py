@@ -57,17 +57,19 @@ class LoadedModel:
         """The logits (n, classes) of images, not divided by the temperature: arguments and errors as `predict_proba`."""
         return self._logits(images_of(images, self.info, "the images"))
 
-    def predict_proba(self, images: Array | Tensor) -> Array:
-        """The probabilities (n, classes) float32 of images.
+    def predict_proba(self, images: Array | Tensor | pd.DataFrame) -> Array:
+        """The probabilities (n, classes) float32 of images, or of a table's rows.
 
         Args:
             images: (n, channels, height, width), (n, height, width) of one channel or (n, features), in the units of the training
-                data and not normalised.
+                data and not normalised. Of a model that was trained on a table a frame: see `predict_frame`.
 
         Raises:
             UserError: If they are not of the shape that the network was trained on, or hold what is no finite number, or the
                 logits would be none.
         """
+        if self.knows_columns and hasattr(images, "columns"):
+            return self.predict_frame(images)
         return self._probabilities(images_of(images, self.info, "the images"))
 
     def predict_frame(self, frame: pd.DataFrame) -> Array:
@@ -78,6 +80,8 @@ class LoadedModel:
         """
         if not self.knows_columns:
             raise UserError("the frame: the model was not trained on a table, whose columns it would know")
+        if not hasattr(frame, "columns"):
+            raise UserError(f"the frame: must be a DataFrame, not {type(frame).__name__}: of one row, frame.iloc[[0]]")
         features = features_of(table_of(frame, "the frame"), self.info, "the frame")
         return self._probabilities(images_of(features, self.info, "the frame"))
 

@@ -77,6 +77,8 @@ def test_dates_are_seconds_month_weekday_and_hour() -> None:
     assert found[0].tolist() == [datetime(2024, 2, 29, 10, 30, tzinfo=UTC).timestamp(), 2, 3, 12.5]
     assert found[1].tolist() == [-86400, 12, 2, 0]
     assert np.isnan(found[2:]).all()
+    for order in ("dmy", "mdy"):  # what is unambiguous is read whatever the order
+        assert date_parts(["2024-01-31 06:45"], order)[0].tolist() == date_parts(["2024-01-31 06:45"], "iso")[0].tolist()
     assert date_parts(["31.01.2024 06:45"], "dmy")[0].tolist() == date_parts(["2024/01/31 06:45"], "iso")[0].tolist()
 
 

@@ -1,5 +1,6 @@
 """A model asked with the raw file answers as training's evaluation did, to the bit."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from rebnn_search.config import UserError, parse, validate
+from rebnn_search.config import Notice, UserError, parse, validate
 from rebnn_search.export import LoadedModel, describe, export_onnx, export_packed, export_torch, load_model
 from rebnn_search.refit.pyfunc import PyfuncModel
 from rebnn_search.training import Recipe, Trainer
@@ -88,8 +89,24 @@ def test_in_another_file_the_same_rows_give_the_same(
     for given in (typed, typed[typed.columns[::-1]].reset_index(drop=True), frame):
         np.testing.assert_array_equal(model.predict_frame(given), evaluated)
         np.testing.assert_array_equal(PyfuncModel(model).predict(given), evaluated)
+        np.testing.assert_array_equal(model.predict_proba(given), evaluated)
     with pytest.raises(UserError, match="the frame: has no column 'age'"):
         model.predict_frame(typed.drop(columns="age"))
+    with pytest.raises(UserError, match=r"must be a DataFrame, not Series: of one row, frame\.iloc"):
+        model.predict_frame(frame.iloc[0])
+    with pytest.raises(UserError, match="must hold numbers, not object; a table's rows it reads as a DataFrame"):
+        model.predict_proba(frame.to_numpy(dtype=object))
+
+
+def test_a_category_that_is_written_in_another_way_is_told(
+    model: LoadedModel, test_rows: list[list[str]], evaluated: Any
+) -> None:
+    frame = pd.DataFrame(test_rows, columns=HEADER)
+    with pytest.warns(Notice, match="the frame: column 'sex': '.*' and all others were not in training, which had '"):
+        model.predict_frame(frame.assign(sex=frame["sex"].str.upper()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict_frame(frame)
 
 
 @pytest.mark.parametrize("export", [export_torch, export_onnx])

@@ -107,3 +107,9 @@ def test_what_is_no_table_is_one_message(tmp_path: Path, name: str, content: byt
 def test_what_is_called_a_table() -> None:
     assert all(is_table(Path(name)) for name in ("a.csv", "a.CSV.GZ", "b.tsv", "c.parquet", "c.pq"))
     assert not any(is_table(Path(name)) for name in ("a.npz", "a.gz", "csv", "a.png"))
+
+
+def test_rows_that_are_all_too_short_are_told_by_line(tmp_path: Path) -> None:
+    (tmp_path / "short.csv").write_text("size in cm;weight;kind\n" + "1,5;2,5\n" * 5, encoding="utf-8")
+    with pytest.raises(UserError, match=r"short\.csv:2: has 2 cells, the header has 3"):
+        read_table(tmp_path / "short.csv", str(tmp_path / "short.csv"))

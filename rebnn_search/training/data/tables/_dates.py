@@ -25,14 +25,15 @@ _OTHER = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})(?:[ T]+(\d{1,2}):(\d{2}
 
 
 def date_parts(cells: Sequence[str], order: DateOrder) -> Array:
-    """The parts (n, 4) float64 of dates, as `PARTS`; NaN for what is missing or is no date in this order."""
+    """The parts (n, 4) float64 of dates, as `PARTS`; NaN for what is missing, or no date in this order or ISO 8601's."""
     known = {cell: _parts(cell, order) for cell in set(cells)}
     return np.array([known[cell] for cell in cells], dtype=np.float64).reshape(len(cells), len(PARTS))
 
 
 def _parts(cell: str, order: DateOrder) -> tuple[float, float, float, float]:
     try:
-        found = _iso(cell) if order == "iso" else _ordered(cell, order)
+        # Nothing else begins with a year of four digits, so that it is read whatever the order is.
+        found = _iso(cell) if order == "iso" or _ISO.fullmatch(cell) else _ordered(cell, order)
         if found is None:
             return (np.nan,) * 4
         when = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

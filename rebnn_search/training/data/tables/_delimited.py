@@ -53,7 +53,8 @@ def find_separator(text: str) -> str:
     first = max(SEPARATORS, key=head.count)
     lines = "".join(text[:SAMPLE_CHARACTERS].splitlines(keepends=True)[:SAMPLE_LINES])
     widths = {separator: _width(lines, separator) for separator in SEPARATORS}
-    return first if widths[first] > 1 else max(SEPARATORS, key=lambda separator: widths[separator])
+    widest = max(SEPARATORS, key=lambda separator: widths[separator])
+    return first if widths[first] > 1 or widths[widest] < 2 else widest  # of rows that fit no separator the header tells
 
 
 def _width(lines: str, separator: str) -> int:

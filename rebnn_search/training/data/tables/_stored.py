@@ -7,18 +7,23 @@ feature for each frequent value, 1 where the cell is that value (missing is a va
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from rebnn_search.config import Strict, UserError, fail
+from rebnn_search.config import Notice, Strict, UserError, fail
 from rebnn_search.training.data.tables._dates import ORDERS, PARTS, DateOrder, Part, date_parts
 from rebnn_search.training.data.tables._table import Table
 from rebnn_search.training.data.tables.cells import Array, Decimal, is_missing, numbers, truths
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+SHOWN = 10
+"""Known values that a message lists."""
+MANY = 5
+"""Values none of which training had: fewer may be rare ones, where it had such."""
 STRAY = 0.5
 """Of a column's values, at most, may be unreadable where a model is asked: beyond that they are not what it was trained on."""
 
@@ -198,7 +203,19 @@ class Preprocessing(Strict):
                     f"{source}:{table.lines[stray[0]]}: column {column.name!r}: {cells[stray[0]]!r} is no {wanted(column)}, on which "
                     "the model was trained"
                 )
+            if isinstance(column, CategoryColumn) and present >= (MANY if column.others else 1):
+                _tell_unknown(column, [cell for cell in cells if not is_missing(cell)], source)
             yield column, values
+
+
+def _tell_unknown(column: CategoryColumn, cells: Sequence[str], source: str) -> None:
+    """Tell of a column none of whose values training had: it may be another, or be written in another way."""
+    if set(cells).isdisjoint(column.frequent):
+        known = ", ".join(map(repr, column.frequent[:SHOWN]))
+        told = (
+            f"{source}: column {column.name!r}: {cells[0]!r}{' and all others' if len(cells) > 1 else ''} were not in training"
+        )
+        warnings.warn(f"{told}, which had {known}", Notice, stacklevel=4)
 
 
 def wanted(column: NumberColumn | BooleanColumn | DateColumn | CategoryColumn) -> str:
