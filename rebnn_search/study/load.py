@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -211,7 +211,42 @@ def _check_recipe(search: Search, params: Params, document: Document, place: Pla
     except ValidationError as error:
         given = ", ".join(f"{key}={value}" for key, value in params.items())
         problem = explain(error, Document("recipe", {})).removeprefix("recipe: ")
-        raise UserError(f"{document.where(place)}: {what} makes no valid recipe (with {given}):\n  {problem}") from None
+        hint = _hint(search, params, {".".join(map(str, detail["loc"])) for detail in error.errors(include_url=False)})
+        raise UserError(f"{document.where(place)}: {what} makes no valid recipe (with {given}):\n  {problem}{hint}") from None
+
+
+def _hint(search: Search, params: Params, wrong: Iterable[str]) -> str:
+    """What may be meant where parameters of the space are no keys of its recipes: a longer name, or a condition."""
+    hints = []
+    for name in sorted(set(wrong) & params.keys()):
+        part = name.rpartition(".")[0]
+        if not part:
+            longer = next((key for key in _dotted(search.base) if key.endswith(f".{name}")), None)
+            hints += [f"did you mean {longer}?"] if longer else []
+            continue
+        for other in (other for other in params if other != name and other.rpartition(".")[0] == part):
+            values = search.space.parameters[other].grid() or []
+            fits = [value for value in values if _makes_recipe(search, {**params, other: value})]
+            if fits:
+                condition = f"[{', '.join(map(str, fits))}]" if len(fits) > 1 else str(fits[0])
+                hints.append(f"to have it where it fits, add to {name}: when: {{{other}: {condition}}}")
+    return "".join(f"\n  {hint}" for hint in hints)
+
+
+def _dotted(data: Mapping[str, object], above: str = "") -> Iterator[str]:
+    """The dotted names of what a recipe says."""
+    for key, value in data.items():
+        yield f"{above}{key}"
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{above}{key}.")
+
+
+def _makes_recipe(search: Search, params: Params) -> bool:
+    try:
+        search.recipe(params, new=True)
+    except (KeyError, ValidationError, UserError):
+        return False
+    return True
 
 
 def _complete(search: Search, base: Recipe, index: int, document: Document) -> Params:

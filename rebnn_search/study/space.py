@@ -18,6 +18,9 @@ from rebnn_search.config import Strict, fail
 Value = str | int | float | bool | None
 Kind = Literal["uniform", "log_uniform", "int", "log_int", "choice"]
 KINDS: tuple[Kind, ...] = ("uniform", "log_uniform", "int", "log_int", "choice")
+PARTS = frozenset({*KINDS, "step", "when"})
+"""Keys of a parameter."""
+HOW = "a parameter is a mapping of its kind to its values"
 MANY = 1_000_000
 """Points beyond which a space counts as endless."""
 LARGEST = 1e15
@@ -59,6 +62,19 @@ class Parameter(Strict):
     choice: list[Any] | None = None
     step: float | None = None
     when: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_one(cls, data: object) -> object:
+        """Say how a parameter is written to whoever gives a bare list, or nests what has a dotted name."""
+        if isinstance(data, (list, str, int, float)):
+            fail("parameter", (), f"{HOW}: {{uniform: [0, 1]}}, {{choice: [adam, sgd]}}", data)
+        for key, value in data.items() if isinstance(data, dict) else ():
+            if key not in PARTS and isinstance(value, dict) and not value.keys().isdisjoint(KINDS):
+                fail(
+                    "parameter", (key,), f"{HOW}, and its name is one word with dots: optimizer.lr: {{uniform: [0, 1]}}", value
+                )
+        return data
 
     @model_validator(mode="after")
     def _check(self) -> Parameter:

@@ -90,6 +90,8 @@ BAD = [
     ("[flip_ratio, constant]", "[flip_ratio, max_gradient]", "space.yaml:5: space.gamma.value.when.gamma.strategy"),
     ("when: {gamma.strategy", "when: {gamma.strat", "is no parameter of this space"),
     (", when: {gamma.strategy: constant}", "", "gamma.value = 0.0: unknown key"),
+    (", when: {gamma.strategy: constant}", "", "add to gamma.value: when: {gamma.strategy: constant}"),
+    ("optimizer.lr", "lr", "did you mean optimizer.lr?"),
     ("optimizer.lr", "optimizer.learning_rate", "makes no valid recipe"),
     ("gamma.value: 0.0}", "gamma.value: 0.5}", "space.yaml:8: gamma.value = 0.5: the space has one of 0.0, 0.0001"),
     ("{gamma.strategy: constant, gamma.value: 0.0}", "{gamma.strategy: flip_ratio, gamma.value: 0.0}", "does not hold here"),
@@ -115,7 +117,7 @@ BAD = [
     ),
     ("trials: 4", "trials: 0100", "space.yaml:9: 0100 is 64 in YAML (octal): write 64, or what is meant without the zero before it"),
     ("trials: 4", "trials: 1:30", "space.yaml:9: 1:30 is 90 in YAML (to base 60): write 90"),
-    ("{log_uniform: [1e-4, 3e-2]}", "[1e-4, 3e-2]", "space.yaml:6: space.optimizer.lr: expected a mapping of keys to values"),
+    ("{log_uniform: [1e-4, 3e-2]}", "[1e-4, 3e-2]", "space.yaml:6: space.optimizer.lr: a parameter is a mapping"),
 ]  # fmt: skip
 
 
@@ -136,3 +138,12 @@ def test_an_override_s_mistake_names_the_override(folder: Path) -> None:
         load(folder, GAMMA, "tirals=3")
     with pytest.raises(UserError, match=r"--set epoch=3: epoch: unknown key; did you mean 'epochs'\?"):
         load(folder, GAMMA, "epoch=3")
+
+
+def test_nested_names_are_told_of_dots(folder: Path) -> None:
+    nested = GAMMA.replace("optimizer.lr: {log_uniform: [1e-4, 3e-2]}", "optimizer: {lr: {log_uniform: [1e-4, 3e-2]}}")
+    assert nested != GAMMA
+    with pytest.raises(
+        UserError, match=r"space\.yaml:6: space\.optimizer\.lr: .* its name is one word with dots: optimizer\.lr"
+    ):
+        load(folder, nested)
