@@ -22,6 +22,9 @@ from rebnn_search.config.reading import Place
 
 T = TypeVar("T")
 
+NO_SUCH = "no such"
+"""How the mistake begins of a name that is no part's."""
+
 
 @dataclass(frozen=True)
 class Component(Generic[T]):
@@ -143,7 +146,7 @@ class Choose(Generic[T]):
         if cls is None or not self.only(cls):
             names = self._names()
             hint = nearest(name, names) if place else ""
-            fail(self.kind, place, f"no such {self.kind}; {hint}valid are {', '.join(names)}", name)
+            fail(self.kind, place, f"{NO_SUCH} {self.kind}; {hint}valid are {', '.join(names)}", name)
         return cls
 
 

@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial
 from pydantic import ValidationError
 
 from rebnn_search.base.secrets import hide_secrets
-from rebnn_search.config import UserError
+from rebnn_search.config import Document, UserError, explain
+from rebnn_search.config.component import NO_SUCH
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attributes import RUNS, SUMMARY
 from rebnn_search.study.cost import cost_of
@@ -63,7 +64,16 @@ def stored_search(folder: SearchFolder) -> Search:
     _, data = folder.read_search()
     try:
         return restore_search(data)
-    except (ValidationError, KeyError, TypeError, ValueError) as error:
+    except ValidationError as error:
+        mistakes = explain(error, Document(str(folder.search_file), data))
+        if any(detail["msg"].startswith(NO_SUCH) for detail in error.errors(include_url=False)):
+            raise UserError(
+                f"{mistakes}\nit may be a part of your own: install the package that has it, or pass --allow"
+            ) from None
+        raise UserError(
+            f"{mistakes}\nthe file is damaged; restore it from a copy, or begin a new search under another --name"
+        ) from None
+    except (KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"{folder.search_file}: is damaged ({reason}); restore it from a copy, or begin a new search under another --name"
