@@ -84,6 +84,18 @@ class Search:
         seed = self.seed_of(number)
         return data if seed is None else with_value(data, ("seed",), seed)
 
+    def check_data(self) -> None:
+        """See that the data are where the recipe says, as far as that takes no reading; nothing is seen where the data vary.
+
+        Raises:
+            UserError: If they are not.
+        """
+        if any(name.split(".")[0] == "data" for name in self.space) or ":" in _part_name(self.base, "data"):
+            return
+        first = next(iter(self.space))
+        params = self.fixed[0] if self.fixed else self.space.example_with(first, self.space.parameters[first].examples()[0])
+        self.recipe(params).data.build().check_place()
+
     @property
     def own_parts(self) -> list[str]:
         """Functions of the user's, as MODULE:NAME, that its recipes name as network or dataset."""

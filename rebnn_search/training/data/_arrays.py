@@ -60,6 +60,11 @@ class Arrays(Dataset):
         self.path, self.validation, self.test = Path(path), validation, test
         self.split_seed, self.augment = split_seed, augment
 
+    def check_place(self) -> None:
+        """See `Dataset.check_place`."""
+        if not self.path.is_file():
+            raise UserError(f"data.path: {self.path}: no such file")
+
     def open(self) -> Data:
         """Read, check and split."""
         try:

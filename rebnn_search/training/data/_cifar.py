@@ -36,6 +36,17 @@ class _Cifar(Dataset):
         self.root, self.download, self.validation = Path(root), download, validation
         self.split_seed, self.augment = split_seed, augment
 
+    def check_place(self) -> None:
+        """See `Dataset.check_place`."""
+        if not self.download and not (self.root / self.folder).is_dir():
+            raise self._unsound()
+
+    def _unsound(self) -> UserError:
+        return UserError(
+            f"data.root: no sound {self.torchvision_class} in {self.root / self.folder}: put the dataset's python version there, "
+            "name another root, or set data.download to true to fetch it"
+        )
+
     def open(self) -> Data:
         """Read, and split the validation share off the training images."""
         train, test = self._read(train=True), self._read(train=False)
@@ -56,10 +67,7 @@ class _Cifar(Dataset):
         try:
             return make(self.root, train=train, download=self.download)
         except RuntimeError:
-            raise UserError(
-                f"data.root: no sound {self.torchvision_class} in {self.root / self.folder}: put the dataset's python version there, "
-                "name another root, or set data.download to true to fetch it"
-            ) from None
+            raise self._unsound() from None
         except OSError as error:
             raise UserError(f"data.download: {self.torchvision_class} could not be fetched to {self.root}: {error}") from None
 

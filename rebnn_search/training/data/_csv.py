@@ -59,6 +59,11 @@ class Csv(Dataset):
         self.validation, self.test, self.split_seed, self.repeat = validation, test, split_seed, repeat
         self.group = group
 
+    def check_place(self) -> None:
+        """See `Dataset.check_place`."""
+        if not self.path.is_file():
+            raise UserError(f"data.path: {self.path}: no such file")
+
     def open(self) -> TableData:
         """Read, check, split and fit."""
         source = f"data.path: {self.path}"

@@ -186,9 +186,13 @@ class ImageFolder(Dataset):
             if there and not count:
                 raise UserError(f"data.root: {self.root}: every picture of class {name!r} in the {split} split is damaged")
 
-    def _list(self) -> tuple[list[str], dict[Split, Listing]]:
+    def check_place(self) -> None:
+        """See `Dataset.check_place`."""
         if not self.root.is_dir():
             raise UserError(f"data.root: {self.root}: no such folder")
+
+    def _list(self) -> tuple[list[str], dict[Split, Listing]]:
+        self.check_place()
         folders = split_folders(self.root)
         base = folders.get("train", self.root)
         classes = class_names(base)

@@ -140,6 +140,13 @@ class Data(ABC):
 class Dataset(ABC):
     """Options of a dataset; nothing is read before `open`."""
 
+    def check_place(self) -> None:  # noqa: B027 - one that keeps its data in itself has no place
+        """See that what `open` would read is there, without reading it: what takes milliseconds, before workers are started.
+
+        Raises:
+            UserError: If it is not; the message names the option and the place.
+        """
+
     @abstractmethod
     def open(self) -> Data:
         """Read what there is.
