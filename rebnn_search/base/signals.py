@@ -12,9 +12,19 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
+def held_back(*numbers: int) -> Iterator[None]:
+    """Deliver signals that come to this thread meanwhile afterwards. Processes that it starts in here hold them back for good."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def signals_given_back() -> Iterator[None]:
-    """Leave the handlers of `STOPS` as they were found."""
-    before = {number: signal.getsignal(number) for number in STOPS}
+    """Leave the handlers of `STOPS` and SIGHUP as they were found."""
+    before = {number: signal.getsignal(number) for number in (*STOPS, signal.SIGHUP)}
     try:
         yield
     finally:
@@ -22,9 +32,9 @@ def signals_given_back() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def interrupt_on_signals() -> None:
-    """Let each of `STOPS` raise KeyboardInterrupt."""
-    for number in STOPS:
+def interrupt_on_signals(*more: int) -> None:
+    """Let each of `STOPS`, and of ``more``, raise KeyboardInterrupt."""
+    for number in (*STOPS, *more):
         signal.signal(number, signal.default_int_handler)
 
 

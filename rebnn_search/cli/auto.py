@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import shlex
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -100,9 +101,13 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
             Source(Path(args.data), args.label, args.group, args.skip_damaged), out, seconds=seconds, seeds=args.seeds,
             tracking_uri=uri, begun=begun, say=say, observe=observe, on_start=begin, preset=args.preset, balance=args.balance,
         )  # fmt: skip
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):
         words = [*python_command(), "-m", "rebnn_search.run", str(out / SPACE_FILE), "--storage", str(out / "results")]
-        print(f"stopped; continue by hand with\n  {shlex.join([*words, '--resume', '--name', NAME])}")
+        if (out / "results" / NAME).exists():
+            print(f"stopped; continue by hand with\n  {shlex.join([*words, '--resume', '--name', NAME])}")
+        else:
+            left = f"; remove {out} to begin again" if out.exists() else ""
+            print(f"\nstopped before there was a model: nothing was kept to go on with{left}", file=sys.stderr)
         return 130
     spread = "" if result.half_width is None else f" ± {result.half_width:.2f}"
     trained = f"n = {result.seeds} seed{'s' if result.seeds > 1 else ''}" if result.seeds else result.network

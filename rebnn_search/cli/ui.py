@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -35,14 +36,13 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     uri, identity = tracking_of(args.name, args.storage, args.tracking_uri), identity_of(args.name, args.storage)
 
     from rebnn_search.tracking.shared_view import find_view
-    from rebnn_search.tracking.ui import HOST, pick_port, serve_ui
+    from rebnn_search.tracking.ui import HOST, held_port, serve_ui
 
     if uri.startswith(("http:", "https:")):
         print(find_view(uri, args.name, identity).link(uri))  # its UI is where it is
         return 0
-    port = pick_port(args.port)
-    with signals_given_back():
-        interrupt_on_signals()
+    with signals_given_back(), held_port(args.port) as port:
+        interrupt_on_signals(signal.SIGHUP)  # of a terminal that is closed: the server is in a session of its own
         try:
             view = find_view(uri, args.name, identity)
             with serve_ui(uri, port) as server:

@@ -12,7 +12,10 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO
+
+from filelock import FileLock, Timeout
 
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
@@ -24,23 +27,38 @@ POLL_SECONDS = 0.2
 END_SECONDS = 10.0
 
 
-def pick_port(wanted: int | None) -> int:
+@contextmanager
+def held_port(wanted: int | None) -> Iterator[int]:
     """A port of the loopback interface that nothing listens at: the wanted one, else `PORT`, else any.
+
+    No other call gets it while the body runs: a server takes seconds before it listens.
 
     Raises:
         UserError: If the wanted one is taken, or not this user's to take.
     """
-    for port in (PORT, 0) if wanted is None else (wanted,):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError as error:
-                if wanted is not None:
-                    raise UserError(f"--port {wanted}: cannot be listened at: {error.strerror}") from None
-            else:
-                return int(probe.getsockname()[1])
+    for port in (PORT, 0, 0) if wanted is None else (wanted,):
+        try:
+            free = _free_port(port)
+            lock = FileLock(Path(tempfile.gettempdir()) / f"rebnn_search-{os.getuid()}-port-{free}.lock", timeout=0)
+            lock.acquire()
+        except OSError as error:  # the lock's Timeout too
+            reason = "another UI is about to" if isinstance(error, Timeout) else error.strerror
+            if wanted is not None:
+                raise UserError(f"--port {wanted}: cannot be listened at: {reason}") from None
+            continue
+        try:
+            yield free
+        finally:
+            lock.release()
+        return
     raise UserError(f"no port of {HOST} is free")
+
+
+def _free_port(port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((HOST, port))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager

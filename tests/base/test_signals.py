@@ -67,7 +67,7 @@ def test_a_signal_stops_though_nobody_reads_stderr(monkeypatch: pytest.MonkeyPat
     asked = []
     reads, writes = os.pipe()
     os.close(reads)
-    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(open(writes, "wb", 0), write_through=True))
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.FileIO(writes, "w"), write_through=True))
     with signals_given_back():
         stop_on_signals(lambda: asked.append(True))
         signal.raise_signal(signal.SIGTERM)

@@ -19,6 +19,7 @@ from rebnn_search.base.errors import UserError
 from rebnn_search.cli.main import main
 from rebnn_search.tracking import Runs, view_link, write_view
 from rebnn_search.tracking.shared_view import LONGEST, VIEW_TAG, find_view, view_state, view_tag
+from rebnn_search.tracking.ui import held_port
 
 SPACE = {"gamma.strategy": True, "gamma.value": False, "optimizer.lr": True}
 
@@ -71,7 +72,8 @@ def test_a_search_begun_without_a_view_is_given_one(runs: Runs, tmp_path: Path) 
 
 
 @pytest.mark.slow(minutes=0.5)
-def test_ui_serves_on_loopback_and_ends_on_ctrl_c(runs: Runs, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ui_serves_on_loopback_and_ends_on_ctrl_c_and_with_its_terminal(runs: Runs, tmp_path: Path, number: int) -> None:
     words = [sys.executable, "-m", "rebnn_search", "ui", "gamma-1"]
     process = subprocess.Popen(words, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
@@ -82,7 +84,7 @@ def test_ui_serves_on_loopback_and_ends_on_ctrl_c(runs: Runs, tmp_path: Path) ->
         assert base.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(f"{base}/health", timeout=30) as answer:
             assert answer.status == 200
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
@@ -106,3 +108,14 @@ def test_mistakes_are_told_in_a_line(runs: Runs, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("rebnn_search.cli.ui.find_spec", lambda name: None)
     with pytest.raises(UserError, match="MLflow is not installed for "):
         main(["ui", "gamma-1"])
+
+
+def test_two_that_start_together_have_a_port_each() -> None:
+    """A server takes seconds before it listens, and the other would then show this one's database."""
+    with held_port(None) as first:
+        with held_port(None) as second:
+            assert first != second
+        with pytest.raises(UserError, match=f"--port {first}: cannot be listened at: another UI is about to"), held_port(first):
+            pass
+    with held_port(first) as again:
+        assert again == first

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from support.forked import Forked
 from support.once import Once
 
@@ -200,3 +201,30 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     assert stopped.returncode == 130
     assert "Traceback" not in stopped.stderr
     assert "continue with" in stopped.stdout
+
+
+def test_a_signal_to_the_whole_group_leaves_the_readers_at_work(tmp_path: Path) -> None:
+    """As a terminal's Ctrl-C is one: processes that read pictures are needed until the report at which the training stops."""
+    for number in range(24):
+        file = tmp_path / "pictures" / "ab"[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 10 * number).save(file)
+    recipe = tmp_path / "recipe.yaml"
+    data = "{name: image_folder, root: pictures, image_size: 8, grayscale: true, resident: false, workers: 1}"
+    recipe.write_text(
+        f"data: {data}\nnetwork: {{name: mlp, width: 8}}\noptimizer: {{name: adam}}\nepochs: 5000\nbatch_size: 8\n",
+        encoding="utf-8",
+    )
+    words = [sys.executable, "-u", "-m", "rebnn_search.train", str(recipe), "--out", str(tmp_path / "out")]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        words, text=True, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch 2"):
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err and "continue with" in out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
+from rebnn_search.base.signals import held_back
 from rebnn_search.config import UserError
 from rebnn_search.training.data.augmentations import Augmentation
 from rebnn_search.training.data.base import Data, Split, crop_numbers
@@ -109,6 +112,7 @@ class _Loader:
             items, batch_size=None, sampler=_Said(self._wanted), num_workers=workers, pin_memory=pin_memory,
             multiprocessing_context="spawn" if workers else None, persistent_workers=workers > 0,
             generator=torch.Generator(),  # or each pass would draw from torch's own, whose state is the training's
+            worker_init_fn=_leave_group if workers else None,
         )  # fmt: skip
 
     def read(self, wanted: Sequence[Any]) -> Iterator[Any]:
@@ -119,9 +123,18 @@ class _Loader:
         self._busy = True
         try:
             self._wanted[:] = wanted
-            yield from self._loader
+            with held_back(signal.SIGINT):  # in workers that start here, until they have left the group
+                items = iter(self._loader)
+            yield from items
         finally:
             self._busy = False
+
+
+def _leave_group(worker: int) -> None:
+    """Leave the process group of a terminal or batch system, whose signals are the training's to answer: it needs its workers yet."""
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 class _Said(Sampler[Any]):
