@@ -78,11 +78,12 @@ class RayExecutor:
             check_machine(resources)
         self._address = address if ray.is_initialized() else check_address(address)
         self._stack = ExitStack()
+        self._stopping: Callable[[], bool] = lambda: False
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.enter_context(environment(ENVIRONMENT))
-            stack.enter_context(_ray(self._address, self._folder.path / RAY_LOGS))
+            stack.enter_context(_ray(self._address, self._folder.path / RAY_LOGS, lambda: self._stopping()))
             if self._own:  # Ray knows what of the machine is this container's
                 refuse_unless_fits(ray.cluster_resources(), self._resources)
             self._stack = stack.pop_all()
@@ -94,7 +95,7 @@ class RayExecutor:
 
     def run(self, controller: Controller) -> None:
         """Run trials until none is left to hand out and none is held, or the controller is ending."""
-        resources = self._resources
+        resources, self._stopping = self._resources, lambda: controller.stopping
         slots = _slots(resources)
         fleet = Fleet(self._folder.name, resources, controller, slots) if self._address != LOCAL else None
         growth = Growth(resources, controller) if self._address != LOCAL else None
@@ -181,7 +182,7 @@ def _slots(resources: Resources) -> Callable[[], int]:
 
 
 @contextmanager
-def _ray(address: str, logs: Path) -> Iterator[None]:
+def _ray(address: str, logs: Path, stopping: Callable[[], bool]) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
@@ -204,7 +205,7 @@ def _ray(address: str, logs: Path) -> Iterator[None]:
             raise UserError(f"--address {address}: no Ray there: {said}{advice}") from error
         with own_session(session, logs) if own else nullcontext():
             try:
-                with watched(session if own else None):
+                with watched(session if own else None, stopping):
                     yield
             finally:
                 ray.shutdown(wait_for_processes=True)

@@ -110,7 +110,8 @@ class Fleet(Callback):
         self._beat = 0
         self._others = Others()
         self._told: tuple[str, ...] = ()
-        self._share: int | None = None
+        self._found: tuple[tuple[str, ...], int | None] = (), None
+        """Who else lives, and this search's share among them: of one look, for Tune's thread."""
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._work, name="fleet", daemon=True)
 
@@ -133,15 +134,18 @@ class Fleet(Callback):
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: object) -> None:
         """Note how much the search could use, and say with whom it shares where that has changed. In Tune's own thread."""
         self._wanted = self._want()
-        others = tuple(sorted(f"{entry.name} (priority {entry.priority:g})" for entry in self._others.living.values()))
+        others, share = self._found
         if others != self._told:
             self._told = others
             shared = f"shared with {', '.join(others)}" if others else "this search's alone"
-            print(f"the cluster is {shared}: at most {_trials(self.limit())} at a time", file=sys.stderr, flush=True)
+            print(f"the cluster is {shared}: at most {_trials(self._within(share))} at a time", file=sys.stderr, flush=True)
 
     def limit(self) -> int:
         """How many trials this search may have at work."""
-        slots, share = self._slots(), self._share
+        return self._within(self._found[1])
+
+    def _within(self, share: int | None) -> int:
+        slots = self._slots()
         return slots if share is None else max(1, min(slots, share))
 
     def _want(self) -> int:
@@ -167,7 +171,8 @@ class Fleet(Callback):
             store.remove(key)  # one that only slept is there again with its next sign
         living = self._others.living
         claims = {self._key: mine.claim, **{key: entry.claim for key, entry in living.items()}}
-        self._share = fair_shares(ray.cluster_resources(), claims)[self._key] if living else None
+        share = fair_shares(ray.cluster_resources(), claims)[self._key] if living else None
+        self._found = tuple(sorted(f"{entry.name} (priority {entry.priority:g})" for entry in living.values())), share
 
     def _try(self, action: Callable[[], object]) -> None:
         try:

@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -23,19 +23,21 @@ MISSES = 3
 
 
 @contextmanager
-def watched(own: Path | None) -> Iterator[None]:
+def watched(own: Path | None, stopping: Callable[[], bool]) -> Iterator[None]:
     """Watch the head of the Ray that is initialised, and the node that this process is on, while the body runs.
 
     A death is reported on stderr. If the head is this process's own it will not come back, nor will this process's node: the process
-    then ends at once with exit code 1, which loses nothing that a resume needs. A cluster's head may be started again, so there Ray
-    goes on trying.
+    then ends at once with exit code 1, which loses nothing that a resume needs. If it was about to stop, the code is 130: who signals
+    a whole process group, as batch systems do, ends the head with it. A cluster's head may be started again, so there Ray goes on
+    trying.
 
     Args:
         own: The session's folder, if the head is this process's own.
+        stopping: Whether the user has asked for the end.
     """
     done = threading.Event()
     context = ray.get_runtime_context()
-    watch = _Watch(context.gcs_address, context.get_node_id(), own)
+    watch = _Watch(context.gcs_address, context.get_node_id(), own, stopping)
     # Two, because asking Ray for its nodes blocks where the head is gone, for the minute after which Ray ends the process.
     looks = (watch.at_head, watch.at_node)
     threads = [threading.Thread(target=look, args=(done,), name="watchdog", daemon=True) for look in looks]
@@ -50,8 +52,8 @@ def watched(own: Path | None) -> Iterator[None]:
 
 
 class _Watch:
-    def __init__(self, head: str, node: str, own: Path | None) -> None:
-        self._head, self._node, self._own = head, node, own
+    def __init__(self, head: str, node: str, own: Path | None, stopping: Callable[[], bool]) -> None:
+        self._head, self._node, self._own, self._stopping = head, node, own, stopping
 
     def at_head(self, done: threading.Event) -> None:
         """Look whether the head answers, again and again until it is done."""
@@ -83,6 +85,9 @@ class _Watch:
         return False
 
     def _end(self, what: str) -> NoReturn:
+        if self._stopping():
+            print("stopped, with Ray by the same signal; continue with --resume", file=sys.stderr, flush=True)
+            os._exit(130)
         logs = f", Ray's logs of it are in {self._own}/logs until the next search" if self._own else ""
         _tell(f"{what} is gone; this run ends here{logs}. Continue with --resume.")
         os._exit(1)
