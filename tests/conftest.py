@@ -12,6 +12,8 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # six more processes beside each server
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's spelling; workers of a search that is waited for go before tests that are not
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"  # where the tests' servers are, whatever proxy there is
 os.environ["REBNN_SEARCH_CACHE"] = "off"  # nothing of the user's is read or written
 # Inductor finds what it compiled for one instruction set when it compiles for another, and then cannot build it.
 if _capability := os.environ.get("ATEN_CPU_CAPABILITY"):
@@ -23,10 +25,13 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from support.commands import start_ray, stop_ray
 from support.once import Once, once_for_all_workers
 
 torch.set_num_threads(1)
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 BEGUN = time.monotonic()
@@ -63,7 +68,7 @@ def _give_way(item: pytest.Item) -> None:
     if _BEGUN not in item.config.stash:
         item.config.stash[_BEGUN] = True
         if "PYTEST_XDIST_WORKER" in os.environ and not _searches(item):
-            os.nice(19)  # below Ray's workers, which take 15
+            os.nice(5)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -53,7 +53,7 @@ def exit_on_user_error(command: Callable[[], int]) -> NoReturn:
     before = warnings.formatwarning
     warnings.formatwarning = _plainly(before)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="backslashreplace")  # of a terminal without γ or ±
     try:
         code = command()

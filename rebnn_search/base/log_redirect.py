@@ -58,6 +58,8 @@ def redirect_output(log: Path) -> Iterator[None]:
         for name, (handlers, propagate) in moved.items():
             logging.getLogger(name).handlers, logging.getLogger(name).propagate = handlers, propagate
         handler.close()
+        for descriptor in saved:
+            os.close(descriptor)
         os.close(fd)  # a thread of Ray's may still hold the stream over its copy
 
 

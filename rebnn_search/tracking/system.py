@@ -25,11 +25,15 @@ class SystemMetrics:
         self._uri = uri
         self._monitor: Any = None
         self._over = False
+        self._turn = threading.Lock()
 
     def start(self, runs: Runs) -> None:
         """Begin, unless begun or ended already; nothing where MLflow cannot measure (psutil is missing)."""
-        if self._monitor is not None or self._over:
-            return
+        with self._turn:
+            if self._monitor is None and not self._over:
+                self._begin(runs)
+
+    def _begin(self, runs: Runs) -> None:
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
         try:
@@ -41,7 +45,11 @@ class SystemMetrics:
     def stop(self) -> None:
         """End, with the samples taken so far."""
         self._over = True
-        if self._monitor is not None:
-            ending = threading.Thread(target=self._monitor.finish, name="system metrics' end", daemon=True)
-            ending.start()
-            ending.join(STOP_SECONDS)
+        ending = threading.Thread(target=self._finish, name="system metrics' end", daemon=True)
+        ending.start()
+        ending.join(STOP_SECONDS)
+
+    def _finish(self) -> None:
+        with self._turn:  # a start under way ends first
+            if self._monitor is not None:
+                self._monitor.finish()

@@ -1,5 +1,6 @@
 """What reaches the terminal while a search runs, and what goes to its log."""
 
+import gc
 import subprocess
 import sys
 import threading
@@ -28,3 +29,14 @@ def test_what_ray_s_threads_print_goes_to_the_log(tmp_path: Path, capfd: pytest.
     say("ray_listen_error_messages", "after the search")
     assert capfd.readouterr().out == "trial 1 ends\nthe result\nafter the search\n"
     assert log.read_text(encoding="utf-8") == "(raylet) A worker died\na child's\n"
+
+
+def test_descriptors_are_given_back(tmp_path: Path) -> None:
+    """A notebook makes hundreds of searches in one process."""
+    counts = []
+    for _ in range(3):
+        with redirect_output(tmp_path / "driver.log"):
+            pass
+        gc.collect()
+        counts.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert counts[1] == counts[2]

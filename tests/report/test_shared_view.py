@@ -43,8 +43,8 @@ def column(browser: webdriver.Chrome, name: str) -> list[str]:
 
 def wait_for(browser: webdriver.Chrome, name: str, count: int) -> list[str]:
     wait = WebDriverWait(browser, PATIENCE, ignored_exceptions=[Exception])
-    wait.until(lambda b: len(column(b, name)) >= count)
-    return column(browser, name)
+    found: list[str] = wait.until(lambda b: cells if len(cells := column(b, name)) >= count else None)
+    return found
 
 
 @pytest.mark.slow(minutes=1.5)

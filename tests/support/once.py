@@ -1,6 +1,7 @@
 """What several tests may share though each takes long to make, once for all workers of a test run."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def once_for_all_workers(factory: pytest.TempPathFactory) -> Once:
         folder, made = base / name, base / f"{name}.made"
         with FileLock(base / f"{name}.lock"):
             if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of one that failed: whoever asks again is to see why
                 folder.mkdir()
                 make(folder)
                 made.touch()

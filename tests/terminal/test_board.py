@@ -50,7 +50,7 @@ def result(**changes: object) -> Result:
 
 def shown(width: int, terminal: bool = True, **changes: object) -> str:
     out = Screen() if terminal else io.StringIO()
-    console = Console(file=out, width=width, no_color=True, highlight=False)
+    console = Console(file=out, width=width, no_color=True, highlight=False, _environ={"TERM": "xterm"})
     print_result(console, result(**changes), "mlflow ui", "python -m rebnn_search.run gamma.yaml --resume --name gamma-1")
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue()) if terminal else out.getvalue()
 
@@ -120,7 +120,7 @@ def test_other_endings_say_so() -> None:
 
 def watched(width: int, live: bool, name: str = "flip_ratio", reason: str = "the worker died") -> str:
     out = Screen() if live else io.StringIO()
-    console = Console(file=out, width=width, no_color=True, highlight=False)
+    console = Console(file=out, width=width, no_color=True, highlight=False, _environ={"TERM": "xterm"})
     state = SearchState(Objective(), epochs=12)
     progress = (LiveProgress if live else PlainProgress)(console, state)
     with progress:
