@@ -155,7 +155,7 @@ def replay(
     trace, clock = Trace(), SimulatedClock()
     ledger = Ledger(None, search)
     recorder = Recorder(trace, bank, clock, budget)
-    controller = CountingController(search, None, ledger, TrialTracking(), recorder, search.trials, pauses=pauses)
+    controller = CountingController(search, None, ledger, TrialTracking(), recorder, pauses=pauses)
     recorder.watch(controller, ledger)
 
     def curves(params: Mapping[str, Any]) -> list[RecordedReport]:

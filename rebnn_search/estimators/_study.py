@@ -76,7 +76,7 @@ def run_search(search: Search, make: Callable[[Recipe], Trainer], timeout: float
     clock = _Clock(timeout)
     with optuna_muted(optuna.logging.ERROR):  # its warnings are of the sampler that a user chose here, in a terminal's words
         ledger = Ledger(None, search)
-        controller = Controller(search, None, ledger, TrialTracking(), clock, search.trials)
+        controller = Controller(search, None, ledger, TrialTracking(), clock)
         clock.stop = controller.stop
         with SerialExecutor(lambda task: TrainingRun(make(recipe_of(task))), raises=True) as executor:
             executor.run(controller)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import NamedTuple
 
 CLOSING_SECONDS = 4.0
 """Kept for a search's end: the chosen trial's test accuracy, tracking's last points, Ray's leaving."""
@@ -11,6 +12,14 @@ CLOSING_SHARE = 0.1
 """Most of a budget that is kept for that."""
 LATE_SHARE = 0.5
 """Of a budget: from then on trials that wait to be trained to their ends come before new ones."""
+
+
+class _Pace(NamedTuple):
+    """How fast a trial was: from the first report of an attempt, its time and epoch, and seconds an epoch since."""
+
+    when: float
+    epoch: float
+    rate: float
 
 
 class Budget:
@@ -24,8 +33,8 @@ class Budget:
     def __init__(self, seconds: float, begun: float | None = None) -> None:
         self.seconds = seconds
         self._begun = time.monotonic() if begun is None else begun
-        self._starts: dict[int, tuple[float, float]] = {}
-        self._rates: dict[int, float] = {}
+        self._first: dict[int, tuple[float, float]] = {}
+        self._paces: dict[int, _Pace] = {}
 
     @property
     def spent(self) -> float:
@@ -44,25 +53,22 @@ class Budget:
 
     def started(self, number: int) -> None:
         """Note that a trial was handed out."""
-        self._starts[number] = (self.spent, math.nan)
+        self._first.pop(number, None)  # what comes before an attempt's first report is also the worker's start
 
     def reported(self, number: int, epoch: float) -> None:
         """Note how far a trial is."""
-        when, first = self._starts[number]
-        if math.isnan(first):
-            self._starts[number] = (self.spent, epoch)  # what came before was also the worker's start
-        elif epoch > first:
-            self._rates[number] = (self.spent - when) / (epoch - first)
+        when, first = self._first.setdefault(number, (self.spent, epoch))
+        if epoch > first:
+            self._paces[number] = _Pace(when, first, (self.spent - when) / (epoch - first))
 
     def smallest(self, epochs: int) -> float | None:
         """Seconds in which a trial of so many epochs could have been trained to its end, by the fastest seen; None if that is
         unknown.
         """
-        if not self._rates:
+        if not self._paces:
             return None
-        number = min(self._rates, key=lambda number: self._rates[number])
-        when, first = self._starts[number]
-        needed = when + max(0.0, epochs - first) * self._rates[number] + CLOSING_SECONDS
+        fastest = min(self._paces.values(), key=lambda pace: pace.rate)
+        needed = fastest.when + max(0.0, epochs - fastest.epoch) * fastest.rate + CLOSING_SECONDS
         return max(1.2 * needed, self.seconds + 1)
 
     def too_small(self, epochs: int) -> str:

@@ -18,12 +18,12 @@ from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
 from rebnn_search.execution.trial_recipe import write_trial_recipe
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attempts import AttemptLog, now
-from rebnn_search.study.attributes import SUMMARY
+from rebnn_search.study.attributes import REASON, SUMMARY
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.pausing import PauseRule
 from rebnn_search.study.search import Search
 from rebnn_search.study.spec import Params
-from rebnn_search.study.stopping import reason_to_stop
+from rebnn_search.study.stopping import reason_to_stop, trials_left
 from rebnn_search.training.custom_parts import allowed_parts
 from rebnn_search.training.report_log import TrackedReport
 
@@ -43,7 +43,6 @@ class Controller:
         ledger: Its ledger, brought up to date here.
         tracking: Where its trials are tracked.
         observer: Who watches.
-        target: How many trials the search shall have in all.
         budget: The time this run may take; None for any.
         pauses: Who waits while others train; by default what the search's pruner says.
     """
@@ -55,7 +54,6 @@ class Controller:
         ledger: Ledger,
         tracking: TrialTracking,
         observer: SearchObserver,
-        target: int,
         budget: Budget | None = None,
         pauses: PauseRule | None = None,
     ) -> None:
@@ -64,7 +62,6 @@ class Controller:
         self._ledger = ledger
         self._tracking = tracking
         self._observer = observer
-        self._target = target
         self._budget = budget
         self._pauses = pauses or ledger.pauses
         self._todo = deque(ledger.recover())
@@ -86,7 +83,7 @@ class Controller:
         self.stopping = False
         self.abort_reason: str | None = None
         ended = {t.number: (t.state.name, t.user_attrs.get(SUMMARY, {})) for t in ledger.trials if t.state.is_finished()}
-        observer.began(target, ended)
+        observer.began(search.trials, ended)
 
     @property
     def live(self) -> int:
@@ -108,11 +105,7 @@ class Controller:
     @property
     def _left(self) -> int:
         """How many new trials may still be asked for."""
-        asked = self._ledger.asked
-        most = max(0, self._target - asked)
-        if self.enough is None:
-            return most
-        return min(most, -asked % self._search.spec.seeds)  # the last configuration has all its seeds
+        return trials_left(self._search, self._ledger.asked, self.enough)
 
     @property
     def enough(self) -> str | None:
@@ -286,6 +279,7 @@ class Controller:
         self._stale = True
         del self._live[number]
         trial = self._ledger.trial(number)
+        state, reason = trial.state, trial.user_attrs.get(REASON)  # complete is only what has all that it is judged by
         self._tracking.ended(trial, reports)
         self._observer.finished(number, state.name, reason, trial.user_attrs.get(SUMMARY, {}))
         self._ends[state] += 1

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
 
 from rebnn_search.study.search import Search
 from rebnn_search.tracking import Runs, Tracker, write_view
 from rebnn_search.tracking.system import SystemMetrics
+
+ABANDON_SECONDS = 5.0
+"""How long the end of a search that failed waits for what is still to be sent of it."""
 
 
 class ParentRun:
@@ -29,6 +34,15 @@ class ParentRun:
         self._system = SystemMetrics(uri)
         self._search_id = search_id
         self.tracker = Tracker(self._connect)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Send nothing more of a search that ended in an error: its driver no longer holds it. One that ended well has closed it."""
+        if error is not None:
+            patient = isinstance(error, Exception) and not self.tracker.connecting
+            self.tracker.close(ABANDON_SECONDS if patient else 0.0)
 
     def _connect(self) -> Runs:
         runs = Runs(self.uri, self.experiment, self._search_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import yaml
@@ -24,6 +24,7 @@ from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.executor import Executor
 from rebnn_search.execution.model import log_model, model_file, packed
+from rebnn_search.execution.parent_run import ParentRun
 from rebnn_search.execution.run_description import run_description
 from rebnn_search.execution.task import owner_of
 from rebnn_search.storage.folder import SearchFolder
@@ -34,8 +35,9 @@ from rebnn_search.study.estimate import estimate
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.result import Best, Result, compared, leaderboard
 from rebnn_search.study.search import Search
+from rebnn_search.study.stopping import reason_to_stop, trials_left
 from rebnn_search.study.table import markdown
-from rebnn_search.tracking import NOTE_TAG, Runs, Tracker, compare_link, view_link
+from rebnn_search.tracking import NOTE_TAG, Runs, compare_link, view_link
 from rebnn_search.training import Recipe, Trainer, dump_recipe
 from rebnn_search.training.run import trainer_state
 
@@ -48,7 +50,9 @@ COST_TAG = "cost"
 
 def settled(search: Search, ledger: Ledger) -> bool:
     """Whether nothing is left to train, and nothing to evaluate of what is best."""
-    if ledger.asked < search.trials or not all(trial.state.is_finished() for trial in ledger.trials):
+    if trials_left(search, ledger.asked, reason_to_stop(search, ledger)) or not all(
+        trial.state.is_finished() for trial in ledger.trials
+    ):
         return False
     return {str(trial.number) for trial in ledger.best} <= (ledger.noted(TEST) or {}).keys()
 
@@ -119,39 +123,53 @@ def _evaluate_test(data: dict[str, object], number: int, owner: str, path: str, 
     return trainer.evaluate("test"), packed(trainer)
 
 
-def outcome(
-    search: Search,
-    folder: SearchFolder,
-    ledger: Ledger,
-    uri: str,
-    experiment: str,
-    runs: Runs,
-    best: Best | None,
-    interrupted: bool,
-    cost: Cost | None = None,
-) -> Result:
+@dataclass(frozen=True)
+class Ending:
+    """How a run of a search ended.
+
+    Attributes:
+        best: The chosen trial; None where none can be chosen, or the search was stopped.
+        interrupted: Whether it is to be resumed.
+        out_of_time: Whether a time budget ended it before it had all its trials.
+        enough: Why it ended with fewer trials than it might have had, by its ``stop_when``; None if it had them.
+        failure: What the user is told in place of a result; None where there is nothing wrong.
+        cost: What the search cost, all its runs together.
+    """
+
+    best: Best | None
+    interrupted: bool = False
+    out_of_time: bool = False
+    enough: str | None = None
+    failure: str | None = None
+    cost: Cost | None = None
+
+
+def outcome(search: Search, folder: SearchFolder, ledger: Ledger, parent: ParentRun, runs: Runs, ending: Ending) -> Result:
     """The search's result as things stand."""
+    uri = hide_secrets(parent.uri)
     made = Result(
         name=folder.name,
         storage=hide_secrets(folder.address),
-        tracking_uri=hide_secrets(uri),
-        experiment=experiment,
+        tracking_uri=uri,
+        experiment=parent.experiment,
         parent_run_id=runs.parent_id,
         objective=search.spec.objective.metric,
         direction=search.spec.objective.direction,
         rows=leaderboard(search, ledger, runs.children),
-        best=best,
-        interrupted=interrupted,
-        view=view_link(hide_secrets(uri), runs.experiment_id, runs.search_id),
+        best=ending.best,
+        interrupted=ending.interrupted,
+        view=view_link(uri, runs.experiment_id, runs.search_id),
         goals=search.goals,
         extras=search.extras,
         constraints=[str(limit) for limit in search.limits],
-        cost=cost,
+        cost=ending.cost,
+        out_of_time=ending.out_of_time,
+        enough=ending.enough,
     )
-    return replace(made, compare=compare_link(hide_secrets(uri), runs.experiment_id, compared(made.groups)))
+    return replace(made, compare=compare_link(uri, runs.experiment_id, compared(made.groups)))
 
 
-def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Tracker, uri: str, result: Result) -> None:
+def publish(search: Search, folder: SearchFolder, ledger: Ledger, parent: ParentRun, result: Result) -> None:
     """Write the result beside the search and send it to the parent run, and end that."""
     if not result.interrupted:
         write_atomically(folder.result_file, json.dumps(result.dump(), indent=1))
@@ -178,10 +196,10 @@ def publish(search: Search, folder: SearchFolder, ledger: Ledger, tracker: Track
         if result.best is not None:
             runs.client.log_artifact(runs.parent_id, result.best.recipe)
             if folder.model.exists():
-                log_model(runs, uri, folder.model, result.best.number)
+                log_model(runs, parent.uri, folder.model, result.best.number)
         runs.end(runs.parent_id, state, tags, metrics)
 
-    tracker.finish(send)
+    parent.tracker.finish(send)
 
 
 def _best_metrics(result: Result) -> dict[str, float]:

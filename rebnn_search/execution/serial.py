@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -47,30 +48,38 @@ class SerialExecutor:
             self._train(controller, controller.next_task())
 
     def _train(self, controller: Controller, task: TrialTask) -> None:
-        run: TrainingRun | None = None
-        try:
-            run = self._start(task)
-            reports = run.since(task.last_step)
-            while True:
-                report = reports.pop(0) if reports else run.next_report()
+        run = self._tried(controller, task, lambda: self._start(task))
+        if run is None:
+            return
+        with closing(run):
+            known = run.since(task.last_step)
+            while report := self._tried(controller, task, lambda: known.pop(0) if known else run.next_report()):
                 decision = controller.update(task, TrialUpdate(report, report.step == run.trainer.total_reports))
-                if decision is not Decision.CONTINUE:
-                    break
-                if controller.ending:
+                if decision is Decision.CONTINUE and controller.ending:
                     controller.put_back(task)
-                    break
-            run.save()
+                    decision = Decision.STOP
+                if decision is not Decision.CONTINUE:
+                    self._tried(controller, task, run.save)
+                    return
+
+    def _tried(self, controller: Controller, task: TrialTask, step: Callable[[], T]) -> T | None:
+        """What a step of a trial's training returns; None where it failed, which the controller is then told."""
+        try:
+            return step()
         except (Diverged, UserError) as error:
             if self._raises and isinstance(error, UserError):
                 raise
-            controller.update(task, failure(error))
+            told: str | TrialUpdate = failure(error)
         except Exception:
             if self._raises:
                 raise
-            controller.error(task, traceback.format_exc())
-        finally:
-            if run is not None:
-                run.close()
+            told = traceback.format_exc()
+        # Out here, for what the controller raises is no failure of the trial.
+        if isinstance(told, str):
+            controller.error(task, told)
+        else:
+            controller.update(task, told)
+        return None
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a function here."""

@@ -19,19 +19,21 @@ from rebnn_search.execution.events import SearchObserver
 from rebnn_search.execution.executor import Executor
 from rebnn_search.execution.mend import mend_reports
 from rebnn_search.execution.parent_run import ParentRun
-from rebnn_search.execution.publish import choose, outcome, publish, settled
+from rebnn_search.execution.publish import Ending, choose, outcome, publish, settled
+from rebnn_search.execution.ray.address import LOCAL
 from rebnn_search.execution.reconcile import reconcile
 from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.execution.trained_elsewhere import take_trained
 from rebnn_search.execution.trial_runs import TrialRuns
 from rebnn_search.storage.begun import clear_leftover, has_begun, removed_unless_begun
-from rebnn_search.storage.folder import DriverLock, SearchFolder, explain_disk_errors
+from rebnn_search.storage.folder import SearchFolder, explain_disk_errors
 from rebnn_search.storage.leftovers import clear_partial_files
+from rebnn_search.storage.lock import DriverLock
 from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.optuna_log import optuna_log_muted
 from rebnn_search.study.record import check_ledger
-from rebnn_search.study.result import Best, Result
+from rebnn_search.study.result import Result
 from rebnn_search.study.search import Search
 from rebnn_search.tracking import Runs, check_answers
 
@@ -61,7 +63,7 @@ class Session:
     source: str
     tracking_uri: str
     ledger_url: str | None = None
-    address: str = "local"
+    address: str = LOCAL
     executor: Callable[[], Executor] | None = None
     resumed: bool = False
     unfinished: Sequence[str] = ()
@@ -98,6 +100,8 @@ class Session:
             check_ledger(self.ledger_url)
         check_answers(self.tracking_uri)
         search, folder = self.search, self.folder
+        if not self.resumed and self.executor is None and self.address == LOCAL:
+            search.check_data()  # before the seconds that Ray takes to start
         executor = None if self.resumed else self._executor()
         if not self.resumed:
             with explain_disk_errors(folder):
@@ -112,22 +116,20 @@ class Session:
                 executor = SerialExecutor() if settled(search, ledger) else self._executor()
             experiment = Path(self.source).stem
             parent = ParentRun(search, folder.name, self.tracking_uri, experiment, ledger.search_id, begun=begun)
-            with executor:
-                runs = parent.tracker.connected(self.tracking_uri)
-                mend_reports(search, folder, ledger, runs)
-                trial_runs = TrialRuns(search, parent.tracker, None if begun else parent.begin)
-                controller = Controller(search, folder, ledger, trial_runs, observer, search.trials, budget)
-                reconcile(search, folder, ledger, parent.tracker)
-                on_start(controller.stop)
-                if not controller.exhausted:
-                    folder.result_file.unlink(missing_ok=True)
-                    with parent.measured():
-                        executor.run(controller)
-                interrupted = controller.stopping  # a signal that comes later finds nothing to stop
-                if not controller.ending:
-                    controller.give_up_paused()
-                best = None if interrupted else choose(search, folder, ledger, executor)
-            result = self._conclude(ledger, parent, runs, controller, best, interrupted, budget)
+            with parent:
+                with executor:
+                    runs = parent.tracker.connected(self.tracking_uri)
+                    mend_reports(search, folder, ledger, runs)
+                    trial_runs = TrialRuns(search, parent.tracker, None if begun else parent.begin)
+                    controller = Controller(search, folder, ledger, trial_runs, observer, budget)
+                    reconcile(search, folder, ledger, parent.tracker)
+                    on_start(controller.stop)
+                    if not controller.exhausted:
+                        folder.result_file.unlink(missing_ok=True)
+                        with parent.measured():
+                            executor.run(controller)
+                    ending = self._end(ledger, controller, executor, budget)
+                result = self._conclude(ledger, parent, runs, ending)
             observer.ended(result)
             return result
 
@@ -157,33 +159,29 @@ class Session:
         note_begin(ledger, search, folder, self.address, self.tracking_uri)
         return ledger
 
-    def _conclude(
-        self,
-        ledger: Ledger,
-        parent: ParentRun,
-        runs: Runs,
-        controller: Controller,
-        best: Best | None,
-        interrupted: bool,
-        budget: Budget | None,
-    ) -> Result:
+    def _end(self, ledger: Ledger, controller: Controller, executor: Executor, budget: Budget | None) -> Ending:
+        """Choose the best trial, unless the search was stopped, and say how it ended."""
+        search, interrupted = self.search, controller.stopping  # a signal that comes later finds nothing to stop
+        if not controller.ending:
+            controller.give_up_paused()
+        best = None if interrupted else choose(search, self.folder, ledger, executor)
+        unfinished, failure = controller.unfinished, controller.abort_reason
+        out_of_time = budget is not None and unfinished and not interrupted
+        if budget is not None and out_of_time and not ledger.completed:
+            interrupted, failure = True, failure or budget.too_small(int(search.base["epochs"]))
+        enough = controller.enough if ledger.asked < search.trials and not unfinished else None
+        return Ending(best, interrupted=interrupted, out_of_time=out_of_time, enough=enough, failure=failure)
+
+    def _conclude(self, ledger: Ledger, parent: ParentRun, runs: Runs, ending: Ending) -> Result:
         """Publish what was found, and wait for tracking. Raises as `run` does."""
         search, folder, tracker = self.search, self.folder, parent.tracker
-        unfinished = controller.unfinished
-        enough = controller.enough if ledger.asked < search.trials and not unfinished else None
-        out_of_time = budget is not None and unfinished and not interrupted
-        too_short = out_of_time and not ledger.completed
-        interrupted = interrupted or too_short
-        cost = note_end(ledger, folder)
+        ending = replace(ending, cost=note_end(ledger, folder))
         if ledger.asked and not runs.parent_id:
             tracker.reached(FLUSH_SECONDS)
-        made = partial(outcome, search, folder, ledger, self.tracking_uri, parent.experiment, runs, best, interrupted, cost)
-        publish(search, folder, ledger, tracker, self.tracking_uri, made())
+        made = partial(outcome, search, folder, ledger, parent, runs, ending)
+        publish(search, folder, ledger, parent, made())
         tracked = tracker.close(FLUSH_SECONDS)
-        if controller.abort_reason is not None:
-            raise UserError(f"{folder.name}: {controller.abort_reason}")
-        if budget is not None and too_short:
-            raise UserError(f"{folder.name}: {budget.too_small(int(search.base['epochs']))}")
-        untracked = None if tracked else tracker.trouble or "it is slow"
+        if ending.failure is not None:
+            raise UserError(f"{folder.name}: {ending.failure}")
         # Again, for the runs that tracking has made meanwhile.
-        return replace(made(), out_of_time=out_of_time, enough=enough, untracked=untracked)
+        return replace(made(), untracked=None if tracked else tracker.trouble or "it is slow")

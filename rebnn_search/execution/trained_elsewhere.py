@@ -52,7 +52,7 @@ def take_trained(search: Search, folder: SearchFolder, trained: Path) -> list[in
     found = []
     for number, recipe in given_recipes(search):
         training = TrainingFolder(trained / trial_name(number))
-        if training.recipe_file.is_file() and not folder.checkpoints(number).exists():
+        if training.recipe_file.is_file() and not any(folder.checkpoints(number).glob("*.pt")):
             state = _state(training, recipe)
             if state is not None:
                 found.append((number, *state))

@@ -18,7 +18,7 @@ from rebnn_search.refit._folder import SeedFolder, recipe_key
 from rebnn_search.refit._registry import register
 from rebnn_search.refit._result import RefitResult, SeedScore
 from rebnn_search.refit._seed import train_seed
-from rebnn_search.storage.folder import DriverLock
+from rebnn_search.storage.lock import DriverLock
 from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.finished import FinishedSearch
 from rebnn_search.study.names import run_name

@@ -11,7 +11,8 @@ from pathlib import Path
 from rebnn_search.base.journal import CREATE_TRIAL
 from rebnn_search.base.layout import RECIPE_FILE, TAKEN_UP
 from rebnn_search.config import UserError
-from rebnn_search.storage.folder import DriverLock, SearchFolder
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.lock import DriverLock
 
 TUNE = "ray"
 """Folder of Tune's, made once there is a trial."""
@@ -19,7 +20,7 @@ TUNE = "ray"
 
 def has_begun(folder: SearchFolder) -> bool:
     """Whether a folder holds a search that asked for a trial, or anything that cannot be told from one."""
-    if folder.result_file.exists() or (folder.path / TUNE).exists() or any(map(_was_handed_out, folder.trials.glob("*"))):
+    if folder.result_file.exists() or (folder.path / TUNE).exists() or any(map(was_handed_out, folder.trials.glob("*"))):
         return True
     try:
         with folder.journal.open("rb") as lines:
@@ -30,7 +31,8 @@ def has_begun(folder: SearchFolder) -> bool:
         return True
 
 
-def _was_handed_out(trial: Path) -> bool:
+def was_handed_out(trial: Path) -> bool:
+    """Whether a trial's folder is more than the copy of a training elsewhere."""
     return (trial / RECIPE_FILE).exists() or not (trial / TAKEN_UP).exists()
 
 

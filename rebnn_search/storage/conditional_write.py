@@ -7,6 +7,7 @@ file lock does it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -94,17 +95,22 @@ class Compared:
         return FileLock(self._lock, timeout=LOCK_SECONDS)  # its Timeout is an OSError
 
     def get(self, name: str) -> tuple[bytes, Version] | None:
-        """See `Conditional.get`; the version is the content."""
+        """See `Conditional.get`; the version is the content's hash."""
         content = self._store.read(name)
-        return None if content is None else (content, content)
+        return None if content is None else (content, _hash(content))
 
     def put(self, name: str, content: bytes, expected: Version | None) -> Version | None:
         """See `Conditional.put`."""
         with self._alone():
-            if self._store.read(name) != expected:
+            there = self.get(name)
+            if (None if there is None else there[1]) != expected:
                 return None
             self._store.write(name, content)
-        return content
+        return _hash(content)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 class Versioned:

@@ -6,7 +6,8 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
-from rebnn_search.storage.folder import SearchFolder, driver_lock_file, read_owner
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.lock import driver_lock_file, read_owner
 
 if TYPE_CHECKING:
     from rebnn_search.storage.object_store import ObjectStore

@@ -16,11 +16,22 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
 from rebnn_search.base.files import PARTIAL, write_atomically
-from rebnn_search.base.layout import CHECKPOINTS, JOURNAL_FILE, REFIT, REPORT_FILE, RESULT_FILE, SEARCH_FILE, STAGE_ONE, TRIALS
+from rebnn_search.base.layout import (
+    CHECKPOINTS,
+    JOURNAL_FILE,
+    REFIT,
+    REPORT_FILE,
+    RESULT_FILE,
+    SEARCH_FILE,
+    STAGE_ONE,
+    TRACE_FILE,
+    TRIALS,
+)
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.begun import holds_trial
-from rebnn_search.storage.folder import NAME, DriverLock, SearchFolder
+from rebnn_search.storage.folder import NAME, SearchFolder
+from rebnn_search.storage.lock import DriverLock
 from rebnn_search.storage.object_store import ObjectStore, place_in, working_copy
 
 JOURNAL = f"{JOURNAL_FILE}.d"
@@ -30,6 +41,8 @@ STAYS = ("driver.lock", "driver.json", "driver.log", "ray", "ray_logs", "report"
 """Entries of a search's folder that are not copied: they are this machine's own, or the journal, which is sent in segments."""
 PARTS = (CHECKPOINTS, STAGE_ONE)
 """Folders that are not copied either: workers write checkpoints to the store themselves."""
+REMOVED_LATER = (RESULT_FILE, TRACE_FILE)
+"""Files that a driver removes again: when the search is enlarged, or the trial handed out anew."""
 ASIDE = ".set-aside"
 """Folder in the working copy for copies of searches that went another way than the store's."""
 LISTINGS = 3
@@ -124,7 +137,7 @@ def compare(folder: SearchFolder) -> Difference:
         here=counts,
         ahead=more_here or not journal.startswith(here),
         behind=not here.startswith(journal) if by_journal else more_there,
-        refit_behind=any(count > counts.get(name, 0) for name, count in stored.items() if name.startswith("refit/")),
+        refit_behind=any(count > counts.get(name, 0) for name, count in stored.items() if name.startswith(f"{REFIT}/")),
     )
 
 
@@ -165,19 +178,19 @@ def _take(folder: SearchFolder, difference: Difference) -> None:
     stored = [name for name in store.sizes() if travels(PurePosixPath(name))]
     for name in stored:
         file = folder.path / name
-        behind = difference.refit_behind if name.startswith("refit/") else difference.behind
+        behind = difference.refit_behind if name.startswith(f"{REFIT}/") else difference.behind
         if name in difference.reports:
             # Of two with as many, the times differ: tracking knows those of the one that went on.
             more = difference.reports[name] - (difference.here.get(name, -1) if file.exists() else -1)
             wanted = more >= 0 if behind else more > 0
-        elif name == "result.json" and not file.exists():
-            wanted = behind or not difference.ahead  # else it was removed here: the search is being enlarged
+        elif file.name in REMOVED_LATER and not file.exists():
+            wanted = behind or not difference.ahead  # else it was removed here
         else:
             wanted = behind or not file.exists()
         if wanted and (content := store.read(name)) is not None:
             write_atomically(file, content)
     if difference.behind:
-        if "result.json" not in stored:
+        if RESULT_FILE not in stored:
             folder.result_file.unlink(missing_ok=True)  # likewise, elsewhere
         if difference.journal:
             write_atomically(folder.journal, difference.journal)

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import errno
-import json
-import os
 import re
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
-from filelock import FileLock, Timeout
 
 from rebnn_search.base.errors import NO_ROOM, ROOM
 from rebnn_search.base.files import write_atomically
@@ -34,7 +28,6 @@ from rebnn_search.base.layout import (
     TRIALS,
     trial_name,
 )
-from rebnn_search.base.notices import notice
 from rebnn_search.config import UserError
 
 FORMAT = 2
@@ -237,136 +230,3 @@ def check_name(name: str) -> str:
         meant = f"; did you mean {last} with --storage {place}?" if place and NAME.fullmatch(last) else ""
         raise UserError(f"name {name!r}: use {NAMES}{meant}")
     return name
-
-
-def searches_of(storage: Path, source: str, *, fetched: bool = False) -> list[SearchFolder]:
-    """The searches in a storage folder that came from the file called ``source``, oldest first.
-
-    Of a store's copy the times are those of fetching, and their numbers alone tell.
-    """
-    folders = []
-    for path in storage.glob(f"*/{SEARCH_FILE}"):
-        folder = SearchFolder(path.parent)
-        try:
-            if folder.read_search()[0] == source:
-                folders.append(folder)
-        except UserError as error:
-            if _is_of(folder.name, source):
-                notice(f"passed over: {error}")
-    times = {folder.name: 0 if fetched else folder.search_file.stat().st_mtime_ns for folder in folders}
-    return sorted(folders, key=lambda folder: (times[folder.name], _number(folder.name), folder.name))
-
-
-def _number(name: str) -> int:
-    match = re.search(r"-(\d+)$", name)
-    return int(match[1]) if match else 0
-
-
-def _is_of(name: str, source: str) -> bool:
-    return re.fullmatch(rf"{re.escape(Path(source).stem)}-\d+", name) is not None
-
-
-LEFT = re.compile(r"driver\.(lock|json|log)|study\.journal(\.lock.*)?|\.(search\.yaml|driver\.json)\.\d+(\.partial)?")
-"""What a search leaves that was killed before it wrote ``search.yaml``: nothing was trained by then."""
-
-
-def _is_left_over(path: Path) -> bool:
-    return path.is_dir() and all(LEFT.fullmatch(file.name) for file in path.iterdir())
-
-
-def new_search(storage: Path, source: str, name: str | None) -> SearchFolder:
-    """Choose the folder of a new search; without a name the file's and the next free number. Makes nothing yet.
-
-    Raises:
-        UserError: If the name is taken.
-    """
-    stem = Path(source).stem
-    if name is None:
-        taken = [_number(path.name) for path in storage.glob(f"{stem}-*") if _is_of(path.name, source)]
-        own = f"{stem}-{max(taken, default=0) + 1}"
-        if not NAME.fullmatch(own):
-            raise UserError(f"{source}: no search can be named {own!r} after this file: give it one with --name, {NAMES}")
-        return SearchFolder(storage / own)
-    folder = SearchFolder(storage / check_name(name))
-    if folder.path.exists() and not _is_left_over(folder.path):
-        what = "a search" if folder.search_file.exists() else "something else"
-        advice = "add --resume to continue it, or choose another name" if what == "a search" else "choose another name"
-        raise UserError(f"--name {name}: {folder.path} already holds {what}: {advice}")
-    return folder
-
-
-def existing_search(storage: Path, source: str, name: str | None) -> SearchFolder:
-    """Find the search to resume: the named one, or else the newest unfinished one of the file, or else the newest.
-
-    Raises:
-        UserError: If there is none.
-    """
-    if name is not None:
-        folder = SearchFolder(storage / check_name(name))
-        if not folder.search_file.exists():
-            there = sorted(path.parent.name for path in storage.glob(f"*/{SEARCH_FILE}"))
-            raise UserError(f"--resume --name {name}: no such search in {storage}; there: {', '.join(there) or 'none'}")
-        return folder
-    folders = searches_of(storage, source)
-    if not folders:
-        raise UserError(f"--resume: nothing to resume: {storage} holds no search of {source}")
-    unfinished = [folder for folder in folders if not folder.finished]
-    return (unfinished or folders)[-1]
-
-
-LOOK_SECONDS = 0.3
-"""How long a new driver tries for the lock: one who looks whether there is a driver may have it for a moment."""
-
-
-def driver_lock_file(folder: SearchFolder) -> Path:
-    """The file whose lock is the right to drive a search on a disk."""
-    return folder.path / "driver.lock"
-
-
-def _owner_file(folder: SearchFolder) -> Path:
-    return folder.path / "driver.json"
-
-
-def read_owner(folder: SearchFolder) -> dict[str, Any] | None:
-    """What the last driver wrote of itself when it took the lock (``pid``, ``host``, ``since``); it may be dead. None where there is
-    nothing.
-    """
-    try:
-        owner = json.loads(_owner_file(folder).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return owner if isinstance(owner, dict) else None
-
-
-class DriverLock:
-    """The right to drive a search: one process at a time; a dead owner's lock is free.
-
-    Raises:
-        UserError: On entry, if another driver is at work; the message names it and how long it has been.
-    """
-
-    def __init__(self, folder: SearchFolder) -> None:
-        self._lock = FileLock(driver_lock_file(folder))
-        self._owner = _owner_file(folder)
-        self._folder, self._name = folder, folder.name
-
-    def __enter__(self) -> DriverLock:
-        try:
-            self._lock.acquire(timeout=LOOK_SECONDS)
-        except Timeout:
-            raise UserError(f"{self._name} is being driven by {self._describe()}: wait for it, or stop it first") from None
-        owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
-        write_atomically(self._owner, json.dumps(owner))
-        return self
-
-    def _describe(self) -> str:
-        try:
-            owner = read_owner(self._folder) or {}
-            age = datetime.now(UTC) - datetime.fromisoformat(owner["since"])
-            return f"process {owner['pid']} on {owner['host']} since {owner['since']} ({int(age.total_seconds())} s)"
-        except (ValueError, KeyError, TypeError):
-            return "another process"
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._owner.unlink(missing_ok=True)
-        self._lock.release()

@@ -19,6 +19,9 @@ LEASE = "driver.json"
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 60.0
 """A driver without a sign of life for so long is dead."""
+DOUBT_SECONDS = 600.0
+"""A driver elsewhere that was silent for less is watched before it is taken for dead: the two clocks need not agree."""
+WATCH_SECONDS = BEAT_SECONDS + 5.0
 POLL_SECONDS = 1.0
 """Between two looks for a sign of life."""
 TRIES = 5
@@ -30,7 +33,7 @@ class LeaseLost(Exception):  # noqa: N818 - what happened, to the one who held i
 
 
 class Lease:
-    """The lease of one search, as `rebnn_search.storage.folder.DriverLock` is its lock on a disk.
+    """The lease of one search, as `rebnn_search.storage.lock.DriverLock` is its lock on a disk.
 
     It is taken by making the object where there is none, or by replacing that of a dead driver, and renewed by replacing one's
     own: each only if the object is still what was read, so of two drivers one gets it, and one that was silent while another
@@ -89,28 +92,41 @@ class Lease:
         Raises:
             UserError: If it lives.
         """
-        seen, last = look_for(owner), _number(owner.get("alive"))
-        left = STALE_SECONDS - (time.time() - last)
-        if seen == Seen.DEAD or left <= 0:
+        seen, age = look_for(owner), time.time() - _number(owner.get("alive"))
+        namesake = owner.get("host") == socket.gethostname()
+        if seen == Seen.DEAD:
             return
-        if seen == Seen.UNKNOWN and owner.get("host") == socket.gethostname():
-            waiting = f"{self._name}: waiting up to {left:.0f} s for a sign of {_describe(owner)}, of this host's name"
+        patience = 0.0
+        if seen == Seen.UNKNOWN and namesake and age < STALE_SECONDS:
+            patience = STALE_SECONDS - age
+        elif seen == Seen.UNKNOWN and not namesake and STALE_SECONDS <= age < DOUBT_SECONDS:
+            patience = WATCH_SECONDS
+        elif age >= STALE_SECONDS:
+            return
+        if patience > 0:
+            whose = ", of this host's name" if namesake else ""
+            waiting = f"{self._name}: waiting up to {patience:.0f} s for a sign of {_describe(owner)}{whose}"
             warnings.warn(waiting, Notice, stacklevel=2)
-            while time.time() - last < STALE_SECONDS:
-                time.sleep(POLL_SECONDS)
-                held = self._read()
-                if held is None:
-                    return
-                if _owner(held[0]) != owner:
-                    owner = _owner(held[0])
-                    break
-            else:
+            other = self._other_than(owner, patience)
+            if other is None:
                 return
-        age = time.time() - _number(owner.get("alive"))
+            owner, age = other, time.time() - _number(other.get("alive"))
         raise UserError(
             f"{self._name} is being driven by {_describe(owner)} (alive {max(0.0, age):.0f} s ago): wait for it, or stop it "
             f"first; {STALE_SECONDS:.0f} s after its last sign it is free"
         )
+
+    def _other_than(self, owner: Mapping[str, object], seconds: float) -> Mapping[str, object] | None:
+        """What the lease says instead of this within so many seconds; None if it says nothing else, or is gone."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            held = self._read()
+            if held is None:
+                return None
+            if (now := _owner(held[0])) != owner:
+                return now
+        return None
 
     def _write(self, expected: Version | None) -> bool:
         now = time.time()

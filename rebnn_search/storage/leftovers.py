@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Container
 
 from rebnn_search.base.files import PARTIAL
-from rebnn_search.base.layout import RECIPE_FILE, TAKEN_UP, TRIALS
+from rebnn_search.base.layout import TRIALS
 from rebnn_search.base.notices import notice
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
-from rebnn_search.storage.begun import trials_begun
+from rebnn_search.storage.begun import trials_begun, was_handed_out
 from rebnn_search.storage.fetch import read_journal, went_on
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.object_store import ObjectStore
@@ -34,7 +34,7 @@ def leftover_trials(folder: SearchFolder, known: Container[int]) -> list[int]:
     Raises:
         UserError: If the store cannot be read.
     """
-    names = {path.name for path in folder.trials.glob("*") if (path / RECIPE_FILE).exists() or not (path / TAKEN_UP).exists()}
+    names = {path.name for path in folder.trials.glob("*") if was_handed_out(path)}
     if folder.remote is not None:
         try:
             names |= set(ObjectStore(folder.remote).names(TRIALS))

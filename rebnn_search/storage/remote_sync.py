@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.begun import has_begun, holds_trial
 from rebnn_search.storage.conditional_write import Version
-from rebnn_search.storage.fetch import JOURNAL, compare, read_record, travelling_files, went_on, whole_lines
+from rebnn_search.storage.fetch import JOURNAL, REMOVED_LATER, compare, read_record, travelling_files, went_on, whole_lines
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.lease import Lease, LeaseLost
 from rebnn_search.storage.object_store import ObjectStore
@@ -61,7 +62,7 @@ class RemoteSync:
         self._versions: dict[str, Version | None] = {}
         self._journal_sent = 0
         self._segments = 0
-        self._new = False
+        self._new = self._began = False
         self._lost: str | None = None
         self._sending = threading.Lock()
         self._done = threading.Event()
@@ -91,7 +92,7 @@ class RemoteSync:
                 file=sys.stderr,
                 flush=True,
             )
-        self._new = self._store.read(SEARCH_FILE) is None
+        self._new = self._began = self._store.read(SEARCH_FILE) is None
         if self._new:
             self._clear()
         difference = compare(self._folder)
@@ -123,7 +124,8 @@ class RemoteSync:
         while not self._done.wait(POLL_SECONDS):
             self._try_to_send()
             if self._lost is not None:
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                if not self._done.is_set():  # else it is asked at the end
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 return
 
     def _try_to_send(self) -> bool:
@@ -162,12 +164,15 @@ class RemoteSync:
             self._send_file(file)
         if upto > self._journal_sent:
             self._send_journal(upto)
-        result = self._folder.result_file
-        if result in self._sent and not result.exists():
+        for file in [file for file in self._sent if file.name in REMOVED_LATER and not file.exists()]:
             self._hold()
-            self._store.delete(result.name)
-            self._versions.pop(result.name, None)
-            del self._sent[result]
+            name = self._name(file)
+            self._store.delete(name)
+            self._versions.pop(name, None)
+            del self._sent[file]
+
+    def _name(self, file: Path) -> str:
+        return file.relative_to(self._folder.path).as_posix()
 
     def _send_first(self) -> None:
         """Send the record's beginning and then what makes it a search; of a driver that dies before, nothing there is missed."""
@@ -192,7 +197,7 @@ class RemoteSync:
             return
         if file.suffix == ".jsonl":
             content = content[: content.rfind(b"\n") + 1]
-        self._put(file.relative_to(self._folder.path).as_posix(), content)
+        self._put(self._name(file), content)
         self._sent[file] = mark
 
     def _put(self, name: str, content: bytes) -> None:
@@ -206,6 +211,8 @@ class RemoteSync:
             if name not in self._versions:
                 there = objects.get(name)
                 self._versions[name] = None if there is None else there[1]
+                if there is not None and there[0] == content:
+                    return
             self._hold()
             version = objects.put(name, content, self._versions.pop(name))
             if version is not None:
@@ -265,12 +272,26 @@ class RemoteSync:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._done.set()
-        self._thread.join()
+        try:
+            self._thread.join()
+        except KeyboardInterrupt:
+            if self._lost is None:
+                raise
+            self._thread.join()  # it was sent in the moment before
         deadline = time.monotonic() + self._timeout
         while not self._try_to_send():
             if time.monotonic() > deadline:
                 return
             time.sleep(POLL_SECONDS)
+        if (
+            self._lost is None
+            and self._began
+            and isinstance(error, UserError | KeyboardInterrupt)
+            and not has_begun(self._folder)
+        ):
+            with suppress(OSError, LeaseLost):  # as the folder here: its name is free again
+                self._lease.renew()
+                self._store.delete(SEARCH_FILE)
         self._lease.release()
         if self._lost is not None and (error is None or not isinstance(error, Exception)):
             raise UserError(

@@ -95,8 +95,8 @@ class Ledger:
         """How many trials made a report, by its number."""
         self.taken_up = Counter(step for trial in everything for step in trial.user_attrs.get(TAKEN_UP, ()))
         """How many trials went on after they had waited, by their reports then."""
-        self.ended = Counter(trial.last_step or 0 for trial in everything if trial.state.is_finished())
-        """How many trials ended, by their reports then."""
+        self.ended = Counter(t.last_step or 0 for t in everything if t.state.is_finished() and TAKEN_UP in t.user_attrs)
+        """How many trials ended that had waited and gone on, by their reports then."""
 
     def _identify(self, folder: SearchFolder, url: str | None) -> str:
         begun = folder.search_id if folder.search_file.exists() else None
@@ -140,8 +140,25 @@ class Ledger:
         return self._asking.asked
 
     def ask(self) -> tuple[int, Params]:
-        """Begin the next trial: its number and configuration."""
+        """Begin the next trial: its number and configuration.
+
+        Raises:
+            UserError: If it would be the first, and another search of this name has taken the record's place meanwhile.
+        """
+        if self.asked == 0 and self._folder is not None:
+            self._check_own(self._folder)
         return self._asking.ask()
+
+    def _check_own(self, folder: SearchFolder) -> None:
+        """See that the study is still this search's: one without a trial looks like that of a driver that died at its start."""
+        try:
+            holder = self._storage.get_study_user_attrs(self._study_id).get(SEARCH_ID)
+        except KeyError:
+            holder = None
+        if holder != self.search_id:
+            raise UserError(
+                f"{folder.name}: another search took this name in the ledger meanwhile: begin again, with another --name"
+            )
 
     def report(self, number: int, report: TrackedReport) -> bool:
         """Record a report. False if its step was known already.
@@ -258,7 +275,8 @@ class Ledger:
             trial.set_user_attr(REASON, reason)
         with optuna_muted():
             self.study.tell(number, values, state=state)
-        self.ended[self.trial(number).last_step or 0] += 1
+        ended = self.trial(number)
+        self.ended[ended.last_step or 0] += TAKEN_UP in ended.user_attrs
         self._live.pop(number, None)
         self._reports.pop(number, None)
 

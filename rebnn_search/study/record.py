@@ -11,10 +11,10 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
-from rebnn_search.base.journal import CREATE_TRIAL
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.config.database import check_server, check_sqlite
+from rebnn_search.storage.begun import holds_trial
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.optuna_log import optuna_muted
 
@@ -122,8 +122,7 @@ def _journal(folder: SearchFolder, begun: bool) -> JournalStorage:
     repair(journal)
     if not begun and journal.exists():
         # Left by a start that was killed before it wrote search.yaml; with trials it is more than that.
-        entries = [json.loads(line) for line in journal.read_bytes().splitlines()]
-        if any(entry.get("op_code") == CREATE_TRIAL for entry in entries if isinstance(entry, dict)):
+        if holds_trial(journal.read_bytes().splitlines(keepends=True)):
             raise UserError(f"{folder.path}: holds the record of a search, but not its search.yaml; restore that from a copy")
         journal.unlink()
     return JournalStorage(JournalFileBackend(str(journal), JournalLock(str(journal))))

@@ -21,10 +21,12 @@ from rebnn_search.base.layout import SEARCH_FILE
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.storage.driver import local_driver, remote_driver
-from rebnn_search.storage.fetch import explained, fetch_index
-from rebnn_search.storage.folder import DriverLock, SearchFolder, check_name
+from rebnn_search.storage.fetch import explained
+from rebnn_search.storage.find import open_storage
+from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.lease import Lease, LeaseLost
-from rebnn_search.storage.object_store import ObjectStore, is_uri, place_in, working_copy
+from rebnn_search.storage.lock import DriverLock
+from rebnn_search.storage.object_store import ObjectStore
 from rebnn_search.study.attributes import RUNS, SEARCH_ID
 from rebnn_search.study.optuna_log import optuna_muted
 from rebnn_search.study.overview import ASIDE, size_of
@@ -89,13 +91,9 @@ def plan_removal(
     Raises:
         UserError: If there is no such search, it is being driven, or ledger or tracking cannot be used.
     """
-    remote = storage if is_uri(storage) else None
-    check_name(name)
-    local = Path(storage) if remote is None else working_copy(remote)
-    if remote is not None:
-        fetch_index(remote)
-    folder = SearchFolder(local / name, None if remote is None else place_in(remote, name))
-    aside = sorted((local / ASIDE).glob(f"{name}@*"))
+    place = open_storage(storage)
+    folder = place.folder(name)
+    aside = sorted((place.local / ASIDE).glob(f"{name}@*"))
     stored = 0
     if folder.remote is not None:
         with explained(folder.remote):
@@ -103,8 +101,7 @@ def plan_removal(
             stored, driver = sum(store.sizes().values()), remote_driver(store)
         _refuse_driven(name, driver)
     if not (folder.search_file.exists() or aside or stored):
-        there = sorted(path.parent.name for path in local.glob(f"*/{SEARCH_FILE}"))
-        raise UserError(f"{name}: no such search in {hide_secrets(storage)}; there: {', '.join(there) or 'none'}")
+        raise place.missing(name)
     _refuse_driven(name, local_driver(folder))
     source = folder if folder.search_file.exists() or not aside else SearchFolder(aside[-1])
     url = _ledger_of(source, name, ledger)
@@ -180,13 +177,15 @@ def remove_search(removal: Removal) -> None:
     """
     folder = removal.folder
     store = None if folder.remote is None else ObjectStore(folder.remote)
-    with _explained(folder), nullcontext() if store is None else _leased(store, folder.name):
+    with _explained(folder), nullcontext() if store is None else _leased(store, folder.name) as lease:
         aside = _put_aside(folder)
         try:
             if removal.tracking_uri is not None and removal.search_id is not None:
                 remove_runs(removal.tracking_uri, removal.search_id)
             if removal.ledger is not None:
                 _remove_study(removal.name, removal.ledger, removal.search_id)
+            if lease is not None:
+                lease.renew()  # that may have taken longer than a lease lasts
         except BaseException:
             if aside is not None and not folder.path.exists():
                 aside.rename(folder.path)
@@ -221,11 +220,11 @@ def _explained(folder: SearchFolder) -> Iterator[None]:
 
 
 @contextmanager
-def _leased(store: ObjectStore, name: str) -> Iterator[None]:
+def _leased(store: ObjectStore, name: str) -> Iterator[Lease]:
     lease = Lease(store, name)
     try:
         lease.take()
-        yield
+        yield lease
     except LeaseLost as error:
         raise UserError(f"{name} is being driven by {error}, which was faster") from None
     finally:

@@ -34,6 +34,20 @@ class StopWhen(Strict):
         return self
 
 
+def trials_left(search: Search, asked: int, enough: str | None) -> int:
+    """How many trials may still be asked for.
+
+    Args:
+        search: The resolved search.
+        asked: How many have been.
+        enough: As `reason_to_stop` returned it.
+    """
+    most = max(0, search.trials - asked)
+    if enough is None:
+        return most
+    return min(most, -asked % search.spec.seeds)  # the last configuration has all its seeds
+
+
 def reason_to_stop(search: Search, ledger: Ledger) -> str | None:
     """Why a search begins no more trials, in words; None if it does, or its file has no ``stop_when``.
 

@@ -102,7 +102,7 @@ def drive(search: Search, path: Path, rule: PauseRule | None = None, *, workers:
     folder, observer = SearchFolder(path), Stops(stop_after)
     ledger = Ledger(folder, search)
     folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
-    controller = Controller(search, folder, ledger, TrialTracking(), observer, search.trials, pauses=rule)
+    controller = Controller(search, folder, ledger, TrialTracking(), observer, pauses=rule)
     observer.stop = controller.stop
     with SimulatedExecutor(curve, workers, SimulatedClock()) as executor:
         executor.run(controller)

@@ -43,6 +43,11 @@ class Tracker:
         self._thread.start()
 
     @property
+    def connecting(self) -> bool:
+        """Whether the connection has neither come about nor failed yet: nothing can have been sent."""
+        return not self._ready.is_set()
+
+    @property
     def trouble(self) -> str | None:
         """What keeps tracking from what it is to send; None where nothing does."""
         return None if self._sending is None else self._sending.trouble

@@ -56,7 +56,7 @@ def test_in_memory_and_in_a_folder_a_search_is_the_same(tmp_path: Path) -> None:
     kept = run_search(search, Trainer, None)
     folder = SearchFolder(tmp_path)
     ledger = Ledger(folder, search)
-    controller = Controller(search, folder, ledger, TrialTracking(), SearchObserver(), search.trials)
+    controller = Controller(search, folder, ledger, TrialTracking(), SearchObserver())
     with SerialExecutor() as executor:
         executor.run(controller)
     assert record(kept) == record(ledger)

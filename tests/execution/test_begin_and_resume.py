@@ -126,7 +126,7 @@ def test_a_full_disk_and_a_used_up_quota_end_the_search_and_no_trial(folder: Pat
     search = load_search(write(folder, LR))
     place = SearchFolder(folder / "s")
     place.path.mkdir()
-    controller = Controller(search, place, Ledger(place, search), TrialTracking(), SearchObserver(), search.trials)
+    controller = Controller(search, place, Ledger(place, search), TrialTracking(), SearchObserver())
     controller.error(controller.next_task(), f"OSError: [Errno {code}] {os.strerror(code)}")
     assert controller.stopping and str(controller.abort_reason).startswith(f"{os.strerror(code)}; free some")
     assert [trial.state.name for trial in controller._ledger.trials] == ["RUNNING"]
@@ -150,3 +150,26 @@ def test_a_file_whose_name_cannot_name_a_search_is_told_how_to(folder: Path) -> 
     with pytest.raises(UserError, match=r"my γ.yaml: no search can be named 'my γ-1' after this file: give it one with --name"):
         opened(file, name=None)
     assert opened(file).folder.name == "s"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("{name: image_folder, root: nowhere}", "data.root: {here}/nowhere: no such folder"),
+        ("{name: csv, path: none.csv, label: y}", "data.path: {here}/none.csv: no such file"),
+        ("{name: arrays, path: none.npz}", "data.path: {here}/none.npz: no such file"),
+        ("{name: cifar10, root: nowhere}", "data.root: no sound CIFAR10 in {here}/nowhere"),
+    ],
+)
+def test_data_that_are_not_there_are_told_of_before_ray_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, said: str
+) -> None:
+    network = "{name: mlp, width: 8}" if "path" in data else "resnet20"
+    (tmp_path / "recipe.yaml").write_text(f"data: {data}\nnetwork: {network}\nepochs: 1\noptimizer: {{name: adam}}\n")
+    (tmp_path / "s.yaml").write_text("recipe: recipe.yaml\nspace: {optimizer.lr: {log_uniform: [1e-3, 1e-2]}}\ntrials: 2\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Session, "_executor", None)  # would be an error
+    with pytest.raises(UserError) as raised:
+        open_search("s.yaml").run(SearchObserver())
+    assert said.format(here=tmp_path) in str(raised.value)
+    assert not (tmp_path / "results").exists()

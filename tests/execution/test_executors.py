@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.exceptions import StorageInternalError
 
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.events import SearchObserver, TrialTracking
@@ -104,7 +105,7 @@ def drive(
     ledger = Ledger(folder, search)
     folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
     tracker = TrialTracking()
-    controller = Controller(search, folder, ledger, tracker, observer, search.trials, pauses=pauses)
+    controller = Controller(search, folder, ledger, tracker, observer, pauses=pauses)
     observer.stop = controller.stop
     with make(folder) as executor:
         executor.run(controller)
@@ -244,3 +245,20 @@ def test_promotion_on_ray_is_what_it_is_here_also_when_stopped(unpruned: Search,
     assert drive(search, tmp_path / "there", on_ray, second) == here
     for number, steps in second.steps.items():
         assert not set(steps) & set(first.steps.get(number, ()))
+
+
+def test_what_the_record_cannot_take_is_no_failure_of_the_trial(
+    unpruned: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told as one, the trial would be tried again, and the report that was not recorded be passed over."""
+
+    def locked(ledger: Ledger, number: int, report: Any) -> None:
+        raise StorageInternalError("database is locked")
+
+    monkeypatch.setattr(Ledger, "_report_to_study", locked)
+    told = Stops()
+    with pytest.raises(StorageInternalError, match="database is locked"):
+        drive(unpruned, tmp_path / "s", lambda folder: SerialExecutor(), told)
+    monkeypatch.undo()
+    ended = drive(unpruned, tmp_path / "s", lambda folder: SerialExecutor(), told)
+    assert {(state, len(reports)) for _, state, _, _, reports in ended} == {("COMPLETE", REPORTS)}

@@ -23,7 +23,7 @@ def run(diverges: float, workers: int, trials: int = 60) -> tuple[str | None, li
         reports = [RecordedReport(1.0, step, {"val/loss": 1.0, "val/top1": 0.0}) for step in range(1, 6)]
         return [*reports[:2], RecordedReport(0.5, 2, {}, "diverged")] if params["x"] < diverges else reports
 
-    controller = Controller(search, None, ledger, TrialTracking(), SearchObserver(), trials)
+    controller = Controller(search, None, ledger, TrialTracking(), SearchObserver())
     with SimulatedExecutor(curve, workers, SimulatedClock()) as executor:
         executor.run(controller)
     return controller.abort_reason, [trial.state.name for trial in ledger.trials]

@@ -27,7 +27,7 @@ def test_what_waits_is_trained_to_its_end_in_time(seconds: int) -> None:
     with simulated_search("trials=1000", "pruner={name: promotion, startup_trials: 500}") as (search, _):
         clock = SimulatedClock()
         ledger, budget = Ledger(None, search), Simulated(seconds, clock)
-        controller = Controller(search, None, ledger, TrialTracking(), SearchObserver(), search.trials, budget)
+        controller = Controller(search, None, ledger, TrialTracking(), SearchObserver(), budget)
         with SimulatedExecutor(curve, 1, clock) as executor:
             executor.run(controller)
     assert seconds - 5 <= clock.now <= seconds + 1  # all of the time was used

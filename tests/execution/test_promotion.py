@@ -6,6 +6,7 @@ import pytest
 
 from rebnn_search.base.errors import UserError
 from rebnn_search.study.ledger import Ledger
+from rebnn_search.study.spec import Params
 from rebnn_search.testing.pause_rule import REPORTS, away, drive, simulated_search
 
 PROMOTION = "pruner={name: promotion, startup_trials: 8, every: 10, second_looks: 3}"
@@ -53,6 +54,25 @@ def test_a_training_shorter_than_a_look_ends_with_it() -> None:
     ):
         states = [trial.state for trial in drive(search, path / "s")]
     assert states.count("COMPLETE") == 1
+
+
+def test_enlarged_it_waits_for_second_looks_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that the first end of the search left waiting for good are no second looks that ended early."""
+    under_way: list[int] = []
+    take_up = Ledger.take_up
+
+    def watched(ledger: Ledger, number: int) -> Params:
+        if ledger.reports(number).last_step == 8:
+            under_way.append(ledger.taken_up[1] - ledger.reached[8])
+        return take_up(ledger, number)
+
+    monkeypatch.setattr(Ledger, "take_up", watched)
+    rule = "pruner={name: promotion, startup_trials: 8, every: 10, second_looks: 5, second_look: 8}"
+    with simulated_search("trials=30", rule) as (search, path):
+        drive(search, path / "s", workers=6)
+        with simulated_search("trials=80", rule) as (larger, _):
+            drive(larger, path / "s", workers=6)
+    assert len(under_way) > 5 and set(under_way) == {0}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.load import load_search
-from rebnn_search.training import Recipe, Trainer, TrainingRun, load_recipe, read_reports
+from rebnn_search.training import CheckpointDirectory, Recipe, Trainer, TrainingRun, load_recipe, read_reports
 
 RECIPE = """
 data: {name: digits}
@@ -119,6 +119,23 @@ def test_a_search_takes_them_up_and_trains_the_others(here: Path) -> None:
     log = (here / "results" / "s" / "trials" / "0002" / "reports.jsonl").read_text(encoding="utf-8").splitlines()
     speeds = [json.loads(line)["metrics"]["train/images_per_second"] for line in log]
     assert speeds[-1] == before["metrics"]["train/images_per_second"]  # reported, not trained again
+
+
+def test_what_a_kill_cut_off_is_taken_up_by_the_next(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_recipes(["space.yaml", "--out", "r"])
+    trained(1)
+    search, folder = load_search("space.yaml"), SearchFolder(here / "results" / "s")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(CheckpointDirectory, "save", interrupted)
+        take_trained(search, folder, here / "runs")
+    assert folder.checkpoints(1).is_dir()
+    assert take_trained(search, folder, here / "runs") == [1]
+    assert take_trained(search, folder, here / "runs") == []
+
+
+def interrupted(checkpoints: CheckpointDirectory, step: int, state: object) -> None:
+    checkpoints.path.mkdir(parents=True)
+    raise KeyboardInterrupt
 
 
 def test_what_was_taken_up_waits_through_an_interruption(here: Path) -> None:

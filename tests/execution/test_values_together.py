@@ -61,7 +61,7 @@ def test_in_this_process_they_fail_in_the_same_words_and_are_not_tried_again(tmp
     (tmp_path / "space.yaml").write_text(SPACE)
     search = load_search(tmp_path / "space.yaml")
     ledger, observer = Ledger(None, search), Watches()
-    controller = Controller(search, SearchFolder(tmp_path / "s"), ledger, TrialTracking(), observer, search.trials)
+    controller = Controller(search, SearchFolder(tmp_path / "s"), ledger, TrialTracking(), observer)
     with SerialExecutor() as executor:
         executor.run(controller)
     failed = [trial for trial in ledger.trials if trial.state.name == "FAIL"]

@@ -47,7 +47,7 @@ def searched(tmp_path: Path) -> tuple[Search, SearchFolder, list[dict[str, Any]]
     ledger = Ledger(folder, search, f"sqlite:///{tmp_path / 'ledger.db'}")
     folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
     with SerialExecutor(raises=True) as executor:
-        executor.run(Controller(search, folder, ledger, TrialTracking(), SearchObserver(), search.trials))
+        executor.run(Controller(search, folder, ledger, TrialTracking(), SearchObserver()))
     return search, folder, [trial.user_attrs["params"] for trial in ledger.trials]
 
 

@@ -39,6 +39,8 @@ def test_the_smallest_that_would_do_is_that_of_the_fastest(monkeypatch: pytest.M
     # The first epoch ended at 14 s, each further one takes 2 s, and the end some seconds; a fifth more to be sure.
     assert budget.smallest(30) == pytest.approx(1.2 * (14 + 29 * 2 + budget_module.CLOSING_SECONDS))
     assert budget.smallest(2) == 51.0
+    budget.started(0)  # again, after a pause: how fast it was stays known
+    assert budget.smallest(30) == pytest.approx(1.2 * (14 + 29 * 2 + budget_module.CLOSING_SECONDS))
     now[0] = 146.0
     assert budget.over
 

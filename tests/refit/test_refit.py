@@ -22,7 +22,7 @@ from rebnn_search.export import load_model
 from rebnn_search.export._inputs import images_of
 from rebnn_search.refit import RefitResult, SeedScore, Stopped, refit_search
 from rebnn_search.refit.progress import Progress
-from rebnn_search.storage.folder import DriverLock
+from rebnn_search.storage.lock import DriverLock
 from rebnn_search.training import CheckpointDirectory, Trainer, load_recipe
 from rebnn_search.training.data import Digits
 

@@ -1,14 +1,20 @@
 """A search that was stopped before its first trial is in nobody's way."""
 
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from rebnn_search.config import UserError
+from rebnn_search.execution.controller import Controller
+from rebnn_search.execution.events import SearchObserver
+from rebnn_search.execution.opening import open_search
+from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.storage.begun import clear_leftover, has_begun, is_leftover, removed_unless_begun
 from rebnn_search.storage.find import find_folder
-from rebnn_search.storage.folder import DriverLock, SearchFolder
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.lock import DriverLock
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.load import load_search
 from rebnn_search.study.search import Search
@@ -25,8 +31,7 @@ def begin(folder: SearchFolder, search: Search, trials: int, url: str | None = N
     """What a driver leaves that ended after so many questions."""
     folder.path.mkdir(parents=True)
     ledger = Ledger(folder, search, url)
-    folder.write_search(SPACE.name, search.dump(), url)
-    ledger.note("search_id", "x")
+    folder.write_search(SPACE.name, search.dump(), url, ledger.search_id)
     for _ in range(trials):
         ledger.ask()
 
@@ -101,3 +106,17 @@ def test_a_driver_that_is_refused_leaves_the_other_s_folder_alone(tmp_path: Path
             with DriverLock(folder):
                 pass
         assert folder.search_file.exists() and folder.journal.exists()
+
+
+def test_a_search_that_ends_in_an_error_sends_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its driver has left, and the one that resumes it may be sending by then."""
+
+    class Breaks(SerialExecutor):
+        def run(self, controller: Controller) -> None:
+            raise RuntimeError("the cluster is gone")
+
+    monkeypatch.chdir(tmp_path)
+    before = set(threading.enumerate())
+    with pytest.raises(RuntimeError, match="the cluster is gone"):
+        open_search(SPACE, executor=Breaks).run(SearchObserver())
+    assert [thread.name for thread in set(threading.enumerate()) - before if thread.name == "tracker"] == []

@@ -83,7 +83,7 @@ def drive(
     driven: Any, folder: SearchFolder, search: Search, clock: SimulatedClock, observer: SearchObserver, workers: int = 2
 ) -> Any:
     ledger = driven.begin(folder, search)
-    controller = Controller(search, folder, ledger, TrialTracking(), observer, search.trials)
+    controller = Controller(search, folder, ledger, TrialTracking(), observer)
     with SimulatedExecutor(curve, workers, clock, START) as executor:
         executor.run(controller)
     return ledger
@@ -121,7 +121,7 @@ def test_what_a_dead_worker_had_trained_is_paid_for_too(
     driven: Any, folder: SearchFolder, search: Search, clock: SimulatedClock
 ) -> None:
     ledger = driven.begin(folder, search)
-    controller = Controller(search, folder, ledger, TrialTracking(), SearchObserver(), search.trials)
+    controller = Controller(search, folder, ledger, TrialTracking(), SearchObserver())
     task = controller.next_task()
     clock.now += 1000.0  # it waits for room
     controller.at_work(task)

@@ -22,6 +22,7 @@ from rebnn_search.study.attributes import RUNS
 from rebnn_search.study.curves import cell, params_of, read_curves
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.space import Parameter, Space
+from rebnn_search.study.stored import stored_search
 from rebnn_search.training.report_log import TrackedReport
 
 METRICS = [TRAIN_LOSS, VAL_LOSS, VAL_TOP1, VAL_TOP5, FLIP_RATIO]
@@ -181,7 +182,7 @@ def test_a_simulation_on_the_table_is_the_search(driven: Any, tmp_path: Path) ->
     folder.path.mkdir(parents=True)
     ledger = Ledger(folder, search)
     folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
-    controller = Controller(search, folder, ledger, TrialTracking(), SearchObserver(), search.trials)
+    controller = Controller(search, folder, ledger, TrialTracking(), SearchObserver())
     with SimulatedExecutor(curves, 1, SimulatedClock()) as executor:
         executor.run(controller)
     fields = lambda trials: [(t[0], t[1], t[2], t[3], t[4]) for t in trials]  # noqa: E731
@@ -206,3 +207,21 @@ def test_a_table_that_does_not_fit_is_refused(driven: Any, tmp_path: Path) -> No
         read_curves(tmp_path / "damaged.csv.gz")
     with pytest.raises(UserError, match="there is no such file"):
         read_curves(tmp_path / "nowhere.csv")
+
+
+def test_a_part_that_is_not_installed_here_is_no_damage(driven: Any, tmp_path: Path) -> None:
+    search, folder = driven.load(tmp_path, driven.GAMMA), SearchFolder(tmp_path / "s")
+    folder.path.mkdir()
+    cases = (
+        (
+            {"pruner": {"name": "mine"}},
+            "pruner.name = 'mine': no such pruner",
+            "may be a part of your own: install the package",
+        ),
+        ({"trials": 0}, "trials = 0: ", "the file is damaged; restore it from a copy"),
+    )
+    for change, mistake, advice in cases:
+        folder.write_search("space.yaml", {**search.dump(), **change})
+        with pytest.raises(UserError, match=advice) as raised:
+            stored_search(folder)
+        assert f"search.yaml: {mistake}" in str(raised.value) and "validation error" not in str(raised.value)

@@ -16,7 +16,8 @@ from rebnn_search.config import UserError
 from rebnn_search.execution.mend import mend_reports
 from rebnn_search.execution.reconcile import reconcile
 from rebnn_search.storage.find import find_folder
-from rebnn_search.storage.folder import DriverLock, SearchFolder, explain_disk_errors
+from rebnn_search.storage.folder import SearchFolder, explain_disk_errors
+from rebnn_search.storage.lock import DriverLock
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.resume import resume_search
 from rebnn_search.tracking import Point, Runs, Tracker

@@ -8,7 +8,8 @@ import pytest
 
 from rebnn_search.config import UserError
 from rebnn_search.storage.fetch import ASIDE, JOURNAL, fetch_index, fetch_search
-from rebnn_search.storage.folder import DriverLock, SearchFolder
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.lock import DriverLock
 from rebnn_search.storage.object_store import ObjectStore, place_in, working_copy
 from rebnn_search.storage.remote_sync import RemoteSync
 
@@ -215,3 +216,15 @@ def test_a_killed_search_with_a_database_ledger_goes_on_with_reports_that_were_n
     for name in (ONE, TWO):
         here = both.content(name) or ""
         assert here.count("\n") == 8 and both.store.read(name) == here.encode()
+
+
+def test_a_trace_that_the_driver_here_put_away_does_not_come_back(both: Both) -> None:
+    """Or the next death of that trial's worker would be told by it."""
+    trace = "trials/0000/error.txt"
+    both.there({"search.yaml": IN_DATABASE, ONE: reports(3), trace: "long ago"})
+    both.here({"search.yaml": IN_DATABASE, ONE: reports(4)})
+    both.fetch()
+    assert both.content(trace) is None
+    both.there({TWO: reports(1)})
+    both.fetch()
+    assert both.content(trace) == "long ago", "it went on elsewhere"

@@ -23,7 +23,7 @@ from rebnn_search.storage import conditional_write as conditional_module
 from rebnn_search.storage.conditional_write import Compared, Versioned, conditional
 from rebnn_search.storage.fetch import JOURNAL
 from rebnn_search.storage.folder import SearchFolder
-from rebnn_search.storage.lease import LEASE, Lease, LeaseLost
+from rebnn_search.storage.lease import DOUBT_SECONDS, LEASE, Lease, LeaseLost
 from rebnn_search.storage.object_store import ObjectStore
 from rebnn_search.storage.process_name import Seen, look_for, own_name
 from rebnn_search.storage.remote_sync import RemoteSync
@@ -113,13 +113,39 @@ def test_the_second_is_refused_while_the_first_lives_and_may_follow_a_dead_one(u
     store.write(LEASE, owner(time.time()))
     with pytest.raises(UserError, match="driven by process 7 on elsewhere since noon"):
         Lease(store, "s-1").take()
-    store.write(LEASE, owner(time.time() - 61))
+    store.write(LEASE, owner(time.time() - DOUBT_SECONDS - 1))
     lease = Lease(store, "s-1")
     lease.take()
     assert json.loads(store.read(LEASE) or b"")["host"] == socket.gethostname()
     lease.renew()
     lease.release()
     assert store.read(LEASE) is None
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_one_elsewhere_by_whose_clock_it_is_a_minute_earlier_is_watched_before_it_is_taken_for_dead(
+    uri: str, alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rebnn_search.storage.lease.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("rebnn_search.storage.lease.WATCH_SECONDS", 30.0 if alive else 0.1)
+    store = ObjectStore(uri)
+    store.write(LEASE, owner(time.time() - 70))
+    lease = Lease(store, "s-1")
+    read = lease._read
+
+    def read_and_beat() -> Any:
+        found = read()
+        if alive:
+            store.write(LEASE, owner(time.time() - 69))
+        return found
+
+    lease._read = read_and_beat  # type: ignore[method-assign]
+    with pytest.warns(Notice, match="s-1: waiting up to .* s for a sign of process 7 on elsewhere since noon$"):
+        if alive:
+            with pytest.raises(UserError, match="being driven by process 7 on elsewhere"):
+                lease.take()
+        else:
+            lease.take()
 
 
 def test_of_two_containers_with_one_host_name_the_second_waits_for_a_sign_of_the_first(
@@ -259,3 +285,31 @@ def test_conditions_of_other_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(found, Versioned)
     found = conditional(ObjectStore("s3://key:secret@bucket/x?region=eu-central-1&tls_verify_certificates=false"))
     assert isinstance(found, Compared) and "tls_verify_certificates" in str(found.gap)
+
+
+def test_a_lease_lost_while_the_driver_is_ending_is_told_and_no_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rebnn_search.storage.remote_sync.POLL_SECONDS", 0.01)
+    folder = SearchFolder(tmp_path / "here", (tmp_path / "store" / "s-1").as_uri())
+    folder.path.mkdir()
+    at_work, ending = threading.Event(), threading.Event()
+    with (
+        pytest.raises(UserError, match="process 7 on elsewhere since noon has taken the search over"),
+        RemoteSync(folder, 1) as sync,
+    ):
+
+        def send() -> None:
+            at_work.set()
+            assert ending.wait(60)
+            raise LeaseLost("process 7 on elsewhere since noon")
+
+        monkeypatch.setattr(sync, "_send", send)
+        assert at_work.wait(60)
+        join = sync._thread.join
+
+        def join_and_let_it_find_out() -> None:
+            ending.set()
+            join()
+
+        monkeypatch.setattr(sync._thread, "join", join_and_let_it_find_out)

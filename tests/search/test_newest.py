@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rebnn_search.storage.folder import SearchFolder, searches_of
+from rebnn_search.storage.find import Storage, searches_of
+from rebnn_search.storage.folder import SearchFolder
 
 
 def test_of_a_copy_the_numbers_tell_and_else_the_times(driven: Any, tmp_path: Path) -> None:
@@ -14,6 +15,7 @@ def test_of_a_copy_the_numbers_tell_and_else_the_times(driven: Any, tmp_path: Pa
         folder.path.mkdir(parents=True)
         folder.write_search("space.yaml", search.dump(), None)
         os.utime(folder.search_file, (second, second))
-    names = lambda **how: [folder.name for folder in searches_of(tmp_path / "results", "space.yaml", **how)]  # noqa: E731
-    assert names() == ["space-10", "space-3", "space-9"]
-    assert names(fetched=True) == ["space-3", "space-9", "space-10"]
+    here = Storage("results", tmp_path / "results", None)
+    assert [folder.name for folder in searches_of(here, "space.yaml")] == ["space-10", "space-3", "space-9"]
+    copy = Storage("s3://bucket/results", tmp_path / "results", "s3://bucket/results")
+    assert [folder.name for folder in searches_of(copy, "space.yaml")] == ["space-3", "space-9", "space-10"]

@@ -19,9 +19,11 @@ from pyarrow import fs
 from rebnn_search.config import UserError
 from rebnn_search.execution.task import TrialTask
 from rebnn_search.storage import remote_sync as sync_module
+from rebnn_search.storage.conditional_write import Versioned
 from rebnn_search.storage.fetch import JOURNAL, fetch_search
 from rebnn_search.storage.find import find_folder
 from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.lease import LEASE
 from rebnn_search.storage.object_store import ObjectStore, StoredCheckpoints, place_in, split_place, working_copy
 from rebnn_search.storage.remote_sync import RemoteSync
 
@@ -201,7 +203,9 @@ def test_one_driver_at_a_time(uri: str, tmp_path: Path) -> None:
     store.write("driver.json", json.dumps({"pid": 7, "host": "elsewhere", "since": "noon", "alive": time.time()}).encode())
     with pytest.raises(UserError, match="driven by process 7 on elsewhere since noon"), RemoteSync(folder, 10):
         pass
-    store.write("driver.json", json.dumps({"pid": 7, "host": "elsewhere", "since": "noon", "alive": time.time() - 61}).encode())
+    store.write(
+        "driver.json", json.dumps({"pid": 7, "host": "elsewhere", "since": "noon", "alive": time.time() - 601}).encode()
+    )
     with RemoteSync(folder, 10):
         assert json.loads(store.read("driver.json") or b"")["pid"] == os.getpid()
     assert store.read("driver.json") is None
@@ -236,3 +240,61 @@ def test_killed_and_resumed_on_a_machine_that_has_only_the_store(  # type: ignor
     assert broken["best"]["test_top1"] == whole["best"]["test_top1"]
     assert json.loads(store.read("result.json") or b"") == broken
     assert store.read("driver.json") is None
+
+
+def test_a_trace_that_is_put_away_goes_from_the_store_too(uri: str, tmp_path: Path) -> None:
+    folder, store = SearchFolder(tmp_path / "s-1", place_in(uri, "s-1")), ObjectStore(place_in(uri, "s-1"))
+    folder.trial(0).mkdir(parents=True)
+    with RemoteSync(folder, 10) as sync:
+        folder.trace_file(0).write_text("it failed", encoding="utf-8")
+        sync.send()
+        assert store.read("trials/0000/error.txt") == b"it failed"
+        folder.trace_file(0).unlink()
+        sync.send()
+        assert store.read("trials/0000/error.txt") is None
+
+
+def test_what_is_there_already_is_not_sent_again(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = SearchFolder(tmp_path / "s-1", place_in(uri, "s-1"))
+    for number in range(3):
+        folder.trial(number).mkdir(parents=True)
+        folder.report_file(number).write_text("{}\n", encoding="utf-8")
+    with RemoteSync(folder, 10):
+        pass
+    sent: list[str] = []
+    put = ObjectStore.write
+
+    def write(store: ObjectStore, name: str, content: bytes) -> None:
+        sent.append(name)
+        put(store, name, content)
+
+    monkeypatch.setattr(ObjectStore, "write", write)
+    monkeypatch.setattr(
+        Versioned, "put", lambda objects, name, *rest, real=Versioned.put: sent.append(name) or real(objects, name, *rest)
+    )
+    with RemoteSync(folder, 10):
+        pass
+    assert set(sent) == {LEASE}
+    folder.report_file(1).write_text("{}\n{}\n", encoding="utf-8")
+    with RemoteSync(folder, 10):
+        pass
+    assert set(sent) == {LEASE, "trials/0001/reports.jsonl"}
+
+
+@pytest.mark.parametrize(("error", "free"), [(UserError("no cluster"), True), (KeyboardInterrupt(), True), (OSError(), False)])
+def test_a_start_that_fails_before_its_first_trial_leaves_its_name_free(
+    uri: str, tmp_path: Path, error: BaseException, free: bool
+) -> None:
+    folder, store = SearchFolder(tmp_path / "s-1", place_in(uri, "s-1")), ObjectStore(place_in(uri, "s-1"))
+    folder.path.mkdir()
+    with pytest.raises(type(error)), RemoteSync(folder, 10) as sync:
+        folder.write_search("space.yaml", {})
+        sync.send()
+        assert store.read("search.yaml") is not None
+        raise error
+    assert (store.read("search.yaml") is None) == free
+    with pytest.raises(UserError), RemoteSync(folder, 10):  # begun now, whoever ends it
+        folder.trial(0).mkdir(parents=True)
+        (folder.trial(0) / "recipe.yaml").touch()
+        raise UserError("the disk is full")
+    assert store.read("search.yaml") is not None

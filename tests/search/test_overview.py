@@ -18,7 +18,8 @@ from support.commands import call
 
 from rebnn_search.base.printable import printable
 from rebnn_search.cli.show import _run_words
-from rebnn_search.storage.folder import DriverLock, SearchFolder
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.lock import DriverLock
 from rebnn_search.study.attributes import RUNS
 from rebnn_search.study.objectives import OBJECTIVES
 from rebnn_search.study.objectives.base import ReportedObjective

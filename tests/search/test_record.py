@@ -15,6 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attributes import PARAMS
 from rebnn_search.study.ledger import Ledger
@@ -213,3 +214,14 @@ def test_killed_between_two_statements_of_its_database(driven: Any, space: str, 
             assert kills < 200
     assert kills >= 10
     assert found == wanted
+
+
+def test_of_two_searches_that_begin_under_one_name_in_a_database_one_goes_on(driven: Any, tmp_path: Path) -> None:
+    """The record of the first has no trial yet, so that the second takes it for that of a driver that died."""
+    search, url = driven.load(tmp_path, driven.GAMMA), f"sqlite:///{tmp_path}/study.db"
+    first = driven.begin(SearchFolder(tmp_path / "a" / "gamma-1"), search, url)
+    second = driven.begin(SearchFolder(tmp_path / "b" / "gamma-1"), search, url)
+    with pytest.raises(UserError, match=r"^gamma-1: another search took this name in the ledger meanwhile"):
+        first.ask()
+    assert second.ask()[0] == 0
+    assert [trial.number for trial in second.trials] == [0]

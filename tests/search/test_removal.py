@@ -19,7 +19,8 @@ from support.dying import dies
 from support.forked import forked
 
 from rebnn_search.config import UserError
-from rebnn_search.storage.folder import DriverLock, SearchFolder
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.storage.lock import DriverLock
 from rebnn_search.storage.object_store import ObjectStore, place_in
 from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.attributes import RUNS as RUNS_NOTE
@@ -206,7 +207,7 @@ def test_an_object_store_and_the_copy_of_it(driven: Any, tmp_path: Path, uri: st
     store.write("driver.json", json.dumps(elsewhere).encode())
     done = rm(tmp_path, "s", "--storage", uri, "--yes")
     assert done.returncode == 2 and "s is being driven by process 7 on elsewhere since noon" in done.stderr
-    store.write("driver.json", json.dumps({**elsewhere, "alive": time.time() - 61}).encode())
+    store.write("driver.json", json.dumps({**elsewhere, "alive": time.time() - 601}).encode())
     done = rm(tmp_path, "s", "--storage", uri, "--yes")
     assert done.returncode == 0, done.stderr
     assert store.sizes() == {} and [seen.name for seen in overviews(uri)] == ["t"]

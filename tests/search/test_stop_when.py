@@ -3,6 +3,9 @@
 import pytest
 
 from rebnn_search.config import UserError
+from rebnn_search.execution.publish import TEST, settled
+from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.load import load_search
 from rebnn_search.testing.pause_rule import REPORTS, away, drive, simulated_search
 
@@ -36,6 +39,15 @@ def test_nothing_better_in_so_many_is_enough() -> None:
         best = min(ended, key=lambda trial: trial.value or 0.0).number
         assert len(ended) == best + 1 + 7 < 40
         assert drive(search, path / "s") == ended, "finished: nothing is left to do"
+
+
+def test_one_that_had_enough_has_nothing_left_to_do_for_which_to_wait_for_a_cluster() -> None:
+    with simulated_search(*PLAIN, "stop_when={no_better_in: 7}") as (search, path):
+        drive(search, path / "s")
+        ledger = Ledger(SearchFolder(path / "s"), search)
+        assert not settled(search, ledger), "the test split has not been read for the best one"
+        ledger.note(TEST, {str(trial.number): {"top1": 1.0, "top5": 1.0} for trial in ledger.best})
+        assert settled(search, ledger)
 
 
 @pytest.mark.parametrize("workers", [1, 6])

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from rebnn_search.config import UserError
-from rebnn_search.storage.folder import DriverLock, SearchFolder, check_name, existing_search, explain_disk_errors, new_search
+from rebnn_search.storage.find import existing_search, named_search, new_search, open_storage
+from rebnn_search.storage.folder import SearchFolder, check_name, explain_disk_errors
+from rebnn_search.storage.lock import DriverLock
 from rebnn_search.training.report_log import ReportLog, TrackedReport, read_reports
 
 
@@ -22,18 +25,18 @@ def make(storage: Path, name: str, source: str = "gamma.yaml", finished: bool = 
 
 
 def test_a_new_search_takes_the_next_free_number(tmp_path: Path) -> None:
-    assert new_search(tmp_path, "gamma.yaml", None).name == "gamma-1"
+    assert new_search(open_storage(str(tmp_path)), "gamma.yaml", None).name == "gamma-1"
     make(tmp_path, "gamma-1")
     make(tmp_path, "gamma-9")
     make(tmp_path, "gamma-x")
-    assert new_search(tmp_path, "gamma.yaml", None).name == "gamma-10"
+    assert new_search(open_storage(str(tmp_path)), "gamma.yaml", None).name == "gamma-10"
 
 
 def test_a_taken_name_is_refused_and_untouched(tmp_path: Path) -> None:
     folder = make(tmp_path, "mine")
     before = sorted((path, path.stat().st_mtime_ns) for path in folder.path.rglob("*"))
     with pytest.raises(UserError, match=r"--name mine: .* already holds a search: add --resume"):
-        new_search(tmp_path, "gamma.yaml", "mine")
+        new_search(open_storage(str(tmp_path)), "gamma.yaml", "mine")
     assert sorted((path, path.stat().st_mtime_ns) for path in folder.path.rglob("*")) == before
 
 
@@ -54,19 +57,20 @@ def test_resume_finds_the_newest_unfinished_of_the_file(tmp_path: Path) -> None:
     ):
         folder = make(tmp_path, name, source, finished)
         os.utime(folder.search_file, (index, index))
-    assert existing_search(tmp_path, "gamma.yaml", None).name == "gamma-2"
-    assert existing_search(tmp_path, "gamma.yaml", "gamma-1").name == "gamma-1"
+    assert existing_search(open_storage(str(tmp_path)), "gamma.yaml", None).name == "gamma-2"
+    assert existing_search(open_storage(str(tmp_path)), "gamma.yaml", "gamma-1").name == "gamma-1"
     with pytest.raises(UserError, match=r"--resume: nothing to resume: .* holds no search of joint\.yaml"):
-        existing_search(tmp_path, "joint.yaml", None)
+        existing_search(open_storage(str(tmp_path)), "joint.yaml", None)
     with pytest.raises(UserError, match=r"no such search in .*; there: gamma-1, gamma-2, gamma-3, lr-1"):
-        existing_search(tmp_path, "gamma.yaml", "gamma-7")
+        existing_search(open_storage(str(tmp_path)), "gamma.yaml", "gamma-7")
 
 
 def test_one_driver_at_a_time_and_a_dead_one_s_lock_is_free(tmp_path: Path) -> None:
     folder = make(tmp_path, "gamma-1")
     code = (
         "import sys, pathlib, time\n"
-        "from rebnn_search.storage.folder import DriverLock, SearchFolder\n"
+        "from rebnn_search.storage.folder import SearchFolder\n"
+        "from rebnn_search.storage.lock import DriverLock\n"
         "with DriverLock(SearchFolder(pathlib.Path(sys.argv[1]))):\n"
         "    print('held', flush=True)\n"
         "    time.sleep(60)\n"
@@ -120,3 +124,31 @@ def test_a_full_disk_found_by_the_driver_is_told() -> None:
         Path("/dev/full").write_text("x", encoding="utf-8")
     with pytest.raises(FileNotFoundError), explain_disk_errors(SearchFolder(Path("mine"))):
         Path("/nowhere/at/all").read_text(encoding="utf-8")
+
+
+def test_no_password_is_said_of_a_storage_without_the_search(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("rebnn_search.storage.find.fetch_index", lambda uri: tmp_path)
+    with pytest.raises(UserError) as raised:
+        named_search("s3://KEY:topsecret@bucket/x", "gamma-1")
+    assert "gamma-1: no such search in s3://KEY:***@bucket/x; there: none" in str(raised.value)
+
+
+def test_a_full_disk_leaves_the_lock_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make(tmp_path, "gamma-1")
+
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rebnn_search.storage.lock.write_atomically", full)
+        with pytest.raises(OSError, match="No space") as raised, DriverLock(folder):
+            pass
+    with DriverLock(folder):
+        assert raised.traceback, "which holds what it met, as a notebook does"
+    folder.path.joinpath("driver.json").mkdir()
+    with pytest.raises(OSError), DriverLock(folder):
+        pass
+    folder.path.joinpath("driver.json").rmdir()
+    with DriverLock(folder):
+        pass

@@ -18,7 +18,8 @@ from rebnn_search.base.errors import UserError
 from rebnn_search.base.files import make_directory, write_atomically
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.events import SearchObserver, TrialTracking
-from rebnn_search.storage.folder import SearchFolder, new_search
+from rebnn_search.storage.find import new_search, open_storage
+from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.leftovers import clear_partial_files
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.record import JournalLock
@@ -73,7 +74,7 @@ def test_a_name_is_free_whose_first_driver_died_while_it_wrote(tmp_path: Path) -
     for left in (".driver.json.7.partial", ".search.yaml.7.partial"):
         (tmp_path / "mine").mkdir(exist_ok=True)
         (tmp_path / "mine" / left).write_text("half", encoding="utf-8")
-        assert new_search(tmp_path, "space.yaml", "mine").name == "mine"
+        assert new_search(open_storage(str(tmp_path)), "space.yaml", "mine").name == "mine"
 
 
 def test_half_written_files_are_removed(tmp_path: Path) -> None:
@@ -134,14 +135,14 @@ def test_a_worker_that_dies_without_a_word_is_not_told_by_an_earlier_one_s(tmp_p
         folder.path.mkdir()
         ledger = Ledger(folder, search)
         folder.write_search("space.yaml", search.dump(), None, ledger.search_id)
-        controller = Controller(search, folder, ledger, TrialTracking(), SearchObserver(), search.trials)
+        controller = Controller(search, folder, ledger, TrialTracking(), SearchObserver())
         task = controller.next_task()
         full = f"OSError: {os.strerror(errno.ENOSPC)}"
         write_atomically(folder.trial(task.number) / "error.txt", full)
         controller.error(task, "a worker died")
         assert str(controller.abort_reason).startswith(os.strerror(errno.ENOSPC))
         # There is room again, and the next driver goes on.
-        again = Controller(search, folder, Ledger(folder, search), TrialTracking(), SearchObserver(), search.trials)
+        again = Controller(search, folder, Ledger(folder, search), TrialTracking(), SearchObserver())
         task = again.next_task()
         again.error(task, "a worker died")
         assert again.abort_reason is None and not again.stopping

@@ -14,6 +14,7 @@ import rebnn_search.execution.controller as controller_module
 import rebnn_search.execution.publish as publish_module
 import rebnn_search.execution.session as session_module
 import rebnn_search.storage.folder as folder_module
+import rebnn_search.storage.lock as lock_module
 import rebnn_search.study.record as record_module
 import rebnn_search.training.recipe as recipe_module
 import rebnn_search.training.report_log as log_module
@@ -59,7 +60,7 @@ def files_in_place() -> Iterator[None]:
             os.fsync(file.fileno())
 
     with ExitStack() as stack:
-        for module in (folder_module, controller_module, publish_module, recipe_module):
+        for module in (folder_module, lock_module, controller_module, publish_module, recipe_module):
             stack.enter_context(mock.patch.object(module, "write_atomically", write))
         yield
 

@@ -35,10 +35,10 @@ import rebnn_search.execution.opening as opening_module
 import rebnn_search.execution.parent_run as parent_module
 import rebnn_search.execution.session as session_module
 import rebnn_search.storage.fetch as fetch_module
-import rebnn_search.storage.folder as folder_module
 import rebnn_search.storage.lease as lease_module
 import rebnn_search.storage.leftovers as leftovers_module
 import rebnn_search.storage.locate as locate_module
+import rebnn_search.storage.lock as lock_module
 import rebnn_search.storage.remote_sync as sync_module
 import rebnn_search.study.draft as draft_module
 import rebnn_search.tracking.runs as runs_module
@@ -456,7 +456,7 @@ class World:
             (fetch_module, {"ObjectStore": store, "working_copy": copy}),
             (leftovers_module, {"ObjectStore": store}),
             (locate_module, {"ObjectStore": store, "working_copy": copy}),
-            (folder_module, {"FileLock": lambda path: _Lock(kernel, str(path)), "datetime": datetime}),
+            (lock_module, {"FileLock": lambda path: _Lock(kernel, str(path)), "datetime": datetime}),
             (model_module, {"_log_flavour": lambda *args: None}),
             (draft_module, {"datetime": datetime}),
             (optuna_storage, {"datetime": datetime}),
