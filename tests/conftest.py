@@ -14,6 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # six more processes beside each server
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's spelling; workers of a search that is waited for go before tests that are not
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"  # where the tests' servers are, whatever proxy there is
+os.environ["TERM"] = "xterm"
 os.environ["REBNN_SEARCH_CACHE"] = "off"  # nothing of the user's is read or written
 # Inductor finds what it compiled for one instruction set when it compiles for another, and then cannot build it.
 if _capability := os.environ.get("ATEN_CPU_CAPABILITY"):
@@ -25,12 +26,14 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from support.commands import start_ray, stop_ray
 from support.once import Once, once_for_all_workers
 
 torch.set_num_threads(1)
-settings.register_profile("any machine", deadline=None)
+for _name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(_name, None)
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 
@@ -39,6 +42,11 @@ BEGUN = time.monotonic()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--minutes", type=float, default=0.0, help="leave out slow tests that would not end in so many; 0: none")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "not gpu" in config.getoption("markexpr"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # an accelerator adds in another order, and is for the tests that ask for one
 
 
 @pytest.hookimpl(tryfirst=True)

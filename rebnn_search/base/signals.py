@@ -51,7 +51,8 @@ def stop_on_signals(stop: Callable[[], None], when: str = "at the next report") 
         stop()
         # The signal may have come amid a write to stderr, whose buffer then takes no other, or when nobody reads it any more.
         with suppress(RuntimeError, OSError, ValueError):
-            print(f"\nstopping {when}; once more to stop at once", file=sys.stderr)
+            # Past rich's display, whose lock another thread may hold that waits for one of the interrupted frame's.
+            print(f"\nstopping {when}; once more to stop at once", file=getattr(sys.stderr, "rich_proxied_file", sys.stderr))
 
     for number in STOPS:
         signal.signal(number, handle)

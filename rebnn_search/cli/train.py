@@ -7,7 +7,8 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,8 +44,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run the command. Returns 0, 1 if training diverged, 130 if it was interrupted."""
     args = (parser(prog) if prog else parser()).parse_args(argv)
     # What is above needs milliseconds, torch seconds.
-    from rebnn_search.cli._training import Training, epochs_table
-    from rebnn_search.training import Diverged, Stopped, TrainingFolder, load_recipe
+    from rebnn_search.training import TrainingFolder, load_recipe
 
     allow_parts(args.allow)
     recipe = load_recipe(find_file(args.recipe, RECIPES), args.overrides, new=not args.resume)
@@ -55,6 +55,16 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         raise UserError("--workspace: names nothing: expected a directory")
     if folder is None and args.resume:
         raise UserError("--resume needs --out, the directory that holds the checkpoints")
+    if folder is not None:
+        _check(folder, recipe, args.resume)
+    with nullcontext() if folder is None else _alone(folder):
+        return _train(args, recipe, folder)
+
+
+def _train(args: argparse.Namespace, recipe: Recipe, folder: TrainingFolder | None) -> int:
+    from rebnn_search.cli._training import Training, epochs_table
+    from rebnn_search.training import Diverged, Stopped
+
     if folder is not None:
         _check(folder, recipe, args.resume)
     console = Console(stderr=args.json, highlight=False)
@@ -86,6 +96,29 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         if test is not None:
             console.print(f"test: loss {test['loss']:.4f}, Top-1 {test['top1']:.2f} %, Top-5 {test['top5']:.2f} %")
     return 0 if diverged is None else 1
+
+
+@contextmanager
+def _alone(folder: TrainingFolder) -> Iterator[None]:
+    """Keep a second process from training in the same folder; its lock dies with its process.
+
+    Raises:
+        UserError: If one does, or the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.path / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"--out {folder.path}: another process is training there: wait for it, or stop it first") from None
+    except OSError as error:
+        raise UserError(f"--out {folder.path}: cannot be written: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _check(folder: TrainingFolder, recipe: Recipe, resume: bool) -> None:

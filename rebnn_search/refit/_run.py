@@ -76,6 +76,7 @@ def refit_search(
     sync = nullcontext() if folder.remote is None else RemoteSync(folder, FLUSH_SECONDS)
     threads = torch.get_num_threads()
     with DriverLock(folder), sync:
+        patience = FLUSH_SECONDS
         tracker = Tracker(lambda: RefitRuns(tracking_uri, search.parent_run_id, recipe_key(base)))
         try:
             torch.set_num_threads(search.threads)
@@ -85,9 +86,12 @@ def refit_search(
             scores = [_one(search, recipe, tracker, observer) for recipe in recipes]
             outcome = _concluded(search, RefitResult(folder.name, search.number, base.epochs, scores))
             tracker.finish(lambda runs: _sum_up(runs, search, outcome))
+        except KeyboardInterrupt:  # once more, to stop at once
+            patience = 0.0
+            raise
         finally:
             torch.set_num_threads(threads)
-            tracked = tracker.close(FLUSH_SECONDS)
+            tracked = tracker.close(patience)
         if not tracked:
             outcome = replace(outcome, untracked=tracker.trouble or "it is slow")
         elif registered is not None and outcome.median is not None:

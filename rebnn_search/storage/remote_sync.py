@@ -280,7 +280,7 @@ class RemoteSync:
             self._thread.join()  # it was sent in the moment before
         deadline = time.monotonic() + self._timeout
         while not self._try_to_send():
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or isinstance(error, KeyboardInterrupt):  # once more, to stop at once
                 return
             time.sleep(POLL_SECONDS)
         if (

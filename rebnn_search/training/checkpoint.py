@@ -31,6 +31,7 @@ class CheckpointDirectory:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self._damaged: set[Path] = set()
+        self._swept = False
 
     def save(self, step: int, state: Mapping[str, object]) -> Path:
         """Write a checkpoint and remove all but the newest two, and with them what `latest` found to be damaged.
@@ -38,8 +39,10 @@ class CheckpointDirectory:
         Under its name there is nothing or the whole of it, also after a power cut: it is written and synced under another name,
         then renamed.
         """
-        for leftover in self.path.glob(f"*{PARTIAL}"):
-            leftover.unlink(missing_ok=True)
+        if not self._swept:  # once, of writers that were killed: another may be writing here by then
+            for leftover in self.path.glob(f"*{PARTIAL}"):
+                leftover.unlink(missing_ok=True)
+            self._swept = True
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         content = buffer.getbuffer()

@@ -4,8 +4,11 @@ import io
 import os
 import signal
 import sys
+import threading
 
 import pytest
+from rich.console import Console
+from rich.live import Live
 
 from rebnn_search.base.signals import STOPS, signals_given_back, stop_on_signals
 
@@ -72,3 +75,26 @@ def test_a_signal_stops_though_nobody_reads_stderr(monkeypatch: pytest.MonkeyPat
         stop_on_signals(lambda: asked.append(True))
         signal.raise_signal(signal.SIGTERM)
     assert asked == [True]
+
+
+def test_the_answer_goes_past_a_display_that_another_thread_is_drawing() -> None:
+    """That thread may wait for a lock of the frame that the signal interrupted, and hold the one that printing takes."""
+    out = io.StringIO()
+    with Live("drawn", console=Console(file=out, force_terminal=True), redirect_stderr=True) as live:
+        drawing, drawn, in_time = threading.Event(), threading.Event(), []
+
+        def draw() -> None:
+            with live._lock:
+                drawing.set()
+                in_time.append(drawn.wait(10))
+
+        thread = threading.Thread(target=draw)
+        thread.start()
+        assert drawing.wait(60)
+        asked = []
+        with signals_given_back():
+            stop_on_signals(lambda: asked.append(True))
+            signal.raise_signal(signal.SIGTERM)
+        drawn.set()
+        thread.join()
+    assert asked == [True] and in_time == [True]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ray.cluster_utils import Cluster
@@ -11,6 +12,7 @@ from support.commands import stop_ray
 from support.forked import Forked
 
 from rebnn_search.config import UserError
+from rebnn_search.execution.ray import room as room_module
 from rebnn_search.execution.ray.address import TOKEN, own_token
 from rebnn_search.execution.ray.room import OVERRIDE, asked, check_machine, fits, refuse_unless_fits
 from rebnn_search.study.spec import Resources
@@ -110,3 +112,18 @@ def test_on_a_cluster_that_may_grow_the_wait_is_told_until_it_has(workplace) -> 
         assert [trial["state"] for trial in json.loads(out)["trials"]] == ["COMPLETE"]
     finally:
         cluster.shutdown()
+
+
+@pytest.mark.parametrize(("shared", "machine", "said"), [(True, 2.0, True), (False, 2.0, False), (False, 0.0, True)])
+def test_in_a_ray_of_its_own_a_search_waits_for_nobody(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shared: bool, machine: float, said: bool
+) -> None:
+    """Its own trials have what is not free, and their workers take seconds to start."""
+    now = [0.0]
+    monkeypatch.setattr(room_module, "nodes", lambda: [{"CPU": machine}])
+    monkeypatch.setattr(room_module, "waiting", lambda resources: "waiting")
+    monkeypatch.setattr(room_module.time, "monotonic", lambda: now[0])
+    tells, trial = room_module.TellsOfWaiting(Resources(), shared=shared), SimpleNamespace(status="PENDING")
+    for now[0] in (0.0, room_module.PATIENCE_SECONDS + 1):
+        tells.on_step_begin(0, [trial])  # type: ignore[list-item]
+    assert bool(capsys.readouterr().err) == said

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 from support.forked import Forked
 from support.once import Once
@@ -228,3 +229,14 @@ def test_a_signal_to_the_whole_group_leaves_the_readers_at_work(tmp_path: Path) 
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "Traceback" not in err and "continue with" in out
+
+
+def test_a_second_process_does_not_train_in_the_folder_of_a_first(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main([DIGITS, *TINY, "--out", str(out)]) == 0
+    before = (out / "reports.jsonl").read_bytes()
+    with FileLock(out / ".lock"), pytest.raises(UserError, match=r"--out .*out: another process is training there"):
+        main([DIGITS, *TINY, "--out", str(out), "--resume"])
+    with pytest.raises(UserError, match="holds no training to go on with"):
+        main([DIGITS, *TINY, "--out", str(tmp_path / "none"), "--resume"])
+    assert (out / "reports.jsonl").read_bytes() == before and not (tmp_path / "none").exists()

@@ -111,7 +111,7 @@ class RayExecutor:
                 scheduler=LedgerScheduler(controller, None if fleet is None else fleet.limit),
                 callbacks=[
                     TrialCallback(controller),
-                    TellsOfWaiting(resources),
+                    TellsOfWaiting(resources, shared=not self._own),
                     *(part for part in (fleet, growth) if part is not None),
                 ],
                 progress_reporter=ReportsNothing(),

@@ -109,10 +109,11 @@ class TellsOfWaiting(Callback):
 
     Args:
         resources: Of a trial.
+        shared: Whether others may have what the search waits for. In a Ray of its own those are its own trials, whose workers start.
     """
 
-    def __init__(self, resources: Resources) -> None:
-        self._resources = resources
+    def __init__(self, resources: Resources, *, shared: bool = True) -> None:
+        self._resources, self._shared = resources, shared
         self._idle_since: float | None = None
         self._next = 0.0
 
@@ -128,6 +129,6 @@ class TellsOfWaiting(Callback):
         now = time.monotonic()
         if self._idle_since is None:
             self._idle_since, self._next = now, now if not fits(nodes(), self._resources) else now + PATIENCE_SECONDS
-        if now >= self._next:
+        if now >= self._next and (self._shared or not fits(nodes(), self._resources)):
             self._next = now + EVERY_SECONDS
             print(waiting(self._resources), file=sys.stderr, flush=True)
