@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -180,7 +181,7 @@ def search(
     *,
     network: Callable[..., object] | str | None = None,
     data: Callable[..., object] | str | None = None,
-    overrides: Iterable[str] = (),
+    overrides: Mapping[str, object] | Iterable[str] = (),
     trials: int | None = None,
     name: str | None = None,
     storage: str = "results",
@@ -201,7 +202,7 @@ def search(
         network: A function or class that makes the network, in place of the recipe's (`custom_parts.own_network`). The process's
             environment remembers that it is allowed, as for workers.
         data: A function that returns the samples, in place of the recipe's dataset (`rebnn_search.training.custom_parts.OwnData`).
-        overrides: ``KEY=VALUE``, as ``--set``.
+        overrides: Values of the search file or its recipe by dotted name, ``{"optimizer.lr": 1e-2}``; or ``KEY=VALUE``, as ``--set``.
         trials: How many trials in all.
         name: The search's; by default the file's and the next free number.
         storage: Directory or URI where searches are kept.
@@ -225,8 +226,8 @@ def search(
     seconds = None if time_budget is None else _seconds(time_budget)
     own = [f"{key}={{name: '{allow(part)}'}}" for key, part in (("network", network), ("data", data)) if part is not None]
     session = open_search(
-        space, overrides=[*own, *overrides], trials=trials, name=name, storage=storage, ledger=ledger, tracking_uri=tracking_uri,
-        address=address, resume=resume and not or_start, or_start=resume and or_start,
+        space, overrides=[*own, *_as_words(overrides)], trials=trials, name=name, storage=storage, ledger=ledger,
+        tracking_uri=tracking_uri, address=address, resume=resume and not or_start, or_start=resume and or_start,
     )  # fmt: skip
     budget = None if seconds is None else Budget(seconds, begun)
     state = SearchState.of(session.search, budget)
@@ -237,6 +238,17 @@ def search(
         result = session.run(observers, budget=budget)
     page = report_search(session.tracking_uri, session.folder) if report and not result.interrupted else None
     return SearchResult(result, session.tracking_uri, page)
+
+
+def _as_words(overrides: Mapping[str, object] | Iterable[str]) -> list[str]:
+    if isinstance(overrides, str):
+        return [overrides]
+    if not isinstance(overrides, Mapping):
+        return list(overrides)
+    try:
+        return [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+    except TypeError as error:
+        raise UserError(f"overrides: values are those of a YAML file: {error}") from None
 
 
 def _seconds(time_budget: str | float) -> float:

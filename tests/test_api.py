@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 import rebnn_search as rs
-from rebnn_search.api import SearchResult
+from rebnn_search.api import SearchResult, _as_words
+from rebnn_search.config import UserError
+from rebnn_search.study.load import load_search
 from rebnn_search.study.result import Best, Result, TrialRow
+
+SPACE = Path(__file__).parents[1] / "search_spaces" / "gamma.yaml"
 
 
 def row(number: int, loss: float) -> TrialRow:
@@ -64,3 +68,13 @@ def test_to_resume_may_mean_that_something_must_be_there(tmp_path: Path, monkeyp
     with pytest.raises(rs.UserError, match=r"nothing to resume|no such search|no search"):
         rs.search("gamma", name="mistyped-1", resume=True, or_start=False)
     assert not (tmp_path / "results").exists()
+
+
+def test_overrides_are_values_by_name_or_words() -> None:
+    words = ["epochs=3", "optimizer.lr=1e-2", "network={name: mlp, width: 8}", "pruner.name=none"]
+    values = {"epochs": 3, "optimizer.lr": 1e-2, "network": {"name": "mlp", "width": 8}, "pruner.name": "none"}
+    one, other = (load_search(SPACE, _as_words(given)).dump() for given in (words, values))
+    assert one == other and one["recipe"]["epochs"] == 3
+    assert _as_words("epochs=3") == ["epochs=3"]
+    with pytest.raises(UserError, match="overrides: values are those of a YAML file: Object of type PosixPath"):
+        _as_words({"data.root": Path("x")})
