@@ -65,19 +65,20 @@ def stored_search(folder: SearchFolder) -> Search:
     try:
         return restore_search(data)
     except ValidationError as error:
-        mistakes = explain(error, Document(str(folder.search_file), data))
+        mistakes = "; ".join(line.removeprefix("search: ") for line in explain(error, Document("search", {})).splitlines())
         if any(detail["msg"].startswith(NO_SUCH) for detail in error.errors(include_url=False)):
             raise UserError(
-                f"{mistakes}\nit may be a part of your own: install the package that has it, or pass --allow"
+                f"{folder.search_file}: {mistakes}\nit may be a part of your own: install the package that has it"
             ) from None
-        raise UserError(
-            f"{mistakes}\nthe file is damaged; restore it from a copy, or begin a new search under another --name"
-        ) from None
+        raise _damaged(folder, mistakes) from None
     except (KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{folder.search_file}: is damaged ({reason}); restore it from a copy, or begin a new search under another --name"
-        ) from None
+        raise _damaged(folder, " ".join(str(error).split())) from None
+
+
+def _damaged(folder: SearchFolder, reason: str) -> UserError:
+    return UserError(
+        f"{folder.search_file}: is damaged ({reason}); restore it from a copy, or begin a new search under another --name"
+    )
 
 
 def stored_result(folder: SearchFolder, search: Search, record: StoredRecord) -> Result:

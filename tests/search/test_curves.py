@@ -218,10 +218,10 @@ def test_a_part_that_is_not_installed_here_is_no_damage(driven: Any, tmp_path: P
             "pruner.name = 'mine': no such pruner",
             "may be a part of your own: install the package",
         ),
-        ({"trials": 0}, "trials = 0: ", "the file is damaged; restore it from a copy"),
+        ({"trials": 0}, "trials = 0: ", r"is damaged \(trials = 0: .*\); restore it from a copy"),
     )
     for change, mistake, advice in cases:
         folder.write_search("space.yaml", {**search.dump(), **change})
         with pytest.raises(UserError, match=advice) as raised:
             stored_search(folder)
-        assert f"search.yaml: {mistake}" in str(raised.value) and "validation error" not in str(raised.value)
+        assert mistake in str(raised.value) and "validation error" not in str(raised.value)

@@ -27,7 +27,7 @@ ONE = ("--set", "resources={max_concurrent: 1}")
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     with tarfile.open(ASSET) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path)
     columns = ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location")
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         for table, column in columns:

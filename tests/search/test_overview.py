@@ -68,7 +68,7 @@ def listing(path: Path, *words: str) -> list[dict[str, Any]]:
 def old(tmp_path: Path) -> Path:
     """Two searches of an earlier version, one finished and one begun."""
     with lzma.open(OLD) as file, tarfile.open(fileobj=file) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path)
     return tmp_path
 
 
