@@ -21,6 +21,7 @@ from rebnn_search.auto.result import NAME, AutoResult
 from rebnn_search.auto.run import run_auto
 from rebnn_search.auto.source import Source
 from rebnn_search.base.command import python_command
+from rebnn_search.cli.auto import main
 from rebnn_search.cli.report import parser
 from rebnn_search.config import UserError
 from rebnn_search.export import load_model
@@ -124,3 +125,20 @@ def test_the_command_for_a_report_that_there_was_no_time_for_finds_the_search(tm
     args = parser().parse_args(words[len(python_command()) + 2 :])
     assert (args.name, args.storage) == (NAME, str(tmp_path / "out" / "results"))
     assert (args.tracking_uri, args.out) == ("sqlite:///elsewhere.db", str(tmp_path / "out" / "report"))
+
+
+@pytest.mark.parametrize("searched", [False, True])
+def test_ctrl_c_says_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], searched: bool
+) -> None:
+    def interrupted(source: Source, out: Path, **options: Any) -> AutoResult:
+        (out / "results" / NAME if searched else out).mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(auto_run, "run_auto", interrupted)
+    assert main(["t.csv", "--out", str(tmp_path / "out"), "--time", "1m"]) == 130
+    said = capsys.readouterr()
+    if searched:
+        assert f"--resume --name {NAME}" in said.out
+    else:
+        assert f"nothing was kept to go on with; remove {tmp_path / 'out'} to begin again" in said.err
