@@ -16,6 +16,7 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from rebnn_search.execution.controller import Controller
+from rebnn_search.execution.ray.stateless import Stateless
 from rebnn_search.execution.ray.trainable import TASK, UPDATE
 from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
 
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
 
 MAX_LOOKAHEAD = 10_000_000
 """Samples Tune may ask for: more than any search has; the searcher says when it is finished."""
-
-
-class _Stateless:
-    """Pickles as an empty shell: Tune snapshots its parts, and nothing ever reads the snapshot."""
-
-    def __getstate__(self) -> dict[str, object]:
-        return {}
 
 
 class LedgerSearcher(Searcher):
@@ -75,7 +69,7 @@ class LedgerSearcher(Searcher):
         """Read nothing: the ledger is the record."""
 
 
-class LedgerScheduler(_Stateless, FIFOScheduler):
+class LedgerScheduler(Stateless, FIFOScheduler):
     """Passes every result on and stops a trial where the answer says so.
 
     Args:
@@ -113,7 +107,7 @@ class LedgerScheduler(_Stateless, FIFOScheduler):
         self._controller.put_back(trial.config[TASK])
 
 
-class TrialCallback(_Stateless, Callback):
+class TrialCallback(Stateless, Callback):
     """Passes on which trials have an actor, and which Tune gave up; lets go of what Tune remembers of those that ended."""
 
     def __init__(self, controller: Controller) -> None:
@@ -138,7 +132,7 @@ class TrialCallback(_Stateless, Callback):
         self._controller.error(trial.config[TASK], message)
 
 
-class StopWhenAsked(_Stateless, Stopper):
+class StopWhenAsked(Stateless, Stopper):
     """Ends the experiment once the controller was asked to stop."""
 
     def __init__(self, controller: Controller) -> None:
@@ -153,7 +147,7 @@ class StopWhenAsked(_Stateless, Stopper):
         return self._controller.ending
 
 
-class ReportsNothing(_Stateless, ProgressReporter):
+class ReportsNothing(Stateless, ProgressReporter):
     """Keeps Tune from reporting: in a notebook it would clear the cell's output, whatever its verbosity, to have it for itself."""
 
     def should_report(self, trials: list[Trial], done: bool = False) -> bool:

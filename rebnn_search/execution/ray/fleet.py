@@ -25,6 +25,7 @@ from ray.tune import Callback
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.fair_share import Claim, fair_shares
 from rebnn_search.execution.ray.room import bundle
+from rebnn_search.execution.ray.stateless import Stateless
 from rebnn_search.study.spec import Resources
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Others:
         self._seen, self.living = seen, living
 
 
-class Fleet(Callback):
+class Fleet(Stateless, Callback):
     """A driver among those of its cluster, while the body runs.
 
     Args:
@@ -114,9 +115,6 @@ class Fleet(Callback):
         """Who else lives, and this search's share among them: of one look, for Tune's thread."""
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._work, name="fleet", daemon=True)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {}  # Tune snapshots its callbacks, and nothing reads that
 
     def __enter__(self) -> Self:
         self._wanted = self._want()

@@ -14,6 +14,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.ray.room import bundle, places, room
+from rebnn_search.execution.ray.stateless import Stateless
 from rebnn_search.study.spec import Resources
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ EVERY_SECONDS = 2.0
 """Between two looks at the cluster."""
 
 
-class Growth(Callback):
+class Growth(Stateless, Callback):
     """Keeps placement groups waiting for the trials that a search could have at work and a full cluster has no room for.
 
     They stand in for trials, so that none is drawn before it can begin: one that gets its room gives it back to the trials at the
@@ -41,9 +42,6 @@ class Growth(Callback):
         self._resources, self._controller, self._clock = resources, controller, clock
         self._waiting: list[PlacementGroup] = []
         self._next = 0.0
-
-    def __getstate__(self) -> dict[str, object]:
-        return {}  # Tune snapshots its callbacks, and nothing reads that
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ from ray.tune import Callback
 
 from rebnn_search.base.cores import whole_cores
 from rebnn_search.config import UserError
+from rebnn_search.execution.ray.stateless import Stateless
 from rebnn_search.study.spec import Resources
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def waiting(resources: Resources) -> str:
     return f"waiting: {asked(resources)}; the cluster has {there} free{where}"
 
 
-class TellsOfWaiting(Callback):
+class TellsOfWaiting(Stateless, Callback):
     """Says on stderr, in every mode, that no trial can begin: at once where the cluster lacks what one asks for, and again and again.
 
     Args:
@@ -116,9 +117,6 @@ class TellsOfWaiting(Callback):
         self._resources, self._shared = resources, shared
         self._idle_since: float | None = None
         self._next = 0.0
-
-    def __getstate__(self) -> dict[str, object]:
-        return {}  # Tune snapshots its callbacks, and nothing reads that
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: object) -> None:
         """Look, once in each turn of Tune's loop, whether there are trials and none of them runs."""
