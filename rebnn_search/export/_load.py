@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rebnn_search.base.files import read_whole
+from rebnn_search.base.layout import MODEL_FILE
 from rebnn_search.config import UserError
 from rebnn_search.export._engine import ENGINES, with_engine
 from rebnn_search.export._loaded import LoadedModel
@@ -35,6 +36,10 @@ def load_model(path: str | Path, engine: str | None = None) -> LoadedModel:
 
 def read_model(path: Path) -> tuple[ModelFormat, LoadedModel]:
     """The format of a model file, and what it holds as its format reads it; errors as `load_model`."""
+    if path.is_dir():
+        inside = path / MODEL_FILE
+        hint = f": of this one it is {inside}" if inside.exists() else ", as python -m rebnn_search.export makes one"
+        raise UserError(f"{path}: is a folder; a model is a file{hint}")
     content = read_whole(path)
     if content.startswith(MAGIC):
         raise UserError(f"{path}: is a checkpoint of a training, no model: python -m rebnn_search.export makes one of it")

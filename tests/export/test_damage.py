@@ -164,3 +164,11 @@ def test_a_file_is_replaced_whole_or_not_at_all(
         export_packed(*made("mlp", "rebnn"), tmp_path)
     with pytest.raises(UserError, match="absent/m: cannot be written"):
         export_packed(*made("mlp", "rebnn"), tmp_path / "absent" / "m")
+
+
+def test_a_folder_is_told_which_file_in_it_is_the_model(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a folder; a model is a file, as python -m "):
+        load_model(tmp_path)
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(UserError, match=r"is a folder; a model is a file: of this one it is .*/model\.safetensors"):
+        load_model(tmp_path)
