@@ -246,8 +246,8 @@ def _as_words(overrides: Mapping[str, object] | Iterable[str]) -> list[str]:
     if not isinstance(overrides, Mapping):
         return list(overrides)
     try:
-        return [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
-    except TypeError as error:
+        return [f"{key}={json.dumps(value, ensure_ascii=False, allow_nan=False)}" for key, value in overrides.items()]
+    except (TypeError, ValueError) as error:
         raise UserError(f"overrides: values are those of a YAML file: {error}") from None
 
 

@@ -19,6 +19,7 @@ from rebnn_search.auto.presets import ASKED, DEFAULT, PRESETS
 from rebnn_search.base.command import python_command
 from rebnn_search.base.duration import parse_duration
 from rebnn_search.base.errors import UserError
+from rebnn_search.base.layout import MODEL_FILE
 from rebnn_search.base.screen import is_screen
 from rebnn_search.base.signals import stop_on_signals
 from rebnn_search.tracking import check_uri, default_uri
@@ -103,7 +104,9 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         )  # fmt: skip
     except (Interrupted, KeyboardInterrupt):
         words = [*python_command(), "-m", "rebnn_search.run", str(out / SPACE_FILE), "--storage", str(out / "results")]
-        if (out / "results" / NAME).exists():
+        if (out / MODEL_FILE).exists():
+            print(f"\nstopped; the model is there: {out / MODEL_FILE}; what is said of it was cut short", file=sys.stderr)
+        elif (out / "results" / NAME).exists():
             print(f"stopped; continue by hand with\n  {shlex.join([*words, '--resume', '--name', NAME])}")
         else:
             left = f"; remove {out} to begin again" if out.exists() else ""

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from rebnn_search.training import Recipe, TrainingFolder
 
 
+LOCK = ".lock"
+"""In a training's folder: held by the process that trains there."""
+
+
 def parser(prog: str = "python -m rebnn_search.train") -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(prog=prog, description="Train one recipe.")
@@ -109,7 +113,7 @@ def _alone(folder: TrainingFolder) -> Iterator[None]:
 
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.path / ".lock", timeout=0)
+        lock = FileLock(folder.path / LOCK, timeout=0)
         lock.acquire()
     except Timeout:
         raise UserError(f"--out {folder.path}: another process is training there: wait for it, or stop it first") from None
@@ -119,6 +123,9 @@ def _alone(folder: TrainingFolder) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        if [file.name for file in folder.path.iterdir()] == [LOCK]:  # of a mistake, found before anything was kept
+            (folder.path / LOCK).unlink()
+            folder.path.rmdir()
 
 
 def _check(folder: TrainingFolder, recipe: Recipe, resume: bool) -> None:

@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         print(find_view(uri, args.name, identity).link(uri))  # its UI is where it is
         return 0
     with signals_given_back(), held_port(args.port) as port:
-        interrupt_on_signals(signal.SIGHUP)  # of a terminal that is closed: the server is in a session of its own
+        # Of a terminal that is closed, unless nohup says to go on: the server is in a session of its own.
+        interrupt_on_signals(*([] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]))
         try:
             view = find_view(uri, args.name, identity)
             with serve_ui(uri, port) as server:

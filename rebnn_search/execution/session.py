@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
@@ -100,7 +101,7 @@ class Session:
             check_ledger(self.ledger_url)
         check_answers(self.tracking_uri)
         search, folder = self.search, self.folder
-        if not self.resumed and self.executor is None and self.address == LOCAL:
+        if not self.resumed and self.executor is None and self.address == LOCAL and not _ray_is_given():
             search.check_data()  # before the seconds that Ray takes to start
         executor = None if self.resumed else self._executor()
         if not self.resumed:
@@ -185,3 +186,9 @@ class Session:
             raise UserError(f"{folder.name}: {ending.failure}")
         # Again, for the runs that tracking has made meanwhile.
         return replace(made(), untracked=None if tracked else tracker.trouble or "it is slow")
+
+
+def _ray_is_given() -> bool:
+    """Whether the process has a Ray already, of which other machines may be part; does not import it."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())

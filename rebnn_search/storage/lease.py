@@ -20,7 +20,7 @@ BEAT_SECONDS = 15.0
 STALE_SECONDS = 60.0
 """A driver without a sign of life for so long is dead."""
 DOUBT_SECONDS = 600.0
-"""A driver elsewhere that was silent for less is watched before it is taken for dead: the two clocks need not agree."""
+"""A driver elsewhere that was silent for less, or writes of the future, is watched: the two clocks need not agree."""
 WATCH_SECONDS = BEAT_SECONDS + 5.0
 POLL_SECONDS = 1.0
 """Between two looks for a sign of life."""
@@ -99,7 +99,7 @@ class Lease:
         patience = 0.0
         if seen == Seen.UNKNOWN and namesake and age < STALE_SECONDS:
             patience = STALE_SECONDS - age
-        elif seen == Seen.UNKNOWN and not namesake and STALE_SECONDS <= age < DOUBT_SECONDS:
+        elif seen == Seen.UNKNOWN and not namesake and (STALE_SECONDS <= age < DOUBT_SECONDS or age < -STALE_SECONDS):
             patience = WATCH_SECONDS
         elif age >= STALE_SECONDS:
             return

@@ -271,13 +271,14 @@ class RemoteSync:
         return there[0]
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._done.set()
         try:
+            self._done.set()
             self._thread.join()
         except KeyboardInterrupt:
             if self._lost is None:
                 raise
-            self._thread.join()  # it was sent in the moment before
+            self._done.set()  # it was sent in the moment before
+            self._thread.join()
         deadline = time.monotonic() + self._timeout
         while not self._try_to_send():
             if time.monotonic() > deadline or isinstance(error, KeyboardInterrupt):  # once more, to stop at once

@@ -26,7 +26,7 @@ from rebnn_search.config.reading import Place, read_yaml
 from rebnn_search.study.automatic import CHOOSE, take_auto
 from rebnn_search.study.objectives import OBJECTIVES, MeasuredObjective
 from rebnn_search.study.search import Search, recipe_value
-from rebnn_search.study.space import KINDS
+from rebnn_search.study.space import KINDS, SHOWN
 from rebnn_search.study.spec import Params, SearchSpec
 from rebnn_search.training import Recipe, load_recipe_document
 from rebnn_search.training.recipe import NEW, make_absolute
@@ -225,8 +225,8 @@ def _hint(search: Search, params: Params, wrong: Iterable[str]) -> str:
             hints += [f"did you mean {longer}?"] if longer else []
             continue
         for other in (other for other in params if other != name and other.rpartition(".")[0] == part):
-            values = search.space.parameters[other].grid() or []
-            fits = [value for value in values if _makes_recipe(search, {**params, other: value})]
+            values = search.space.parameters[other].choice or []
+            fits = [value for value in values[:SHOWN] if _makes_recipe(search, {**params, other: value})]
             if fits:
                 condition = f"[{', '.join(map(str, fits))}]" if len(fits) > 1 else str(fits[0])
                 hints.append(f"to have it where it fits, add to {name}: when: {{{other}: {condition}}}")

@@ -18,6 +18,7 @@ from typing import IO
 from filelock import FileLock, Timeout
 
 from rebnn_search.base.secrets import hide_secrets
+from rebnn_search.base.signals import STOPS, held_back
 from rebnn_search.config import UserError
 
 HOST = "127.0.0.1"
@@ -109,6 +110,11 @@ def _last_line(output: IO[bytes]) -> str:
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
+    with held_back(*STOPS, signal.SIGHUP):  # a closed terminal's comes twice
+        _end_now(server)
+
+
+def _end_now(server: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):

@@ -127,18 +127,19 @@ def test_the_command_for_a_report_that_there_was_no_time_for_finds_the_search(tm
     assert (args.tracking_uri, args.out) == ("sqlite:///elsewhere.db", str(tmp_path / "out" / "report"))
 
 
-@pytest.mark.parametrize("searched", [False, True])
+@pytest.mark.parametrize("left", ["nothing", "a search", "a model"])
 def test_ctrl_c_says_what_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], searched: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], left: str
 ) -> None:
     def interrupted(source: Source, out: Path, **options: Any) -> AutoResult:
-        (out / "results" / NAME if searched else out).mkdir(parents=True)
+        (out / "results" / NAME if left == "a search" else out).mkdir(parents=True)
+        if left == "a model":
+            (out / "model.safetensors").touch()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(auto_run, "run_auto", interrupted)
     assert main(["t.csv", "--out", str(tmp_path / "out"), "--time", "1m"]) == 130
     said = capsys.readouterr()
-    if searched:
-        assert f"--resume --name {NAME}" in said.out
-    else:
-        assert f"nothing was kept to go on with; remove {tmp_path / 'out'} to begin again" in said.err
+    assert (f"--resume --name {NAME}" in said.out) == (left == "a search")
+    assert (f"nothing was kept to go on with; remove {tmp_path / 'out'} to begin again" in said.err) == (left == "nothing")
+    assert (f"the model is there: {tmp_path / 'out' / 'model.safetensors'}" in said.err) == (left == "a model")

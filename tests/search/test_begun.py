@@ -116,6 +116,7 @@ def test_a_search_that_ends_in_an_error_sends_nothing_more(tmp_path: Path, monke
             raise RuntimeError("the cluster is gone")
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rebnn_search.execution.parent_run.ABANDON_SECONDS", 60.0)
     before = set(threading.enumerate())
     with pytest.raises(RuntimeError, match="the cluster is gone"):
         open_search(SPACE, executor=Breaks).run(SearchObserver())

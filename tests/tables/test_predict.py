@@ -102,7 +102,7 @@ def test_a_category_that_is_written_in_another_way_is_told(
     model: LoadedModel, test_rows: list[list[str]], evaluated: Any
 ) -> None:
     frame = pd.DataFrame(test_rows, columns=HEADER)
-    with pytest.warns(Notice, match="the frame: column 'sex': '.*' and all others were not in training, which had '"):
+    with pytest.warns(Notice, match="the frame: column 'sex': no value of it, as '.*', is one that training had often: '"):
         model.predict_frame(frame.assign(sex=frame["sex"].str.upper()))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -95,7 +95,7 @@ class RayExecutor:
 
     def run(self, controller: Controller) -> None:
         """Run trials until none is left to hand out and none is held, or the controller is ending."""
-        resources, self._stopping = self._resources, lambda: controller.stopping
+        resources, self._stopping = self._resources, lambda: controller.stopping and controller.abort_reason is None
         slots = _slots(resources)
         fleet = Fleet(self._folder.name, resources, controller, slots) if self._address != LOCAL else None
         growth = Growth(resources, controller) if self._address != LOCAL else None

@@ -127,6 +127,7 @@ class TellsOfWaiting(Stateless, Callback):
         now = time.monotonic()
         if self._idle_since is None:
             self._idle_since, self._next = now, now if not fits(nodes(), self._resources) else now + PATIENCE_SECONDS
-        if now >= self._next and (self._shared or not fits(nodes(), self._resources)):
+        if now >= self._next:
             self._next = now + EVERY_SECONDS
-            print(waiting(self._resources), file=sys.stderr, flush=True)
+            if self._shared or not fits(nodes(), self._resources):
+                print(waiting(self._resources), file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
-from rebnn_search.base.signals import held_back
+from rebnn_search.base.signals import STOPS, held_back
 from rebnn_search.config import UserError
 from rebnn_search.training.data.augmentations import Augmentation
 from rebnn_search.training.data.base import Data, Split, crop_numbers
@@ -123,7 +124,9 @@ class _Loader:
         self._busy = True
         try:
             self._wanted[:] = wanted
-            with held_back(signal.SIGINT):  # in workers that start here, until they have left the group
+            if self._loader.num_workers:
+                resource_tracker.ensure_running()  # whose start would let them through
+            with held_back(*STOPS):  # in workers that start here, until they have left the group
                 items = iter(self._loader)
             yield from items
         finally:
@@ -133,8 +136,9 @@ class _Loader:
 def _leave_group(worker: int) -> None:
     """Leave the process group of a terminal or batch system, whose signals are the training's to answer: it needs its workers yet."""
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    while signal.sigtimedwait(STOPS, 0) is not None:
+        """What came before that was the training's."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
 class _Said(Sampler[Any]):

@@ -74,7 +74,7 @@ def decode_once(
         return decode(files, size, grayscale, crop_pct, whole=whole, damaged=damaged)
     try:
         found = _read(entry)
-        if found is None:
+        if found is None or (found.whole is None) != (not whole):  # the rest of one of which another process is making room
             found = decode(files, size, grayscale, crop_pct, whole=whole, damaged=None if damaged is None else [])
             with suppress(OSError):
                 _write(entry, found)
@@ -142,18 +142,10 @@ def _write(entry: Path, found: Decoded) -> None:
 
 def _make_room(folder: Path, room: int) -> None:
     """Remove what was not used for longest until what is left fits; a process that has it mapped keeps it until it ends."""
-    entries = sorted(
-        (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")),
-        key=lambda path: path.stat().st_mtime,
-        reverse=True,
-    )
+    entries = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime, reverse=True)
     for entry in entries:
         size = sum(file.stat().st_size for file in entry.iterdir())
         if size > room:
-            with suppress(OSError):  # another process was faster
-                # Renamed first: who reads it meanwhile finds all of it, or none.
-                shutil.rmtree(
-                    entry.rename(Path(mkdtemp(prefix=".leaving-", dir=folder)) / entry.name).parent, ignore_errors=True
-                )
+            shutil.rmtree(entry, ignore_errors=True)
         else:
             room -= size

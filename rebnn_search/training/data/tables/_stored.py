@@ -209,13 +209,11 @@ class Preprocessing(Strict):
 
 
 def _tell_unknown(column: CategoryColumn, cells: Sequence[str], source: str) -> None:
-    """Tell of a column none of whose values training had: it may be another, or be written in another way."""
-    if set(cells).isdisjoint(column.frequent):
-        known = ", ".join(map(repr, column.frequent[:SHOWN]))
-        told = (
-            f"{source}: column {column.name!r}: {cells[0]!r}{' and all others' if len(cells) > 1 else ''} were not in training"
-        )
-        warnings.warn(f"{told}, which had {known}", Notice, stacklevel=4)
+    """Tell of a column none of whose values training had often: it may be another, or be written in another way."""
+    known = [value for value in column.frequent if value]
+    if known and set(cells).isdisjoint(known):
+        told = f"{source}: column {column.name!r}: no value of it, as {cells[0]!r}, is one that training had often"
+        warnings.warn(f"{told}: {', '.join(map(repr, known[:SHOWN]))}", Notice, stacklevel=4)
 
 
 def wanted(column: NumberColumn | BooleanColumn | DateColumn | CategoryColumn) -> str:
