@@ -168,6 +168,7 @@ def test_data_that_are_not_there_are_told_of_before_ray_starts(
     (tmp_path / "recipe.yaml").write_text(f"data: {data}\nnetwork: {network}\nepochs: 1\noptimizer: {{name: adam}}\n")
     (tmp_path / "s.yaml").write_text("recipe: recipe.yaml\nspace: {optimizer.lr: {log_uniform: [1e-3, 1e-2]}}\ntrials: 2\n")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rebnn_search.execution.session._ray_is_given", lambda: False)
     monkeypatch.setattr(Session, "_executor", None)  # would be an error
     with pytest.raises(UserError) as raised:
         open_search("s.yaml").run(SearchObserver())

@@ -99,7 +99,7 @@ def test_what_is_no_model(tmp_path: Path, run: Path) -> None:
     wanted = {
         "text": "no model", "pickle": "no model", "foreign.safetensors": "is no model that rebnn_search exported",
         "foreign.pt": "is no model that rebnn_search exported", "list.pt": "is no model that rebnn_search exported",
-        "evil.pt": "no file of plain tensors", "zip": "no file of plain tensors", "absent": "no such file", ".": "cannot be read",
+        "evil.pt": "no file of plain tensors", "zip": "no file of plain tensors", "absent": "no such file", ".": "is a folder",
     }  # fmt: skip
     for name, message in wanted.items():
         with pytest.raises(UserError, match=message) as caught:
