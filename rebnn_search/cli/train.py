@@ -8,7 +8,7 @@ import math
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,9 +123,10 @@ def _alone(folder: TrainingFolder) -> Iterator[None]:
         yield
     finally:
         lock.release()
-        if [file.name for file in folder.path.iterdir()] == [LOCK]:  # of a mistake, found before anything was kept
-            (folder.path / LOCK).unlink()
-            folder.path.rmdir()
+        with suppress(OSError):  # somebody removed it meanwhile
+            if [file.name for file in folder.path.iterdir()] == [LOCK]:  # of a mistake, found before anything was kept
+                (folder.path / LOCK).unlink()
+                folder.path.rmdir()
 
 
 def _check(folder: TrainingFolder, recipe: Recipe, resume: bool) -> None:

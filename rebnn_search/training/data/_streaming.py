@@ -137,7 +137,7 @@ def _leave_group(worker: int) -> None:
     """Leave the process group of a terminal or batch system, whose signals are the training's to answer: it needs its workers yet."""
     os.setpgid(0, 0)
     while signal.sigtimedwait(STOPS, 0) is not None:
-        """What came before that was the training's."""
+        pass  # what came before that was the training's
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
