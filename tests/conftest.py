@@ -126,6 +126,12 @@ def ray_here(one_ray: None) -> str:
     return start_ray()
 
 
+@pytest.fixture
+def logical_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a node of Ray's count GPUs that the machine does not have, which it refuses where they are hidden."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
 @pytest.fixture(scope="session")
 def tracking_database(once: Once) -> Path:
     """An MLflow database without runs, to be copied: MLflow takes seconds to make one."""

@@ -22,10 +22,10 @@ TWO_WORKERS = "resources={workers_per_trial: 2, gpus_per_worker: 1}"
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
+def cluster(logical_gpus: None) -> Iterator[Cluster]:
     """A head without GPUs and two nodes with two logical GPUs each."""
     stop_ray()  # this process's own: one joins the cluster
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0})
     made.gpu_nodes = [made.add_node(num_cpus=2, num_gpus=2) for _ in range(2)]
     made.wait_for_nodes()
     yield made

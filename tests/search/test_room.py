@@ -95,9 +95,9 @@ def test_a_user_without_a_home_can_search_and_a_long_folder_is_told_of(workplace
 
 
 @pytest.mark.slow(minutes=1.5)
-def test_on_a_cluster_that_may_grow_the_wait_is_told_until_it_has(workplace) -> None:  # type: ignore[no-untyped-def]
+def test_on_a_cluster_that_may_grow_the_wait_is_told_until_it_has(workplace, logical_gpus: None) -> None:  # type: ignore[no-untyped-def]
     stop_ray()
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0})
     try:
         words = workplace.command(
             "--address", cluster.address, "--set", "resources.gpus_per_worker=1", "--trials", "1", "--json"
