@@ -151,3 +151,46 @@ def test_a_folder_that_is_no_search_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="is no search's folder"):
         main([str(tmp_path)])
+
+
+def measured(file: Path, tops: dict[str, list[float]]) -> Path:
+    """A table's runs with these Top-1 by strategy."""
+    import table_3_7
+
+    with file.open("w", encoding="utf-8", newline="") as text:
+        writer = csv.DictWriter(text, [*table_3_7.TRIAL_COLUMNS, "weights", "optimizer.lr"], restval="0")
+        writer.writeheader()
+        for strategy, values in tops.items():
+            for seed, value in enumerate(values):
+                writer.writerow(
+                    {"strategy": strategy, "seed": seed, "val_top1": value, "weights": "rebnn", "optimizer.lr": "0.004"}
+                )
+    return file
+
+
+def test_a_table_measured_again_is_compared_row_by_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import table_3_7_again
+
+    first = measured(tmp_path / "first.csv", {"γ = 0": [62.0, 63.0, 64.0], "max |G|": [55.0, 56.0, 57.0], "ReCU": [61.0, 62.0]})
+    again = measured(tmp_path / "again.csv", {"γ = 0": [62.5, 63.5, 64.5], "max |G|": [65.0, 66.0, 67.0], "ReCU": [61.0]})
+    assert table_3_7_again.main([str(first), str(first)]) == 0
+    capsys.readouterr()
+    assert table_3_7_again.main([str(first), str(again)]) == 0  # one of two: p is 0.0975
+    lines = capsys.readouterr().out.splitlines()
+    # Of equal n and variances Welch's interval is Student's: ± t(4, 0.975) · sqrt(1/3 + 1/3), by hand.
+    assert lines[2] == "| γ = 0 | optimizer.lr 0.004 | 3 | 63.00 ± 2.48 | 63.50 ± 2.48 | +0.50 | −1.77 to +2.77 | 0.573 |"
+    assert lines[3].startswith("| max \\|G\\| |") and "| +10.00 | +7.73 to +12.27 |" in lines[3]
+    assert "- 1 of 2 rows are the same within 95 % intervals; 0.1 outside of theirs would be chance." in lines
+    assert not any("ReCU" in line for line in lines)
+
+    far = measured(tmp_path / "far.csv", {"γ = 0": [52.0, 53.0, 54.0], "max |G|": [65.0, 66.0, 67.0]})
+    assert table_3_7_again.main([str(first), str(far)]) == 1
+    for other, said in (
+        (tmp_path, "cannot be read"),
+        (Path(__file__), r"is no runs\.csv"),
+        (measured(tmp_path / "o", {}), "is no"),
+    ):
+        with pytest.raises(UserError, match=said):
+            table_3_7_again.main([str(first), str(other)])
+    with pytest.raises(UserError, match="has no row with two seeds or more"):
+        table_3_7_again.main([str(first), str(measured(tmp_path / "one.csv", {"γ = 0": [1.0, 2.0]})), "--split", "test"])
