@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 import yaml
 
 from rebnn_search.auto._alternatives import majority_scores
@@ -39,7 +38,7 @@ from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.estimate import Estimate
 from rebnn_search.training import Recipe
 from rebnn_search.training.data import Data
-from rebnn_search.training.data.base import SPLITS
+from rebnn_search.training.data.facts import describe_classes
 
 if TYPE_CHECKING:
     from rebnn_search.execution.events import SearchObserver
@@ -84,7 +83,7 @@ def run_auto(
     look = look_at(source)
     opened = open_smallest(look)
     majority = majority_scores(opened.data).top1
-    for line in [*look.notes, describe_classes(opened.data), *repeated_lines(opened.data, look.images)]:
+    for line in [*look.notes, describe_balance(opened.data), *repeated_lines(opened.data, look.images)]:
         say(f"data: {line}")
     how = PRESETS[preset]
     seeds = how.seeds if seeds is None else seeds
@@ -164,15 +163,9 @@ def _report(out: Path, tracking_uri: str, in_time: bool, say: Callable[[str], No
         say(f"report: {page}")
 
 
-def describe_classes(data: Data) -> str:
-    """Numbers and balance, in words."""
-    counts = torch.bincount(data.labels("train"), minlength=data.num_classes)
-    train, validation, test = (len(data.labels(split)) for split in SPLITS)
-    sizes = f"{train:,} to train on, {validation:,} to validate on, {test:,} to test"
-    most, least = int(counts.argmax()), int(counts.argmin())
-    share = [f"{data.classes[k]!r} {100 * int(counts[k]) / int(counts.sum()):.1f} %" for k in (most, least)]
-    said = ": uneven" if uneven(data) > UNEVEN else ""
-    return f"{data.num_classes} classes, {sizes}; largest {share[0]}, smallest {share[1]}{said}"
+def describe_balance(data: Data) -> str:
+    """Numbers and balance of the classes, in words."""
+    return describe_classes(data) + (": uneven" if uneven(data) > UNEVEN else "")
 
 
 def write_files(out: Path, source: Path, plan: Plan) -> None:

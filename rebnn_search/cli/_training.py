@@ -23,6 +23,7 @@ from rebnn_search.training import (
     TrainingFolder,
     TrainingRun,
 )
+from rebnn_search.training.data.facts import describe_classes
 
 COLUMNS = (
     ("epoch", None, ".2f"), ("train loss", TRAIN_LOSS, ".4f"), ("val loss", VAL_LOSS, ".4f"), ("Top-1", VAL_TOP1, ".2f"),
@@ -65,6 +66,8 @@ class Training:
             Stopped: If the user wants to stop.
             Diverged: If training does.
         """
+        if not self._quiet:
+            self._console.print(f"data: {describe_classes(self.trainer.data)}", soft_wrap=True, markup=False)
         with self._progress:
             task = self._progress.add_task("starting", total=self.trainer.total_reports, completed=self.trainer.reports_done)
             for report in self._training:

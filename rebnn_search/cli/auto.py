@@ -92,7 +92,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         state = SearchState.of(search, budget)
         if args.quiet:
             return SearchObserver()
-        return LiveProgress(console, state) if is_screen(console) else PlainProgress(console, state)
+        display = LiveProgress if is_screen(console) else PlainProgress
+        return display(console, state, tells_data=False)  # all is told of them before the search
 
     def begin(stop: Callable[[], None]) -> None:
         stop_on_signals(stop)

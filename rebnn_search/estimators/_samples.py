@@ -191,6 +191,7 @@ def open_samples(given: WeightedSet, classes: list[str], validation: float | Non
     splits: dict[Split, Samples] = {
         "train": Samples(scaled[train], labels[train], None if alike else relative[train]),
         "validation": Samples(scaled[held_out], labels[held_out], None if alike else relative[held_out]),
+        "test": Samples(scaled[:0], labels[:0]),  # the user's own
     }
     ones: Tensor = torch.ones(scaled.shape[1])
     return OpenedSamples(ResidentData(splits, classes, 0 * ones, ones), scaling, not torch.equal(train, held_out))

@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from rebnn_search.base.errors import NO_ROOM, ROOM
 from rebnn_search.base.files import write_atomically
 from rebnn_search.execution.budget import Budget
+from rebnn_search.execution.data_seen import DataSeen
 from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
 from rebnn_search.execution.trial_recipe import write_trial_recipe
@@ -71,6 +72,7 @@ class Controller:
                 self._todo.remove((number, params))
                 self._wait(number)
         self._live: dict[int, Params] = {}
+        self._data = DataSeen(ledger, observer)
         resources = search.spec.resources
         workers, cpus, gpus = resources.workers_per_trial, resources.cpus_per_worker, resources.gpus_per_worker
         self._attempts = AttemptLog(None if folder is None else folder.attempts_file, workers * cpus, workers * gpus)
@@ -193,6 +195,8 @@ class Controller:
         if not self._is_live(task):
             return Decision.STOP
         self._attempts.begin(number, task.last_step, self._handed_out_at[number])
+        if update.data is not None:
+            self._data.take(number, self._search.recipe_data(self._live[number], number).get("data"), update.data)
         if update.failed is not None:
             self._end(number, TrialState.FAIL, update.failed)
             return Decision.STOP

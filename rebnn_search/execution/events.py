@@ -28,6 +28,9 @@ class SearchObserver:
     def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
         """Take in how many trials there will be, and the state and summary of those that ended in earlier runs, by number."""
 
+    def found_data(self, text: str) -> None:
+        """Take in what was found where the trials' data are read: once, and again where a trial found something else."""
+
     def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Take in that a trial was handed out, with its name, its parameters and the reports it already had."""
 

@@ -65,6 +65,11 @@ class Observers(SearchObserver):
         self._display.began(target, earlier)
         self._tell(lambda observer: observer.began(target, earlier))
 
+    def found_data(self, text: str) -> None:
+        """Pass it on."""
+        self._display.found_data(text)
+        self._tell(lambda observer: observer.found_data(text))
+
     def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Pass it on."""
         self._display.started(number, name, params, resumed_at)

@@ -22,10 +22,11 @@ from rebnn_search.base.metrics import (
 )
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
+from rebnn_search.execution.data_seen import DATA_TAG, lines_of
 from rebnn_search.execution.executor import Executor
 from rebnn_search.execution.model import log_model, model_file, packed
 from rebnn_search.execution.parent_run import ParentRun
-from rebnn_search.execution.run_description import run_description
+from rebnn_search.execution.run_description import LONGEST, run_description
 from rebnn_search.execution.task import owner_of
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of, folder_here
@@ -165,6 +166,7 @@ def outcome(search: Search, folder: SearchFolder, ledger: Ledger, parent: Parent
         cost=ending.cost,
         out_of_time=ending.out_of_time,
         enough=ending.enough,
+        data=lines_of(ledger),
     )
     return replace(made, compare=compare_link(uri, runs.experiment_id, compared(made.groups)))
 
@@ -178,6 +180,8 @@ def publish(search: Search, folder: SearchFolder, ledger: Ledger, parent: Parent
     tags = {}
     if result.cost is not None:
         metrics, tags = {**metrics, **result.cost.metrics()}, {COST_TAG: result.cost.text()}
+    if result.data:
+        tags[DATA_TAG] = "\n".join(result.data)[:LONGEST]
     history = ledger.noted(RUNS)
 
     def send(runs: Runs) -> None:

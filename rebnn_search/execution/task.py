@@ -12,6 +12,7 @@ from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import folder_here
 from rebnn_search.study.space import Value
 from rebnn_search.training import Report
+from rebnn_search.training.data.facts import DataFacts
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,13 @@ class TrialUpdate:
         report: The next report; None where training failed.
         final: Whether it is the last of a trial trained to its end.
         failed: Why training ended where no retry would mend it.
+        data: What was found where the data are read, with the first news of each attempt.
     """
 
     report: Report | None = None
     final: bool = False
     failed: str | None = None
+    data: DataFacts | None = None
 
 
 class Decision(Enum):

@@ -23,6 +23,7 @@ from rebnn_search.base.metrics import (
     VAL_TOP5,
     final,
 )
+from rebnn_search.execution.data_seen import DATA_TAG
 from rebnn_search.report import table as paper_table
 from rebnn_search.report.answers import answers
 from rebnn_search.report.figures import FIGURES, TRIAL_MARK, Figure
@@ -81,6 +82,7 @@ def render(search: TrackedSearch, drawn: Mapping[str, Drawing]) -> str:
         constraints=[str(limit) for limit in search.search.limits],
         broken=broken_rows(search),
         history=search.history,
+        data=search.parent.data.tags.get(DATA_TAG, "").splitlines(),
         resolved=search.artifact(search.parent.info.run_id, SEARCH_FILE),
     )
 

@@ -96,6 +96,7 @@ class Result:
         goals: The objectives, the first of which is ``objective``.
         extras: The objectives and what constraints are about, as far as they have no column anyway.
         constraints: As a file writes them.
+        data: What was found where the trials' data are read, in words: a line, and one for each trial that found something else.
         compare: Address where the best trials stand beside each other there; None for want of two.
         cost: What it cost so far; None where that is not known.
     """
@@ -119,6 +120,7 @@ class Result:
     constraints: Sequence[str] = ()
     cost: Cost | None = None
     compare: str | None = None
+    data: Sequence[str] = ()
 
     @property
     def best_row(self) -> TrialRow | None:
@@ -148,7 +150,7 @@ class Result:
         return {
             "name": self.name, "storage": self.storage, "tracking_uri": self.tracking_uri, "experiment": self.experiment,
             "parent_run_id": self.parent_run_id, "view": self.view, "compare": self.compare,
-            "objective": self.objective, "direction": self.direction,
+            "objective": self.objective, "direction": self.direction, "data": list(self.data),
             "trials": [
                 {
                     "number": row.number, "configuration": row.configuration, "seed": row.seed,

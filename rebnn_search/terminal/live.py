@@ -27,9 +27,10 @@ SPARK_WIDTH = 24
 class LiveProgress(SearchObserver):
     """Counts, a bar, the best so far and each running trial with its curve of the objective."""
 
-    def __init__(self, console: Console, state: SearchState) -> None:
+    def __init__(self, console: Console, state: SearchState, *, tells_data: bool = True) -> None:
         self._console = console
         self._state = state
+        self._tells_data = tells_data
         self._live = Live(self, console=console, refresh_per_second=4, transient=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -40,6 +41,11 @@ class LiveProgress(SearchObserver):
         self._state.began(target, earlier)
         # Made here, not in the constructor: by now the streams are those the search leaves to its display.
         self._live.start()
+
+    def found_data(self, text: str) -> None:
+        """Say, above the picture, what was found."""
+        if self._tells_data:
+            self._console.print(Text(printable(f"data: {text}")), soft_wrap=True)
 
     def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Take in a trial's start."""

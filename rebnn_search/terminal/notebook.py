@@ -81,7 +81,7 @@ class NotebookProgress(SearchObserver):
         self._widgets = find_spec("ipywidgets") is not None if widgets is None else widgets
         self._picture: Picture | None = None
         self._drawn = 0.0
-        self._failures: list[str] = []
+        self._lines: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -97,6 +97,11 @@ class NotebookProgress(SearchObserver):
         self._picture = WidgetPicture() if self._widgets else HtmlPicture()
         self._draw()
 
+    def found_data(self, text: str) -> None:
+        """Say what was found; it stays."""
+        self._lines.append(f"data: {text}")
+        self._draw()
+
     def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Take in a trial's start."""
         self._state.started(number, name, resumed_at)
@@ -109,7 +114,7 @@ class NotebookProgress(SearchObserver):
 
     def failed(self, number: int, reason: str, times: int) -> None:
         """Say that a trial will be started again."""
-        self._failures.append(f"{self._state.name(number)} failed ({times}): {reason}; starting it again")
+        self._lines.append(f"{self._state.name(number)} failed ({times}): {reason}; starting it again")
         self._draw()
 
     def paused(self, number: int) -> None:
@@ -120,7 +125,7 @@ class NotebookProgress(SearchObserver):
     def finished(self, number: int, state: str, reason: str | None, summary: Mapping[str, float]) -> None:
         """Take in a trial's end; a failure's reason stays."""
         if state == "FAIL":
-            self._failures.append(f"FAIL {self._state.name(number)}: {reason}")
+            self._lines.append(f"FAIL {self._state.name(number)}: {reason}")
         self._state.finished(number, state, summary)
         self._draw_now_and_then()
 
@@ -131,10 +136,10 @@ class NotebookProgress(SearchObserver):
     def _draw(self) -> None:
         if self._picture is not None:
             self._drawn = time.monotonic()
-            self._picture.draw(self._state.ended, self._state.target, progress_html(self._state, self._failures))
+            self._picture.draw(self._state.ended, self._state.target, progress_html(self._state, self._lines))
 
 
-def progress_html(state: SearchState, failures: list[str]) -> str:
+def progress_html(state: SearchState, said: list[str]) -> str:
     """A search's state as HTML."""
     counts = state.counts
     head = (
@@ -153,5 +158,5 @@ def progress_html(state: SearchState, failures: list[str]) -> str:
         f"<td>{f'{trial.curve[-1]:.4f}' if trial.curve else ''}</td><td>{sparkline(trial.curve)}</td></tr>"
         for trial in list(state.running.values())
     )
-    lines = [head, escape(", ".join(tail)), *(f"<i>{escape(failure)}</i>" for failure in failures)]
+    lines = [head, escape(", ".join(tail)), *(f"<i>{escape(line)}</i>" for line in said)]
     return "<div>" + "<br>".join(line for line in lines if line) + (f"<table>{rows}</table>" if rows else "") + "</div>"

@@ -20,15 +20,21 @@ from rebnn_search.training.report_log import TrackedReport
 class PlainProgress(SearchObserver):
     """A line for each trial's end, and one at the start."""
 
-    def __init__(self, console: Console, state: SearchState) -> None:
+    def __init__(self, console: Console, state: SearchState, *, tells_data: bool = True) -> None:
         self._console = console
         self._state = state
+        self._tells_data = tells_data
 
     def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
         """Say how much there is to do."""
         self._state.began(target, earlier)
         done = f", {self._state.ended} of them done before" if earlier else ""
         self._print(f"{target} trials{done}")
+
+    def found_data(self, text: str) -> None:
+        """Say what was found."""
+        if self._tells_data:
+            self._print(f"data: {text}")
 
     def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Say only that a trial goes on; a fresh start is nothing new."""

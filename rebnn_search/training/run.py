@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from rebnn_search.training.checkpoint import CheckpointDirectory
+from rebnn_search.training.data.base import Data
 from rebnn_search.training.distributed import World
 from rebnn_search.training.report import Report
 from rebnn_search.training.report_log import ReportLog, TrackedReport
@@ -27,6 +28,7 @@ class ReportingTrainer(Protocol):
     """What `rebnn_search.training.Trainer` is to a run and to stage one, which stand below it."""
 
     network: nn.Module
+    data: Data
     reports_done: int
 
     @property

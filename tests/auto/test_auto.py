@@ -18,7 +18,7 @@ from rebnn_search.auto._alternatives import majority_scores
 from rebnn_search.auto._look import look_at
 from rebnn_search.auto._plan import plan_for
 from rebnn_search.auto._repeated import repeated_lines
-from rebnn_search.auto.run import describe_classes
+from rebnn_search.auto.run import describe_balance
 from rebnn_search.auto.source import Source
 from rebnn_search.config import UserError
 from rebnn_search.study.load import load_search
@@ -176,7 +176,7 @@ def test_what_is_seen_in_a_folder(tmp_path: Path) -> None:
     data = look.open(image_size=8)
     assert (data.channels, data.image_size) == (1, 8)
     assert majority_scores(data).top1 == 80.0
-    assert describe_classes(data).endswith("largest 'dark' 80.0 %, smallest 'bright' 20.0 %: uneven")
+    assert describe_balance(data).endswith("largest 'dark' 80.0 %, smallest 'bright' 20.0 %: uneven")
     assert (
         look_at(Source(write_images(tmp_path / "coloured", {"a": 4, "b": 4}, colour=True)))
         .notes[0]

@@ -301,7 +301,7 @@ def by_torch(file: Path, raw: torch.Tensor, reason: str) -> None:
 
 
 def test_of_no_images_there_are_no_predictions(file: Path, made: Make, images: Draw) -> None:
-    raw, model = images(made("mlp", "rebnn")[1], 3)[:0], load_model(file)
+    raw, model = images(made("mlp", "rebnn")[1], 3)[:0], load_model(file, engine="openvino")
     assert model.engine == "openvino" and model.predict_proba(raw).shape == (0, len(model.classes))
 
 

@@ -21,7 +21,7 @@ def test_a_search_from_beginning_to_end(workplace) -> None:  # type: ignore[no-u
     result = workplace.json("--set", "trials=8")
     assert set(result) == {
         "name", "storage", "tracking_uri", "experiment", "parent_run_id", "view", "objective", "direction", "trials", "best",
-        "compare", "cost",
+        "compare", "cost", "data",
     }  # fmt: skip
     assert result["name"] == "tiny_space-1"
     runs = workplace.agree(result)

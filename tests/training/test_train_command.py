@@ -66,7 +66,8 @@ def test_a_pipe_gets_plain_lines_and_a_table(capsys: pytest.CaptureFixture[str])
     spoken = [line for line in printed.splitlines() if "val loss" in line and "Top-1" in line]
     assert [line.split("  ")[0] for line in spoken[:3]] == ["stage one, epoch 1", "epoch 1", "epoch 2"]
     assert printed.splitlines()[-1].split()[0] == "2.00"
-    assert "test" not in printed
+    assert "test:" not in printed
+    assert printed.startswith("data: 10 classes, ")
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 

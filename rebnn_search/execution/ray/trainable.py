@@ -16,6 +16,7 @@ from rebnn_search.execution.ray.workers import Rank
 from rebnn_search.execution.task import TrialTask, TrialUpdate
 from rebnn_search.execution.trial_training import failure
 from rebnn_search.training import Diverged, Report
+from rebnn_search.training.data.facts import DataFacts, facts_of
 from rebnn_search.training.memory import explain_memory_errors
 
 TASK, UPDATE = "task", "update"
@@ -33,6 +34,7 @@ class RecipeTrial(tune.Trainable):
         self._peers = self._peers or Peers()
         self._task: TrialTask = config[TASK]
         self._unheard: deque[Report] = deque()
+        self._facts: DataFacts | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Put the last task away and take up another in the same process."""
@@ -54,11 +56,13 @@ class RecipeTrial(tune.Trainable):
                 write_atomically(self._task.open_folder().trace_file(self._task.number), trace)
             raise
         final = report.step == rank.run.trainer.total_reports
-        return {UPDATE: TrialUpdate(report, final), "done": final}
+        facts, self._facts = self._facts, None
+        return {UPDATE: TrialUpdate(report, final, data=facts), "done": final}
 
     def _begin(self) -> Rank:
         assert self._peers is not None
         self._rank = self._peers.begin(self._task)
+        self._facts = facts_of(self._rank.run.trainer.data)
         self._unheard.extend(self._rank.run.since(self._task.last_step))
         return self._rank
 

@@ -123,22 +123,26 @@ class ImageFolder(Dataset):
             total += sum(len(listings[name].files) for name in CROPPED) * channels * whole**2
         resident = total <= RESIDENT_BYTES if self.resident == "auto" else self.resident
         if resident:
-            splits = self._decoded(listings, classes, crop_pct, whole)
+            splits, told = self._decoded(listings, classes, crop_pct, whole)
             mean, std = channel_statistics(splits["train"].images)
-            return ResidentData(splits, classes, mean, std, augmentation, crop=crop, crop_pct=crop_pct)
+            decoded = ResidentData(splits, classes, mean, std, augmentation, crop=crop, crop_pct=crop_pct)
+            decoded.left_out = told
+            return decoded
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         if self.grayscale:
             mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
-        if self.skip_damaged:
-            listings = self._sound(listings, classes)
-        return StreamingData(
-            {name: (listing.files, listing.labels) for name, listing in listings.items()}, classes, self.image_size,
+        sound, told = self._sound(listings, classes) if self.skip_damaged else (listings, None)
+        streamed = StreamingData(
+            {name: (listing.files, listing.labels) for name, listing in sound.items()}, classes, self.image_size,
             self.grayscale, mean, std, augmentation, self.workers, crop, crop_pct,
         )  # fmt: skip
+        streamed.left_out = told
+        return streamed
 
     def _decoded(
         self, listings: dict[Split, Listing], classes: Sequence[str], crop_pct: float, whole: int | None
-    ) -> dict[Split, Samples]:
+    ) -> tuple[dict[Split, Samples], str | None]:
+        """The decoded pictures of each split, and what `_tell` says of those that could not be."""
         splits: dict[Split, Samples] = {}
         damaged: list[Path] = []
         for name, listing in listings.items():
@@ -150,35 +154,38 @@ class ImageFolder(Dataset):
             except DamagedImageError as error:
                 raise UserError(advice(error)) from None
             splits[name] = Samples(found.images, listing.labels[found.kept], whole=found.whole, sizes=found.sizes)
-        self._tell(damaged, listings)
+        told = self._tell(damaged, listings)
         for name, samples in splits.items():
             self._check_classes(name, listings[name].labels, samples.labels, classes)
-        return splits
+        return splits, told
 
-    def _sound(self, listings: dict[Split, Listing], classes: Sequence[str]) -> dict[Split, Listing]:
-        """The listings without what cannot be decoded."""
+    def _sound(self, listings: dict[Split, Listing], classes: Sequence[str]) -> tuple[dict[Split, Listing], str | None]:
+        """The listings without what cannot be decoded, and what `_tell` says of that."""
         files = [file for listing in listings.values() for file in listing.files]
         state = fingerprint(files)
         if state not in _damaged:
             _damaged[state] = find_damaged(files, self.workers)
         damaged = _damaged[state]
-        self._tell(damaged, listings)
+        told = self._tell(damaged, listings)
         gone = set(damaged)
         sound: dict[Split, Listing] = {}
         for name, listing in listings.items():
             kept = [index for index, file in enumerate(listing.files) if file not in gone]
             sound[name] = pick(listing, torch.tensor(kept, dtype=torch.int64))
             self._check_classes(name, listing.labels, sound[name].labels, classes)
-        return sound
+        return sound, told
 
-    def _tell(self, damaged: Sequence[Path], listings: dict[Split, Listing]) -> None:
-        total = sum(len(listing.files) for listing in listings.values())
-        state = (self.root, tuple(damaged))
-        if not damaged or state in _reported:
-            return
-        _reported.add(state)
+    def _tell(self, damaged: Sequence[Path], listings: dict[Split, Listing]) -> str | None:
+        """What is left out, in words, which a process says once."""
+        if not damaged:
+            return None
         names = [str(file.relative_to(self.root)) for file in sorted(damaged)]
-        warnings.warn(f"data.root: {self.root}: {left_out(names, total)}", Notice, stacklevel=2)
+        text = f"data.root: {self.root}: {left_out(names, sum(len(listing.files) for listing in listings.values()))}"
+        state = (self.root, tuple(damaged))
+        if state not in _reported:
+            _reported.add(state)
+            warnings.warn(text, Notice, stacklevel=2)
+        return text
 
     def _check_classes(self, split: Split, listed: Tensor, sound: Tensor, classes: Sequence[str]) -> None:
         before, after = (torch.bincount(labels, minlength=len(classes)).tolist() for labels in (listed, sound))

@@ -36,7 +36,12 @@ class Data(ABC):
         augmentation: Applied to normalised training batches; None for none.
         crop: Made of whole pictures before that, by `read_cropped`; None for none.
         crop_pct: Share of a picture's shorter side that is kept where no crop is drawn: what a model of these data is given.
+
+    Attributes:
+        left_out: What of the data was left out when they were opened, in words; None where nothing was.
     """
+
+    left_out: str | None = None
 
     def __init__(
         self,

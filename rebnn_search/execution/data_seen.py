@@ -1,0 +1,57 @@
+"""What the trials of a search found where their data are read, kept in its ledger: the same, if they are to be compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from rebnn_search.execution.events import SearchObserver
+from rebnn_search.study.attributes import DATA
+from rebnn_search.study.ledger import Ledger
+from rebnn_search.training.data.facts import DataFacts
+
+DATA_TAG = "data"
+"""Tag of the parent run: the same, line by line."""
+KEPT = 20
+"""Lines that are kept; a search over options of its data may have one for each."""
+
+
+class DataSeen:
+    """Compares what each trial found with what the first of the same options found, in this run of the search or an earlier one.
+
+    Args:
+        ledger: Of the search.
+        observer: Who is told what was found first, and what was found to differ.
+    """
+
+    def __init__(self, ledger: Ledger, observer: SearchObserver) -> None:
+        self._ledger, self._observer = ledger, observer
+
+    def take(self, number: int, options: object, facts: DataFacts) -> None:
+        """Take in what a trial found.
+
+        Args:
+            number: Of the trial.
+            options: ``data`` of its recipe.
+            facts: What it found there.
+        """
+        noted = self._ledger.noted(DATA) or {}
+        first, lines = dict(noted.get("first", {})), list(noted.get("lines", []))
+        options_key = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        earlier = first.setdefault(options_key, {"trial": number, "digest": facts.digest, "text": facts.text})
+        told = [facts.text] if facts.left_out is None else [facts.text, facts.left_out]
+        if earlier["digest"] != facts.digest:
+            told = [
+                f"trial #{number} found other data than trial #{earlier['trial']} with the same options, so that the two cannot be "
+                f"compared: {facts.text}; before: {earlier['text']}. Do all machines see the same files, and did nobody change them?"
+            ]
+        new = [line for line in told if line not in lines]
+        for line in new:
+            self._observer.found_data(line)
+        if first != noted.get("first") or new:
+            self._ledger.note(DATA, {"first": first, "lines": [*lines, *new][:KEPT]})
+
+
+def lines_of(ledger: Ledger) -> list[str]:
+    """What was told of a search's data."""
+    return list((ledger.noted(DATA) or {}).get("lines", []))

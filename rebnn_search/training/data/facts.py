@@ -1,0 +1,43 @@
+"""What was found where a recipe's data are read: a line for the user, and what tells whether two machines found the same."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+
+from rebnn_search.training.data.base import SPLITS, Data
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """Data as they were opened.
+
+    Attributes:
+        text: Classes and the sizes of the splits, in words.
+        digest: Of the classes, the images' shape and every split's labels in their order: other samples have another.
+        left_out: What was left out, in words; None where nothing was.
+    """
+
+    text: str
+    digest: str
+    left_out: str | None = None
+
+
+def facts_of(data: Data) -> DataFacts:
+    """What is to be told of opened data."""
+    digest = hashlib.sha256(repr((data.classes, data.channels, data.image_size)).encode())
+    for split in SPLITS:
+        digest.update(split.encode() + data.labels(split).numpy().tobytes())
+    return DataFacts(describe_classes(data), digest.hexdigest()[:16], data.left_out)
+
+
+def describe_classes(data: Data) -> str:
+    """Numbers and balance, in words."""
+    counts = torch.bincount(data.labels("train"), minlength=data.num_classes)
+    train, validation, test = (len(data.labels(split)) for split in SPLITS)
+    sizes = f"{train:,} to train on, {validation:,} to validate on, {test:,} to test"
+    most, least = int(counts.argmax()), int(counts.argmin())
+    share = [f"{data.classes[k]!r} {100 * int(counts[k]) / int(counts.sum()):.1f} %" for k in (most, least)]
+    return f"{data.num_classes} classes, {sizes}; largest {share[0]}, smallest {share[1]}"
