@@ -246,9 +246,19 @@ def _as_words(overrides: Mapping[str, object] | Iterable[str]) -> list[str]:
     if not isinstance(overrides, Mapping):
         return list(overrides)
     try:
-        return [f"{key}={json.dumps(value, ensure_ascii=False, allow_nan=False)}" for key, value in overrides.items()]
+        return [
+            f"{key}={json.dumps(value, ensure_ascii=False, allow_nan=False, default=_python_s)}"
+            for key, value in overrides.items()
+        ]
     except (TypeError, ValueError) as error:
         raise UserError(f"overrides: values are those of a YAML file: {error}") from None
+
+
+def _python_s(value: object) -> object:
+    """A number of numpy's, or of an array of one, as Python's."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"Object of type {type(value).__name__} is none")
 
 
 def _seconds(time_budget: str | float) -> float:

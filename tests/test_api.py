@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rebnn_search as rs
@@ -76,5 +77,6 @@ def test_overrides_are_values_by_name_or_words() -> None:
     one, other = (load_search(SPACE, _as_words(given)).dump() for given in (words, values))
     assert one == other and one["recipe"]["epochs"] == 3
     assert _as_words("epochs=3") == ["epochs=3"]
+    assert _as_words({"epochs": np.int64(3), "optimizer.lr": np.float32(0.5)}) == ["epochs=3", "optimizer.lr=0.5"]
     with pytest.raises(UserError, match="overrides: values are those of a YAML file: Object of type PosixPath"):
         _as_words({"data.root": Path("x")})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from rebnn_search.auto._candidate import JOINED, Candidate
 from rebnn_search.auto._deadlines import SLOWER
 from rebnn_search.auto._fit_alternatives import BOOSTING, LOGISTIC
 from rebnn_search.auto._scores import Scores, scores_of
+from rebnn_search.export.timing import one_thread
 from rebnn_search.training import Diverged, Recipe, Trainer, TrainingRun
 from rebnn_search.training.data import Data, ResidentData, Split
 from rebnn_search.training.data.base import SPLITS
@@ -128,6 +130,8 @@ class Fits:
             self._child.kill()
             out, _ = self._child.communicate()
             return out.splitlines(), "the time was over"
+        if self._child.returncode < 0:  # what it wrote before is no reason
+            return out.splitlines(), f"its process was ended by {signal.Signals(-self._child.returncode).name}"
         last = said.strip().splitlines()[-1:] or [f"its process ended with {self._child.returncode}"]
         return out.splitlines(), f"it failed: {last[0]}"
 
@@ -176,11 +180,10 @@ def real_alternative(shipped: Candidate, data: Data, seconds: float, end: float)
     return _alternative(REAL_WEIGHTS, scores, float_bytes(trained))
 
 
+@one_thread()  # as the plan measured it
 def train_real(recipe: Recipe, end: float) -> torch.nn.Module | str:
     """Train a recipe's network with real weights; why not, if it diverged or the time was over. On the CPU, frozen."""
     trainer = Trainer(recipe.model_copy(update={"weights": REAL, "stage_one": None}))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the plan measured it
     try:
         for report in TrainingRun(trainer):
             if time.monotonic() > end and not trainer.finished:
@@ -188,7 +191,6 @@ def train_real(recipe: Recipe, end: float) -> torch.nn.Module | str:
     except Diverged as error:
         return f"it diverged: {error.reason}"
     finally:
-        torch.set_num_threads(threads)
         trainer.close()
     return trainer.network.cpu().eval().requires_grad_(False)
 

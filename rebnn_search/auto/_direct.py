@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-
 from rebnn_search.auto._candidate import HELD_OUT, JOINED, Candidate, Made
 from rebnn_search.auto._deadlines import SLOWER
 from rebnn_search.auto._plan import Plan
 from rebnn_search.base.metrics import TRAIN_LOSS, VAL_TOP1
 from rebnn_search.config import UserError
 from rebnn_search.export import describe
+from rebnn_search.export.timing import one_thread
 from rebnn_search.study.estimate import estimate, median_training
 from rebnn_search.training import Diverged, Recipe, Trainer, TrainingRun
 
@@ -54,23 +53,18 @@ def train_directly(plan: Plan, epochs: int, seeds: int, deadline: float, say: Ca
         UserError: If every training diverged.
     """
     base = Recipe.model_validate({**plan.recipe, "epochs": epochs})
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the plan measured it
-    try:
-        first = train(base, deadline, say, "first training")
-        longer = plan.refit_seconds / max(plan.trial_seconds, 1e-9)
-        longest = plan.refit_seconds if first is None else first.seconds * longer
-        done: list[TrainedOnce] = []
-        for seed in range(base.seed, base.seed + seeds):
-            if time.monotonic() + SLOWER * longest > deadline:
-                break
-            recipe = base.model_copy(update={"seed": seed, "train_on": "train+validation"})
-            trained = train(recipe, deadline, say, "last training")
-            if trained is not None:
-                done.append(trained)
-                longest = max(longest, trained.seconds)
-    finally:
-        torch.set_num_threads(threads)
+    first = train(base, deadline, say, "first training")
+    longer = plan.refit_seconds / max(plan.trial_seconds, 1e-9)
+    longest = plan.refit_seconds if first is None else first.seconds * longer
+    done: list[TrainedOnce] = []
+    for seed in range(base.seed, base.seed + seeds):
+        if time.monotonic() + SLOWER * longest > deadline:
+            break
+        recipe = base.model_copy(update={"seed": seed, "train_on": "train+validation"})
+        trained = train(recipe, deadline, say, "last training")
+        if trained is not None:
+            done.append(trained)
+            longest = max(longest, trained.seconds)
     judged = None if first is None else first.candidate
     median = median_training(done, lambda training: training.loss)
     if median is None:
@@ -85,6 +79,7 @@ def train_directly(plan: Plan, epochs: int, seeds: int, deadline: float, say: Ca
     return Made(median.candidate, judged, others, score, 0)
 
 
+@one_thread()  # as the plan measured it
 def train(recipe: Recipe, deadline: float, say: Callable[[str], None], name: str) -> TrainedOnce | None:
     """Train a recipe to its end, or to the end of the epoch that the time ends in; None if it diverged.
 

@@ -14,15 +14,14 @@ import numpy as np
 from rebnn_search.auto.source import Source
 from rebnn_search.config import UserError
 from rebnn_search.training.data import DATASETS, Data
+from rebnn_search.training.data._arrays import GIVEN
 from rebnn_search.training.data.groups import groups_in_names
 from rebnn_search.training.data.images import DamagedImageError, advice, decoding, open_picture
 from rebnn_search.training.data.listing import EXTENSIONS, class_names, split_folders, visible_files
-from rebnn_search.training.data.tables import is_table, labels_of, notes, read_table
+from rebnn_search.training.data.tables import is_regression, is_table, labels_of, notes, read_table
 
 SHARE = 0.2
 """Of the samples for validation, and for the test, where the data do not say."""
-FEWEST = 3
-"""Samples a class must have: one to train on, one to validate on, one to test."""
 GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "F"})
 LOOKED_AT, LEAST_LOOKED_AT = 64, 4
 """Pictures with room for colour that are decoded to see whether they have any: of all classes together, and at the least of each."""
@@ -191,11 +190,17 @@ def _arrays(path: Path) -> Look:
     try:
         with np.load(path, allow_pickle=False) as file:
             labels = file["y"] if "y" in file.files else None
+            given = {split for split, names in GIVEN.items() for name in names if f"X_{name}" in file.files}
     except Exception:  # the dataset says what is wrong with it
         labels = None
     if labels is not None and labels.ndim == 1:
+        if labels.dtype.kind in "iuf" and is_regression(list(map(str, labels.tolist()))):
+            raise UserError(
+                f"{path}: y holds {len(np.unique(labels)):,} different numbers: estimating a number is regression, and this program "
+                "tells classes apart; save the class of each sample as y"
+            )
         for name, count in zip(*np.unique(labels, return_counts=True), strict=True):
-            _enough(str(name), int(count), path)
+            _enough(str(name), int(count), path, [split for split in ("validation", "test") if split not in given])
     opened = Arrays(path=str(path), validation=SHARE, test=SHARE).open()
     assert isinstance(opened, ResidentData)
     images = opened.image_size > 1
@@ -231,9 +236,11 @@ def _table(path: Path, label: str | None, group: str | None) -> Look:
     return Look({"name": "csv", **options, "features": features}, False, 1, [seen, *said], str(path))
 
 
-def _enough(name: str, count: int, source: Path) -> None:
-    if count < FEWEST:
+def _enough(name: str, count: int, source: Path, drawn: Sequence[str] = ("validation", "test")) -> None:
+    """See that a class has a sample to train on and one for each split that is drawn from these."""
+    if count < 1 + len(drawn):
+        uses = " and ".join(["to train on", *({"validation": "to validate on", "test": "to test"}[split] for split in drawn)])
         raise UserError(
-            f"{source}: class {name!r} has {count} sample{'' if count == 1 else 's'}: each needs at least {FEWEST}, to train on, to "
-            "validate on and to test; add some or take the class away"
+            f"{source}: class {name!r} has {count} sample{'' if count == 1 else 's'}: each needs at least {1 + len(drawn)}, "
+            f"{uses}; add some or take the class away"
         )

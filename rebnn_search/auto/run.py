@@ -8,15 +8,17 @@ import shlex
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
+from torch import Tensor
 
 from rebnn_search.auto._alternatives import majority_scores
 from rebnn_search.auto._balance import UNEVEN, balance_for, uneven
-from rebnn_search.auto._calibrate import calibrate, validation_logits
+from rebnn_search.auto._calibrate import TemperatureFit, calibrate, validation_logits
+from rebnn_search.auto._candidate import Made
 from rebnn_search.auto._deadlines import REPORT_SECONDS, deadlines
 from rebnn_search.auto._direct import train_directly
 from rebnn_search.auto._distil import Terms, distil, distilled_lines
@@ -108,22 +110,18 @@ def run_auto(
         left = (until.model - time.monotonic()) / plan.refit_seconds if plan.searched else 1.0
         epochs = max(1, min(plan.epochs, math.floor(left * plan.epochs)))
         made = train_directly(plan, epochs, seeds, until.model, say)
-    export_packed(made.shipped.network, made.shipped.info, out / MODEL_FILE)  # what comes now may be cut short
+    model = _calibrated_model(made, plan, weights, out)  # what comes now may be cut short
     if how.teachers:
         terms = Terms(plan.data, weights, how.teachers, plan.refit_seconds, out / TEACHERS, until.model)
         made, distilled = distil(made, terms, say)
-    logits, labels = validation_logits(made.judged, plan.data), plan.data.labels("validation")
-    calibration = calibrate(made, logits, labels, None if weights is None else weights[labels])
-    made = made.calibrated(calibration.temperature)
-    export_packed(made.shipped.network, made.shipped.info, out / MODEL_FILE)
+        model = _calibrated_model(made, plan, weights, out)
+    made, calibration, logits = model
     found = look_back(made, plan, how, look.images, logits, weights, until.look_back, say)
     score = made.score or Estimate(found.leaderboard[0].test_top1, None, 0)
     if distilled is not None:
         for line in distilled_lines(distilled, score.mean, found.leaderboard[0].bytes):
             say(line)
     say(calibration.text())
-    if searched:
-        _report(out, tracking_uri, until.report - time.monotonic() > REPORT_SECONDS, say)
     result = AutoResult(
         out=str(out), model=str(out / MODEL_FILE), example=look.example, test_top1=score.mean, half_width=score.half_width,
         seeds=score.n, majority=majority, trials=made.trials, seconds=time.monotonic() - begun, preset=preset,
@@ -131,7 +129,20 @@ def run_auto(
         balance=balanced, calibration=calibration, distilled=distilled, **vars(found),
     )  # fmt: skip
     write_atomically(out / RESULT_FILE, json.dumps(asdict(result), indent=1))
+    if searched:
+        _report(out, tracking_uri, until.report - time.monotonic() > REPORT_SECONDS, say)
+        result = replace(result, seconds=time.monotonic() - begun)
+        write_atomically(out / RESULT_FILE, json.dumps(asdict(result), indent=1))
     return result
+
+
+def _calibrated_model(made: Made, plan: Plan, weights: Tensor | None, out: Path) -> tuple[Made, TemperatureFit, Tensor | None]:
+    """Write the model with calibrated probabilities. Returns it, how it was calibrated, and its logits of the validation split."""
+    logits, labels = validation_logits(made.judged, plan.data), plan.data.labels("validation")
+    calibration = calibrate(made, logits, labels, None if weights is None else weights[labels])
+    calibrated = made.calibrated(calibration.temperature)
+    export_packed(calibrated.shipped.network, calibrated.shipped.info, out / MODEL_FILE)
+    return calibrated, calibration, logits
 
 
 def _report(out: Path, tracking_uri: str, in_time: bool, say: Callable[[str], None]) -> None:

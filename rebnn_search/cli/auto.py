@@ -9,7 +9,8 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,8 @@ from rebnn_search.auto.presets import ASKED, DEFAULT, PRESETS
 from rebnn_search.base.command import python_command
 from rebnn_search.base.duration import parse_duration
 from rebnn_search.base.errors import UserError
-from rebnn_search.base.layout import MODEL_FILE
 from rebnn_search.base.screen import is_screen
+from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.base.signals import stop_on_signals
 from rebnn_search.tracking import check_uri, default_uri
 
@@ -72,9 +73,10 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     if args.seeds is not None and args.seeds < 1:
         raise UserError(f"--seeds {args.seeds}: must be at least 1")
     uri = check_uri(args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri())
-    out = Path(args.out) if args.out else _free(Path(args.data))
+    tracked = ["--tracking-uri", hide_secrets(args.tracking_uri)] if args.tracking_uri else []
+    out = Path(args.out) if args.out else _made_for(Path(args.data))
     # What is above needs milliseconds, torch and Ray seconds.
-    from rebnn_search.auto.result import NAME, SPACE_FILE, Interrupted
+    from rebnn_search.auto.result import SPACE_FILE, Interrupted
     from rebnn_search.auto.run import run_auto
     from rebnn_search.auto.source import Source
 
@@ -104,20 +106,19 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
             tracking_uri=uri, begun=begun, say=say, observe=observe, on_start=begin, preset=args.preset, balance=args.balance,
         )  # fmt: skip
     except (Interrupted, KeyboardInterrupt):
-        words = [*python_command(), "-m", "rebnn_search.run", str(out / SPACE_FILE), "--storage", str(out / "results")]
-        if (out / MODEL_FILE).exists():
-            print(f"\nstopped; the model is there: {out / MODEL_FILE}; what is said of it was cut short", file=sys.stderr)
-        elif (out / "results" / NAME).exists():
-            print(f"stopped; continue by hand with\n  {shlex.join([*words, '--resume', '--name', NAME])}")
-        else:
-            left = f"; remove {out} to begin again" if out.exists() else ""
-            print(f"\nstopped before there was a model: nothing was kept to go on with{left}", file=sys.stderr)
+        _say_what_is_there(out, tracked)
         return 130
+    finally:
+        if not args.out:
+            with suppress(OSError):  # it holds something, unless a mistake was found before anything was kept
+                out.rmdir()
     spread = "" if result.half_width is None else f" ± {result.half_width:.2f}"
     trained = f"n = {result.seeds} seed{'s' if result.seeds > 1 else ''}" if result.seeds else result.network
     size = Path(result.model).stat().st_size
     predict = shlex.join([*python_command(), "-m", "rebnn_search.predict", result.model, result.example])
-    refit = shlex.join([*python_command(), "-m", "rebnn_search.run", str(out / SPACE_FILE), "--time-budget", args.time])
+    refit = shlex.join(
+        [*python_command(), "-m", "rebnn_search.run", str(out / SPACE_FILE), "--time-budget", args.time, *tracked]
+    )
     for line in (
         f"test accuracy: {result.test_top1:.2f}{spread} % ({trained}); guessing the largest class: {result.majority:.2f} %",
         *([f"balanced accuracy of the model: {result.test_balanced:.2f} %"] if result.balance.balanced else []),
@@ -129,12 +130,43 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     return 0
 
 
-def _free(data: Path) -> Path:
-    """``auto-DATA`` in the working directory, numbered if that is taken."""
+def _say_what_is_there(out: Path, tracked: Sequence[str]) -> None:
+    """Say what an interruption left, and how to go on with it."""
+    from rebnn_search.auto.result import MODEL_FILE, NAME, SPACE_FILE
+    from rebnn_search.storage.folder import SearchFolder
+
+    storage = out / "results"
+    search = SearchFolder(storage / NAME)
+    if (out / MODEL_FILE).exists():
+        said = f"the model is there: {out / MODEL_FILE}; what is said of it was cut short"
+    elif search.result_file.exists():
+        words = [*python_command(), "-m", "rebnn_search.refit", NAME, "--storage", str(storage), *tracked]
+        said = f"the search had ended; train its best by hand with\n  {shlex.join(words)}"
+    elif search.path.exists():
+        words = [*python_command(), "-m", "rebnn_search.run", str(out / SPACE_FILE), "--storage", str(storage), *tracked]
+        said = f"continue by hand with\n  {shlex.join([*words, '--resume', '--name', NAME])}"
+    else:
+        left = f"; remove {out} to begin again" if out.exists() and any(out.iterdir()) else ""
+        said = f"there was no model yet, and nothing was kept to go on with{left}"
+    print(f"\nstopped; {said}", file=sys.stderr)
+
+
+def _made_for(data: Path) -> Path:
+    """A new folder ``auto-DATA`` in the working directory, numbered if that is taken: made at once, for two may begin together.
+
+    Raises:
+        UserError: If none can be made.
+    """
     stem = "auto-" + (
         re.sub(r"[^A-Za-z0-9._-]+", "-", data.absolute().name.removesuffix(".gz").rsplit(".", 1)[0]).strip("-.") or "data"
     )
-    number = 1
-    while (path := Path(stem if number == 1 else f"{stem}-{number}")).exists():
-        number += 1
-    return path
+    for number in count(1):
+        path = Path(stem if number == 1 else f"{stem}-{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"{path}: cannot be made: {error.strerror}; say where with --out") from None
+        return path
+    raise AssertionError

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
+
+import yaml
 
 from rebnn_search.base.errors import UserError
 from rebnn_search.base.files import read_whole, write_whole
@@ -51,7 +54,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     assert named is not None
     recipe_text = read_whole(source.parent / named[1]).decode()
     write_whole(recipe, DATA_PATH.sub(r"\1", recipe_text).encode())
-    write_whole(space, RECIPE_LINE.sub(f"recipe: {recipe.name}", text, count=1).encode())
+    named_anew = yaml.safe_dump({"recipe": recipe.name}, allow_unicode=True, width=10_000).rstrip("\n")
+    write_whole(space, RECIPE_LINE.sub(lambda _: named_anew, text, count=1).encode())
     print(f"{space}: what varies, how it is sampled and pruned, how many trials\n{recipe}: what every trial trains")
-    print(f"edit them, then: rebnn-search run {space} --dry-run")
+    print(f"edit them, then: rebnn-search run {shlex.quote(str(space))} --dry-run")
     return 0

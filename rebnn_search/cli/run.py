@@ -109,8 +109,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         tracking_uri=uri, address=args.address, resume=args.resume, or_start=args.resume_or_start,
         trained=args.trained,
     )  # fmt: skip
-    console = Console(no_color=args.no_color or None, highlight=False)
-    if session.unfinished and not session.resumed and args.name is None and not args.json:
+    console = Console(no_color=args.no_color or None, highlight=False, markup=False)
+    if session.unfinished and not session.resumed and args.name is None and not (args.json or args.quiet):
         console.print(f"unfinished: {', '.join(session.unfinished)}; --resume continues the newest. Starting a new one.")
     if not args.json and not args.quiet:
         search = session.search

@@ -165,4 +165,4 @@ def _say_how_to_resume(args: argparse.Namespace, console: Console) -> None:
     for option in ("device", "test", "json"):
         value = getattr(args, option)
         words += [f"--{option}", *([value] if isinstance(value, str) else [])] if value else []
-    console.print(f"stopped; continue with\n  {shlex.join(words)}", soft_wrap=True)
+    console.print(f"stopped; continue with\n  {shlex.join(words)}", soft_wrap=True, markup=False)

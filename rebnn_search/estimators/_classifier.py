@@ -82,7 +82,8 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):
         random_state: Seed of initial weights and the data's order.
 
     Attributes:
-        classes_: The labels, sorted (n_classes,). A class whose samples all have weight 0 is absent.
+        classes_: The labels, sorted (n_classes,). A class whose samples all have ``sample_weight`` 0 is absent; one of
+            ``class_weight`` 0 is there, and nothing is learnt of it.
         n_features_in_: Features, or channels.
         feature_names_in_: Names of the features, where ``X`` had some.
         history_: A row for each epoch: ``epoch``, ``iteration``, ``train_loss``, ``val_loss``, ``val_top1`` (percent), ...
@@ -189,6 +190,9 @@ class ReBNNClassifier(ClassifierMixin, BaseEstimator):
         by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=weights)
         if (by_class < 0).any() or not np.isfinite(by_class).all():
             raise ValueError(f"class_weight: weights must be finite and not negative, not {self.class_weight!r}")
+        if np.count_nonzero(by_class) == 1:
+            only = self.classes_[by_class > 0][0]
+            raise ValueError(f"class_weight: only {only!r} has a weight above 0: there is nothing to tell apart")
         samples = merge(X, labels, weights * by_class[labels])
         if len(samples) < 2:
             raise ValueError(f"fit needs two different samples of weight above 0, not {len(samples)}")

@@ -10,13 +10,14 @@ import numpy as np
 
 from rebnn_search.base.metrics import EPOCHS, VAL_LOSS, VAL_TOP1
 from rebnn_search.estimators._classifier import Part, ReBNNClassifier
-from rebnn_search.estimators._parameters import part, plain
+from rebnn_search.estimators._parameters import from_recipe, part, plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from rebnn_search.study.ledger import Ledger
     from rebnn_search.study.search import Search
+    from rebnn_search.training import Recipe
 
 
 class ReBNNSearchClassifier(ReBNNClassifier):
@@ -36,7 +37,8 @@ class ReBNNSearchClassifier(ReBNNClassifier):
         validation_fraction: Share of the different samples that trials are judged on; a class too small to be on both sides is
             trained on whole. Where nothing can be held out it is the training samples that they are judged on, with a warning.
 
-    The other parameters are `ReBNNClassifier`'s: what the space leaves alone.
+    The other parameters are `ReBNNClassifier`'s: what the space leaves alone. A part that the space chooses, as ``optimizer.name``,
+    begins with options of its own: ``lr`` and ``weight_decay`` are then the chosen optimizer's, unless the space has them.
 
     Attributes:
         search_results_: A row for each trial: ``number``, ``state``, a column for each parameter (missing where its condition
@@ -58,7 +60,7 @@ class ReBNNSearchClassifier(ReBNNClassifier):
         gamma: Part = "flip_ratio",
         gamma_value: float | None = None,
         scale_init: Part = "mean_abs",
-        weights: str = "rebnn",
+        weights: Part = "rebnn",
         network: Part | None = None,
         width: int | None = None,
         depth: int | None = None,
@@ -118,18 +120,17 @@ class ReBNNSearchClassifier(ReBNNClassifier):
         best = ledger.best[0].number
         self.best_params_ = dict(ledger.params(best))
         self.best_score_ = ledger.summary(best)[self.metric]
-        self.best_estimator_ = self._base(given.seed).fit(X, y, sample_weight)
+        self.best_estimator_ = self._base(search.recipe(self.best_params_), given.seed).fit(X, y, sample_weight)
         for name in ("network_", "recipe_", "history_", "_scaling"):
             setattr(self, name, getattr(self.best_estimator_, name))
         return self
 
-    def _base(self, seed: int) -> ReBNNClassifier:
-        """The classifier of the best configuration, to be fitted on all samples."""
-        params = {name: getattr(self, name) for name in ReBNNClassifier._get_param_names()}
-        kept = {name: value for name, value in (self.overrides or {}).items() if name not in self.best_params_}
-        # Last, and parents first: choosing a part drops the options of the one before.
-        params |= {"overrides": {**kept, **self.best_params_}, "validation_fraction": 0.0, "random_state": seed}
-        return ReBNNClassifier(**params)
+    def _base(self, recipe: Recipe, seed: int) -> ReBNNClassifier:
+        """The classifier of the best trial's recipe, to be fitted on all samples."""
+        found, overrides = from_recipe(recipe)
+        return ReBNNClassifier(
+            **found, overrides=overrides, class_weight=self.class_weight, device=self.device, random_state=seed
+        )
 
 
 def _table(search: Search, ledger: Ledger) -> pd.DataFrame:

@@ -96,6 +96,22 @@ def _check_data(data: Any) -> None:
                 fail("model", ("recipe", "data", key), "must name columns", value)
 
 
+def as_trained(info: ModelInfo, kept: object, source: str) -> ModelInfo:
+    """The info with what a checkpoint kept of its data, which may have changed since; as it is where an earlier version kept nothing.
+
+    Raises:
+        UserError: If that is nothing that a model file takes.
+    """
+    if kept is None:
+        return info
+    try:
+        if not isinstance(kept, Mapping) or not kept.keys() <= {"classes", "mean", "std", "table"}:
+            raise UserError(f"{source}: is no checkpoint of a trial: what it says of its data cannot be read")
+        return ModelInfo.model_validate({**info.model_dump(), **kept})
+    except ValidationError as error:
+        raise UserError(explain(error, Document(source, {}))) from None
+
+
 def describe(recipe: Recipe | Mapping[str, Any], data: Data) -> ModelInfo:
     """The info of a network trained by a recipe (or any mapping with its ``network``) on opened data.
 

@@ -25,7 +25,7 @@ from rebnn_search.export._check import check_values
 from rebnn_search.export._checkpoints import newest_state, read_state
 from rebnn_search.export._expected import build_network, is_plain, without_memory
 from rebnn_search.export._header import brief
-from rebnn_search.export._info import ModelInfo, describe
+from rebnn_search.export._info import ModelInfo, as_trained, describe
 from rebnn_search.export._load import read_model
 from rebnn_search.export._mlflow import RUN_ID, download_packed
 from rebnn_search.export._older_trials import recipe_of_older_trial
@@ -61,7 +61,8 @@ def find_trained(source: str, *, recipe: str | None = None, tracking_uri: str | 
         tracking_uri: Of MLflow.
 
     Raises:
-        UserError: If there is nothing of the kind, or what is there is damaged, or its recipe or data are gone.
+        UserError: If there is nothing of the kind, or what is there is damaged, or its recipe or data are gone. What the network is
+            fed by (`Data.statistics`) is that of the data it was trained on, whatever became of these.
     """
     path = Path(source)
     if not path.exists():
@@ -138,4 +139,4 @@ def _of_state(state: Mapping[str, Any], recipe: Recipe, folder: Path, source: st
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise UserError(f"{source}: does not fit the network of its recipe, {name}: {brief(str(error))}") from None
-    return Trained(network.eval(), describe(recipe, data), folder)
+    return Trained(network.eval(), as_trained(describe(recipe, data), trainer.get("data"), source), folder)

@@ -28,6 +28,7 @@ def batch_milliseconds(model: LoadedModel, batch: int, repeats: int, *, seconds:
     with one_thread():
         info = model.info
         mean = torch.tensor(info.mean).view(1, -1, 1, 1)
+        mean = mean if info.white is None else mean.round().to(torch.uint8)  # as pictures are given
         images = mean.expand(batch, -1, info.image_size, info.image_size).numpy()
         times: list[int] = []
         started = time.perf_counter()

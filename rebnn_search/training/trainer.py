@@ -239,6 +239,7 @@ class Trainer:
             "reports": self.reports_done,
             "latent_unit": None if stage is None else stage.latent.unit,
             "rng": self._rng,
+            "data": self.data.statistics(),
             **self._computing.state_dict(),
         }
 

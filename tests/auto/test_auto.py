@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from support.commands import call
 from rebnn_search.auto._alternatives import majority_scores
 from rebnn_search.auto._look import look_at
 from rebnn_search.auto._plan import plan_for
-from rebnn_search.auto._repeated import repeated_lines
+from rebnn_search.auto._repeated import repeated, repeated_lines
 from rebnn_search.auto.run import describe_balance
 from rebnn_search.auto.source import Source
 from rebnn_search.config import UserError
 from rebnn_search.study.load import load_search
 from rebnn_search.training import load_recipe
+from rebnn_search.training.data import from_arrays
 
 RNG = np.random.default_rng(0)
 
@@ -288,3 +290,30 @@ def test_copies_on_both_sides_of_a_split_are_told_of(tmp_path: Path) -> None:
     assert count > 60 and line.startswith(
         f"{count} of 120 test rows equal rows that are trained on, in all columns to learn from: "
     )
+
+
+def test_copies_are_told_of_whatever_type_each_split_has() -> None:
+    X = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0], [6.0, 7.0]] * 10)
+    data = from_arrays(X, np.arange(40) % 2, test=((-X[:4] * -1 - 0.0).astype(np.float32), np.arange(4) % 2))
+    assert data.samples("test").images.dtype != data.samples("train").images.dtype  # type: ignore[attr-defined]
+    assert repeated(data) == 4
+
+
+@pytest.mark.parametrize("given", [("val", "test"), ("test",), ()])
+def test_a_class_of_an_npz_needs_samples_for_the_splits_that_are_drawn(tmp_path: Path, given: Sequence[str]) -> None:
+    X, y = np.random.default_rng(0).normal(size=(41, 3)), np.array([0, 1] * 20 + [2])
+    own = {name: value for split in given for name, value in ((f"X_{split}", X[:4]), (f"y_{split}", y[:4]))}
+    np.savez(tmp_path / "a.npz", X=X, y=y, **own)
+    if len(given) == 2:
+        assert look_at(Source(tmp_path / "a.npz")).open().num_classes == 3
+    else:
+        uses = "to train on and to validate on" if given else "to train on and to validate on and to test"
+        with pytest.raises(UserError, match=f"class '2' has 1 sample: each needs at least {3 - len(given)}, {uses}; add some"):
+            look_at(Source(tmp_path / "a.npz"))
+
+
+def test_numbers_to_estimate_are_no_classes_of_an_npz(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    np.savez(tmp_path / "a.npz", X=draw.normal(size=(200, 3)), y=draw.normal(size=200))
+    with pytest.raises(UserError, match="y holds 200 different numbers: estimating a number is regression"):
+        look_at(Source(tmp_path / "a.npz"))

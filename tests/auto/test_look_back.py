@@ -270,3 +270,15 @@ def test_balanced_accuracy_is_the_mean_over_the_classes_that_are_there() -> None
     found = scores_of(logits, labels)
     assert found.top1 == pytest.approx(100 * 4 / 6)
     assert found.balanced == pytest.approx(100 * (3 / 4 + 1 + 0) / 3)
+
+
+def test_a_fit_that_the_system_ended_is_told_as_such(trained: Trained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lines = [
+        "import os, signal, sys",
+        "print('n_iter_i = 100', file=sys.stderr, flush=True)",
+        "os.kill(os.getpid(), signal.SIGKILL)",
+    ]
+    (tmp_path / "killed.py").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.setattr(_alternatives, "PROGRAM", tmp_path / "killed.py")
+    alternatives = fitted(trained.plan.data, time.monotonic() + LONG)
+    assert {one.left_out for one in alternatives} == {"its process was ended by SIGKILL"}

@@ -127,19 +127,46 @@ def test_the_command_for_a_report_that_there_was_no_time_for_finds_the_search(tm
     assert (args.tracking_uri, args.out) == ("sqlite:///elsewhere.db", str(tmp_path / "out" / "report"))
 
 
-@pytest.mark.parametrize("left", ["nothing", "a search", "a model"])
+@pytest.mark.parametrize("left", ["nothing", "a search", "a search that had ended", "a model"])
 def test_ctrl_c_says_what_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], left: str
 ) -> None:
     def interrupted(source: Source, out: Path, **options: Any) -> AutoResult:
-        (out / "results" / NAME if left == "a search" else out).mkdir(parents=True)
+        (out / "results" / NAME if "a search" in left else out).mkdir(parents=True)
+        (out / "recipe.yaml").touch()
+        if left == "a search that had ended":
+            (out / "results" / NAME / "result.json").touch()
         if left == "a model":
             (out / "model.safetensors").touch()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(auto_run, "run_auto", interrupted)
-    assert main(["t.csv", "--out", str(tmp_path / "out"), "--time", "1m"]) == 130
+    tracked = f"sqlite:///{tmp_path / 'm.db'}"
+    assert main(["t.csv", "--out", str(tmp_path / "out"), "--time", "1m", "--tracking-uri", tracked]) == 130
     said = capsys.readouterr()
-    assert (f"--resume --name {NAME}" in said.out) == (left == "a search")
+    assert not said.out
+    words = ["--storage", str(tmp_path / "out" / "results"), "--tracking-uri", tracked]
+    assert (shlex.join([*words, "--resume", "--name", NAME]) in said.err) == (left == "a search")
+    assert (shlex.join(["rebnn_search.refit", NAME, *words]) in said.err) == (left == "a search that had ended")
     assert (f"nothing was kept to go on with; remove {tmp_path / 'out'} to begin again" in said.err) == (left == "nothing")
     assert (f"the model is there: {tmp_path / 'out' / 'model.safetensors'}" in said.err) == (left == "a model")
+
+
+def test_a_mistake_leaves_no_folder_and_two_at_once_have_one_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no such file"):
+        main(["t.csv", "--time", "1m"])
+    assert not list(tmp_path.glob("auto-*"))
+    seen: list[Path] = []
+
+    def another(source: Source, out: Path, **options: Any) -> AutoResult:
+        seen.append(out)
+        if len(seen) == 1:  # while this one looks at its data
+            main(["t.csv", "--time", "1m"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(auto_run, "run_auto", another)
+    main(["t.csv", "--time", "1m"])
+    assert [str(path) for path in seen] == ["auto-t", "auto-t-2"]

@@ -9,6 +9,7 @@ import pytest
 from support.commands import call
 
 from rebnn_search.base.packaged import RECIPES, SPACES, find_file, first_comment, packaged_files
+from rebnn_search.cli import new
 from rebnn_search.config import UserError
 from rebnn_search.study.load import load_search
 from rebnn_search.training import load_recipe
@@ -70,6 +71,13 @@ def test_a_copy_is_the_same_search(tmp_path: Path, name: str) -> None:
     if roots[1] is not None:  # the data lie beside the copy, where the source's lie beside its folder
         ours, theirs = Path(roots[0]).relative_to(tmp_path / "mine"), Path(roots[1]).relative_to(ROOT)
         assert ours == theirs and ours.parts[0] == "data"
+
+
+@pytest.mark.parametrize("name", ["[x] #2.yaml", r"back\\1.yaml", "two words.yaml"])
+def test_a_copy_may_have_any_name(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert new.main([name]) == 0
+    assert load_search(tmp_path / name).dump()["space"] == load_search(packaged_files(SPACES)["gamma"]).dump()["space"]
 
 
 def test_a_copy_replaces_nothing(tmp_path: Path) -> None:

@@ -247,6 +247,7 @@ BAD = {
     "data": (X[:4], {"overrides": {"data.name": "digits"}}, "the data and random_state are the estimator's to give"),
     "device": (X[:4], {"device": "abacus"}, "device 'abacus': cannot be used here"),
     "class weight": (X[:4], {"class_weight": {0: -1.0}}, "class_weight: weights must be finite and not negative"),
+    "one class": (X[:4], {"class_weight": {0: 0.0}}, "class_weight: only .*1.* has a weight above 0"),
     "all but one": (X[:4], {"class_weight": {0: 0.0, 1: 0.0}}, "two different samples of weight above 0, not 0"),
 }
 

@@ -13,7 +13,10 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from rebnn_search.config import Document, validate
 from rebnn_search.estimators import ReBNNClassifier, ReBNNSearchClassifier
+from rebnn_search.estimators._parameters import IN_MEMORY
+from rebnn_search.training import Recipe
 
 X, Y = make_classification(150, 6, random_state=0)
 QUICK = ReBNNSearchClassifier(width=16, epochs=4, n_trials=4, random_state=0)
@@ -137,3 +140,29 @@ def test_a_search_in_this_process_needs_neither_ray_nor_mlflow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, timeout=120, capture_output=True, text=True)
     assert done.stdout == "2\n"
+
+
+@pytest.mark.parametrize(
+    ("params", "space", "expected"),
+    [
+        (
+            {"overrides": {"schedule.warmup_epochs": 1, "optimizer.lr": 0.05}},
+            {"schedule.name": {"choice": ["cosine"]}, "optimizer.name": {"choice": ["sgd"]}},
+            {"schedule": {"name": "cosine"}, "optimizer": {"name": "sgd"}},
+        ),
+        (
+            {"gamma": "constant", "overrides": {"gamma.value": 1e-3}},
+            {"gamma.strategy": {"choice": ["flip_ratio"]}},
+            {"gamma": {"strategy": "flip_ratio"}},
+        ),
+    ],
+)
+def test_what_is_refitted_is_the_recipe_that_was_judged(
+    params: dict[str, object], space: dict[str, object], expected: dict[str, dict[str, object]]
+) -> None:
+    search = ReBNNSearchClassifier(space=space, width=8, epochs=2, n_trials=1, random_state=0, **params).fit(X, Y)  # type: ignore[arg-type]
+    recipe = search.recipe_
+    plain = validate(Recipe, Document("", {**recipe.dump(), "data": IN_MEMORY, **expected}))  # a part chosen by its name alone has the defaults of all else
+    for part in expected:
+        found, wanted = getattr(recipe, part), getattr(plain, part)
+        assert found.name == wanted.name and vars(found.build()) == vars(wanted.build()), part

@@ -97,6 +97,14 @@ def test_plain_numbers_without_gaps_keep_every_column(tmp_path: Path) -> None:
     assert list(Csv(path=str(path), label="y").open().fitted.left_out) == ["id", "five"]
 
 
+def test_words_that_are_too_rare_are_left_out_also_where_nothing_else_is(tmp_path: Path) -> None:
+    lines = [f"{row * 37 % 61 / 4},word{row // 2},{'ab'[row % 2]}" for row in range(60)]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["x,w,y", *lines]), encoding="utf-8")
+    fitted = Csv(path=str(path), label="y").open().fitted
+    assert [column.name for column in fitted.preprocessing.columns] == ["x"] and list(fitted.left_out) == ["w"]
+
+
 def test_a_table_without_anything_to_learn_from_is_told(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("\n".join(["id,c,y", *(f"n{row},x,{'ab'[row % 2]}" for row in range(40))]), encoding="utf-8")

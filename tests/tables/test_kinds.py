@@ -22,6 +22,8 @@ POINT = Notation()
         (["1.234,5", "12", "0,25", "1 000"], ",", [1234.5, 12, 0.25, 1000]),
         (["", "NA", "?", "null", "tall", "1,2,3", "12,34", "inf", "1e999"], ".", [np.nan] * 9),
         (["1.5", "1,2,3", "12.34"], ",", [np.nan] * 3),
+        (["18_25", "1_000", "7"], ".", [np.nan, np.nan, 7]),  # codes, though Python reads two of them
+        (["18_25", "7,5"], ",", [np.nan, 7.5]),
     ],
 )
 def test_numbers(cells: list[str], decimal: str, expected: list[float]) -> None:
@@ -50,6 +52,7 @@ def test_truths() -> None:
         (["1/31/2024", "2/1/2024"], "date", "mdy"),
         (["1/2/2024", "2/1/2024"], "date", "mdy"),
         (["red", "green"], "category", ""),
+        (["18_25", "26_35"], "category", ""),
         (["", "NA"], "number", "."),
     ],
 )

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from filelock import FileLock
 from PIL import Image
+from rich.console import Console
 from support.forked import Forked
 from support.once import Once
 
+from rebnn_search.cli.train import _say_how_to_resume, parser
 from rebnn_search.config import UserError
 from rebnn_search.train import main
 from rebnn_search.training import CheckpointDirectory
@@ -69,6 +71,13 @@ def test_a_pipe_gets_plain_lines_and_a_table(capsys: pytest.CaptureFixture[str])
     assert "test:" not in printed
     assert printed.startswith("data: 10 classes, ")
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_the_command_to_resume_is_printed_as_it_must_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [DIGITS, "--out", "runs/[/old]", "--set", "data.features=[age, x]"]
+    _say_how_to_resume(parser().parse_args(words), Console())
+    printed = shlex.split(capsys.readouterr().out.splitlines()[1])
+    assert printed[-6:] == [DIGITS, "--out", "runs/[/old]", "--resume", "--set", "data.features=[age, x]"]
 
 
 def test_a_longer_training_s_table_stays_short() -> None:

@@ -187,7 +187,7 @@ def classes_of(labels: Array | Tensor, count: int, source: str) -> tuple[list[st
     Raises:
         UserError: If there are not so many labels, one is no finite number, or there is only one class.
     """
-    array = labels.numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    array = _decoded(labels.numpy() if isinstance(labels, Tensor) else np.asarray(labels))
     if array.shape != (count,):
         raise UserError(f"{source}: y must have shape ({count},), one label for each sample, not {array.shape}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -198,6 +198,11 @@ def classes_of(labels: Array | Tensor, count: int, source: str) -> tuple[list[st
     return [str(name) for name in names], torch.from_numpy(targets.astype(np.int64))
 
 
+def _decoded(labels: Array) -> Array:
+    """Names as text, which numpy may keep as bytes."""
+    return np.char.decode(labels, "utf-8", "replace") if labels.dtype.kind == "S" else labels
+
+
 def _given(share: tuple[Any, Any], classes: list[str], like: Tensor, source: str, name: str) -> Samples:
     images = _images(share[0], source, f"X of {name}")
     if images.shape[1:] != like.shape[1:] or (images.dtype == torch.uint8) != (like.dtype == torch.uint8):
@@ -205,7 +210,7 @@ def _given(share: tuple[Any, Any], classes: list[str], like: Tensor, source: str
             f"{source}: {name} has samples of {tuple(images.shape[1:])} {images.dtype}, "
             f"training of {tuple(like.shape[1:])} {like.dtype}"
         )
-    labels = np.asarray(share[1])
+    labels = _decoded(np.asarray(share[1]))
     if labels.shape != (len(images),):
         raise UserError(f"{source}: {name} has {len(images)} samples and labels of shape {labels.shape}")
     numbers = {_plain(label): index for index, label in enumerate(classes)}

@@ -91,6 +91,10 @@ class Data(ABC):
         """
         raise NotImplementedError
 
+    def statistics(self) -> dict[str, object]:
+        """By what a trained network is fed, as plain values: its classes, and mean and standard deviation of each channel."""
+        return {"classes": self.classes, "mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
+
     def weights(self, split: Split) -> Tensor | None:
         """The weight of each sample (N,) in losses and metrics, float32, of mean 1 in ``train``; None where all count alike."""
         return None

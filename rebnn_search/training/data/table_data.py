@@ -24,6 +24,10 @@ class TableData(ResidentData):
         super().__init__(splits, classes, mean, std, None, repeat)
         self.fitted = fitted
 
+    def statistics(self) -> dict[str, object]:
+        """See `Data.statistics`; and how the columns became features."""
+        return {**super().statistics(), "table": self.fitted.preprocessing.model_dump(mode="json")}
+
     def joined(self) -> Data:
         """Put the validation rows after the training rows; what was fitted to these stays."""
         whole = super().joined()

@@ -233,6 +233,12 @@ def test_labels_of_two_types_are_the_same_classes() -> None:
     assert data.classes == ["0", "1", "2"] and torch.equal(data.labels("test"), torch.from_numpy(y[:6]))
 
 
+def test_labels_in_bytes_are_text() -> None:
+    X, y = RNG.normal(size=(60, 3)), np.array([b"cat", "größer".encode(), b"dog"])[np.arange(60) % 3]
+    data = from_arrays(X, y, test=(X[:3], np.array(["cat", "dog", "größer"])))
+    assert data.classes == ["cat", "dog", "größer"] and data.labels("test").tolist() == [0, 1, 2]
+
+
 def test_a_table_is_images_of_one_pixel_standardised() -> None:
     X = RNG.normal(size=(100, 5)) * [1, 10, 100, 0.1, 0] + [0, 5, 0, 0, 3]
     data = from_arrays(X, RNG.integers(0, 2, 100))

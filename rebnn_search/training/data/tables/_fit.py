@@ -56,14 +56,15 @@ def fit(
     cells = {name: _taken(table.column(name, source), rows) for name in names}
     kinds = {name: kind_of(cells[name], said, table.separator, name in table.typed) for name in names}
     left_out: dict[str, str] = {}
-    if features is None and (choose or (choose is None and not _plain(table, names, kinds))):
+    choosing = features is None and (choose or (choose is None and not _plain(table, names, kinds)))
+    if choosing:
         for name in names:
             why = why_useless(name, cells[name], kinds[name], rows, len(table))
             if why is not None:
                 left_out[name] = why
     kept = [name for name in names if name not in left_out]
     columns = [_column(name, cells[name], kinds[name], name in table.typed) for name in kept]
-    if features is None and left_out:
+    if choosing:
         for column in columns:
             if isinstance(column, CategoryColumn) and column.width == 1:
                 left_out[column.name] = f"text: no value is in {FEWEST_TIMES} rows"

@@ -34,7 +34,7 @@ def is_missing(cell: str) -> bool:
 
 def numbers(cells: Sequence[str], decimal: Decimal) -> Array:
     """The numbers (n,) float64 that cells are; NaN for what is missing or is none."""
-    if decimal == ".":
+    if decimal == "." and not any("_" in cell for cell in cells):
         try:
             found = np.array(list(map(float, cells)), dtype=np.float64)
         except ValueError:
@@ -46,6 +46,8 @@ def numbers(cells: Sequence[str], decimal: Decimal) -> Array:
 
 
 def _number(cell: str, decimal: Decimal) -> float:
+    if "_" in cell:  # Python's spelling of 1000 as 1_000; in a table a code, such as 18_25
+        return math.nan
     cell = cell.replace("−", "-")
     if _GROUPED[decimal].fullmatch(cell):
         return float(cell.translate(_APART[decimal]))
