@@ -62,6 +62,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow(minutes=1.5)
 def test_the_commands_that_go_on_with_it_work_as_printed(searched: Path) -> None:
     shown = console("show", "space-1", "--json", cwd=searched)
     assert shown.returncode == 0, shown.stderr
@@ -80,6 +81,7 @@ def test_the_commands_that_go_on_with_it_work_as_printed(searched: Path) -> None
     assert done.returncode == 0 and done.stdout.count("\t") == 6, done.stderr
 
 
+@pytest.mark.slow(minutes=0.5)
 def test_without_the_permission_each_says_how_it_is_given(searched: Path) -> None:
     for words in (("refit", "space-1"), ("export", "results/space-1", "--format", "packed", "--out", "unused")):
         done = call(words[0], *words[1:], cwd=searched)

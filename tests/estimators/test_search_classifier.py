@@ -162,7 +162,9 @@ def test_what_is_refitted_is_the_recipe_that_was_judged(
 ) -> None:
     search = ReBNNSearchClassifier(space=space, width=8, epochs=2, n_trials=1, random_state=0, **params).fit(X, Y)  # type: ignore[arg-type]
     recipe = search.recipe_
-    plain = validate(Recipe, Document("", {**recipe.dump(), "data": IN_MEMORY, **expected}))  # a part chosen by its name alone has the defaults of all else
+    plain = validate(
+        Recipe, Document("", {**recipe.dump(), "data": IN_MEMORY, **expected})
+    )  # a part chosen by its name alone has the defaults of all else
     for part in expected:
         found, wanted = getattr(recipe, part), getattr(plain, part)
         assert found.name == wanted.name and vars(found.build()) == vars(wanted.build()), part

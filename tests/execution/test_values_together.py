@@ -32,6 +32,7 @@ resources: {cpus_per_worker: 1}
 """
 
 
+@pytest.mark.slow(minutes=1)
 def test_one_of_them_fails_and_the_search_is_shown_and_resumed(tmp_path: Path, one_ray: None) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     (tmp_path / "space.yaml").write_text(SPACE)

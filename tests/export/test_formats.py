@@ -108,7 +108,13 @@ def test_a_real_training_comes_back(tmp_path: Path, weights: str, trained: Train
 
 
 @pytest.mark.parametrize(
-    ("family", "weights"), [("digits_resnet", "recu"), ("mlp", "reactnet"), ("resnet20", "rebnn"), ("resnet18", "sign")]
+    ("family", "weights"),
+    [
+        ("digits_resnet", "recu"),
+        ("mlp", "reactnet"),
+        ("resnet20", "rebnn"),
+        pytest.param("resnet18", "sign", marks=pytest.mark.slow(minutes=0.5)),
+    ],
 )
 def test_onnx_runs_elsewhere(tmp_path: Path, family: str, weights: str, made: Make, images: Draw) -> None:
     network, info = made(family, weights)

@@ -19,7 +19,7 @@ def none_spoils(tally: Tally, least: int) -> None:
 @EAGER
 @pytest.mark.parametrize("workload", [THREE, THREE_AT_ONCE], ids=lambda workload: workload.name)
 def test_some_crashes(workload: Workload, eager: bool, tmp_path: Path) -> None:
-    none_spoils(every_crash(tmp_path, workload, eager=eager, each=41, every_byte=False), 10)
+    none_spoils(every_crash(tmp_path, workload, eager=eager, each=83, every_byte=False), 10)
 
 
 @pytest.mark.slow(minutes=9)

@@ -12,7 +12,7 @@ import pytest
 from support.simulation.workloads import WORKLOADS
 from support.simulation.world import simulate
 
-QUICK, MANY = 300, 10_000
+QUICK, MANY = 150, 10_000
 CHUNK, LARGE = 15, 500
 
 
