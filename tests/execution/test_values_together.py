@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from support.commands import call
 
 from rebnn_search.execution.controller import Controller
