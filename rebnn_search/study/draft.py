@@ -14,6 +14,8 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from rebnn_search.study.storage_view import StorageView
+
 NEW = -1
 """Id of a draft that stands for no stored trial."""
 FIXED = "fixed_params"
@@ -37,7 +39,7 @@ def blank(number: int, fixed: Mapping[str, object] | None = None, trial_id: int 
     )  # fmt: skip
 
 
-class DraftStorage:
+class DraftStorage(StorageView):
     """A storage in which one trial may be a draft: read and written in memory until it is kept. All else is the storage's behind it.
 
     Args:
@@ -46,15 +48,13 @@ class DraftStorage:
         trials: All its trials.
     """
 
-    def __init__(self, inner: BaseStorage, study_id: int, trials: list[FrozenTrial]) -> None:
-        self._inner, self._study_id = inner, study_id
+    def __init__(self, inner: BaseStorage | StorageView, study_id: int, trials: list[FrozenTrial]) -> None:
+        super().__init__(inner)
+        self._study_id = study_id
         self._draft: FrozenTrial | None = None
         self._study_attrs: dict[str, Any] = {}
         for trial in trials:
             self._study_attrs.update(trial.system_attrs.get(STUDY, {}))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
     @contextmanager
     def drafting(self, trial: FrozenTrial) -> Iterator[None]:

@@ -20,6 +20,7 @@ from rebnn_search.study.attributes import PAUSED
 from rebnn_search.study.front_window import FrontWindow
 from rebnn_search.study.objectives import Goal
 from rebnn_search.study.spec import Objective
+from rebnn_search.study.storage_view import StorageView
 
 BEST, RECENT = 100, 400
 """How many finished trials sampler and pruner see at most: the best complete ones, and the most recent of the others."""
@@ -112,7 +113,7 @@ class Waiting:
         return [self._shown[number] for number in (*best, *recent)]
 
 
-class HistoryStorage:
+class HistoryStorage(StorageView):
     """A storage that shows the trials under way, and a window each of those that wait and those that are finished.
 
     Everything else is the storage's behind it.
@@ -128,7 +129,7 @@ class HistoryStorage:
     """
 
     def __init__(self, inner: BaseStorage, study_id: int, objective: Objective, goals: Sequence[Goal] = ()) -> None:
-        self._inner, self._study_id = inner, study_id
+        super().__init__(inner)
         self._window = FrontWindow(goals, BEST, RECENT) if len(goals) > 1 else Window(objective)
         self._waiting = Waiting(objective)
         self._open: dict[int, FrozenTrial | None] = {}
@@ -137,9 +138,6 @@ class HistoryStorage:
         """Ids of trials that were written since they were read."""
         for trial in inner.get_all_trials(study_id, deepcopy=False):
             self._file(trial)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._inner, name)
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Make a trial, and see it."""

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Container
-from typing import Any
 
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-
-class _View:
-    """A storage that shows its trials otherwise. Everything else is the storage's behind it."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+from rebnn_search.study.storage_view import StorageView
 
 
-class FirstObjectiveView(_View):
+class FirstObjectiveView(StorageView):
     """A study of several objectives as one of the first: Optuna takes no reports otherwise, and its pruners compare one value."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: BaseStorage | StorageView) -> None:
         super().__init__(inner)
         self._finished: dict[int, FrozenTrial] = {}
 
@@ -58,7 +49,7 @@ class FirstObjectiveView(_View):
         return self._finished[trial.number]
 
 
-class UnprunedView(_View):
+class UnprunedView(StorageView):
     """A study of several objectives without its pruned trials, but those that broke a constraint.
 
     What a trial was worth that the first objective ended is not known of the others, and Optuna's TPE ranks pruned trials by the one
