@@ -6,21 +6,22 @@ import re
 
 from rebnn_search.base.errors import UserError
 
-SECONDS = {"s": 1, "m": 60, "h": 3600}
-DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?[smh])+", re.ASCII)
+SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+PART = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(sec|s|min|m|h|d)", re.ASCII)
+DURATION = re.compile(rf"{PART.pattern}(?: ?{PART.pattern})*", re.ASCII)
 LONGEST = 10_000 * 3600
 """More than a year: no clock, timeout or timestamp on the way fails for it."""
 
 
 def parse_duration(text: str, option: str) -> float:
-    """The seconds that ``90s``, ``30m``, ``2h`` or ``1h30m`` say.
+    """The seconds that ``90s``, ``30m``, ``2h``, ``1h30m`` or ``1d`` say, or a time as `duration_text` writes it.
 
     Raises:
         UserError: If it says nothing of the kind, no time at all, or more than 10,000 hours; the message names the option.
     """
     seconds = 0.0
     if DURATION.fullmatch(text):
-        seconds = sum(float(part[:-1]) * SECONDS[part[-1]] for part in re.findall(r"[\d.]+[smh]", text))
+        seconds = sum(float(number) * SECONDS[unit] for number, unit in PART.findall(text))
     if not 0 < seconds <= LONGEST:
         said = text if len(text) <= 40 else f"{text[:40]}..."
         raise UserError(f"{option} {said}: expected a time such as 90s, 30m, 2h or 1h30m, at most {LONGEST // 3600}h")

@@ -100,7 +100,7 @@ def test_too_little_time_is_said_with_the_smallest_that_would_do(tmp_path: Path)
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ({"kind": ""}, r":9: column 'kind': the label is missing"),
+        ({"kind": ""}, r":9: column 'kind': the label is missing; a row without one teaches nothing: take it away"),
         (
             {"kind": "NA"},
             r":9: column 'kind': the label is missing \('NA' stands for no value: a class must have another name\)",

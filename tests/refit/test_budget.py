@@ -7,18 +7,26 @@ from typing import Any
 
 import pytest
 
-from rebnn_search.base.duration import parse_duration
+from rebnn_search.base.duration import duration_text, parse_duration
 from rebnn_search.config import UserError
 from rebnn_search.execution import budget as budget_module
 from rebnn_search.execution.budget import Budget
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("0.5m", 30)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("0.5m", 30), ("1min", 60), ("1d", 86400), ("1 h 30 m", 5400)],
+)
 def test_times(text: str, seconds: float) -> None:
     assert parse_duration(text, "--time") == seconds
 
 
-@pytest.mark.parametrize("text", ["", "90", "m", "0s", "-3s", "3 m", "1d", "30ms"])
+@pytest.mark.parametrize("seconds", [1, 45, 60, 200, 3600, 7500, 86400])
+def test_a_time_as_it_is_written_is_a_time(seconds: int) -> None:
+    assert abs(parse_duration(duration_text(seconds), "--time") - seconds) < 60
+
+
+@pytest.mark.parametrize("text", ["", "90", "m", "0s", "-3s", "3  m", "1w", "30ms", "1m m", "1m\n"])
 def test_no_times(text: str) -> None:
     with pytest.raises(UserError, match=re.escape(f"--time {text}: expected a time such as 90s")):
         parse_duration(text, "--time")

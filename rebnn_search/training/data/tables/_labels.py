@@ -31,11 +31,15 @@ def labels_of(table: Table, label: str, source: str) -> list[str]:
     if len(table.names) == 1:
         raise UserError(f"{source}: has the column {label!r} of labels alone: there is nothing to tell them by")
     labels = table.column(label, source)
-    missing = next((row for row, cell in enumerate(labels) if cell.lower() in MISSING), None)
-    if missing is not None:
-        cell = labels[missing]
+    missing = [row for row, cell in enumerate(labels) if cell.lower() in MISSING]
+    if missing:
+        cell, more = labels[missing[0]], len(missing) - 1
         said = f" ({cell!r} stands for no value: a class must have another name)" if cell else ""
-        raise UserError(f"{source}:{table.lines[missing]}: column {label!r}: the label is missing{said}")
+        said += f", and in {more:,} further row{'' if more == 1 else 's'}" if more else ""
+        raise UserError(
+            f"{source}:{table.lines[missing[0]]}: column {label!r}: the label is missing{said}; a row without one teaches nothing: "
+            "take it away"
+        )
     if is_regression(labels):
         different = sorted(set(labels))
         raise UserError(
