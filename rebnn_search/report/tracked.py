@@ -14,12 +14,12 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from rebnn_search.base.layout import SEARCH_FILE
-from rebnn_search.base.metrics import CHOSEN_TRIAL, EPOCHS, FINAL, REPORTS, final
+from rebnn_search.base.metrics import EPOCHS, FINAL, REPORTS, final
 from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.execution.trial_runs import LATENT_FILE
 from rebnn_search.report.record import EVALUATION_FILE, Evaluation, read_evaluation
-from rebnn_search.study.ranking import Standing, pareto_front, rank, standing
+from rebnn_search.study.ranking import Standing, best_of, pareto_front, rank, standing
 from rebnn_search.study.result import COMPARED
 from rebnn_search.study.search import Search, restore_search
 from rebnn_search.study.spec import Params
@@ -209,9 +209,16 @@ class TrackedSearch:
     @cached_property
     def evaluation(self) -> Evaluation | None:
         """What is known of the chosen network: of the folder that a report is drawn with, or else what the last report kept."""
-        chosen = self.parent.data.metrics.get(CHOSEN_TRIAL)
+        chosen = self.chosen
         text = None if chosen is None else self.artifact(self.parent.info.run_id, f"{REPORT_FOLDER}/{EVALUATION_FILE}")
-        return None if text is None or chosen is None else read_evaluation(text, int(chosen))
+        return None if text is None or chosen is None else read_evaluation(text, chosen.number)
+
+    @property
+    def chosen(self) -> TrackedTrial | None:
+        """The trial that the search chooses: of the best configuration the first, whichever of its seeds came out best."""
+        complete = {trial.number: trial for trial in self.complete if self.value(trial) is not None}
+        spec = self.search.spec
+        return next((complete[one] for one in best_of(self._standings(complete.values()), spec.objective, spec.seeds)), None)
 
     @property
     def complete(self) -> list[TrackedTrial]:

@@ -184,8 +184,10 @@ def evaluation(tracked: TrackedSearch) -> Evaluation:
 
 def test_what_is_computed_again_is_what_was_tracked(tracked: TrackedSearch, evaluation: Evaluation) -> None:
     best = configurations(tracked)
-    chosen = best[0].trials[0]
-    assert evaluation.trial == chosen.number and evaluation.samples == evaluation.split == sum(evaluation.total)
+    chosen = tracked.chosen
+    assert chosen is not None and chosen in best[0].trials
+    assert evaluation.trial == chosen.number == tracked.parent.data.metrics["best/trial"], "what the search chose"
+    assert evaluation.samples == evaluation.split == sum(evaluation.total)
     assert 100 * sum(evaluation.correct) / evaluation.split == pytest.approx(chosen.metrics["final/val/top1"], abs=1)
     assert evaluation.confusion is not None
     assert [sum(row) for row in evaluation.confusion] == evaluation.total
@@ -239,7 +241,7 @@ def test_other_samples_are_not_taken_for_the_search_s(searched: Path) -> None:
 
 
 def test_checkpoints_that_are_gone_are_told(tracked: TrackedSearch, tmp_path: Path) -> None:
-    number = configurations(tracked)[0].trials[0].number
+    number = int(tracked.parent.data.metrics["best/trial"])
     assert evaluate(tracked, SearchFolder(tmp_path / "s")) == f"no checkpoint of #{number} is here"
 
 

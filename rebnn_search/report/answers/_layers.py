@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rebnn_search.report.answers.base import Answer, question
-from rebnn_search.report.configurations import configurations
 from rebnn_search.report.layers import flips_by_layer
 from rebnn_search.report.tracked import TrackedSearch
 
@@ -11,8 +10,8 @@ from rebnn_search.report.tracked import TrackedSearch
 @question("layers", "Which layers oscillate?", place=70)
 def layers(search: TrackedSearch) -> Answer | None:
     """Which binary layer's weights flip most and least over all epochs, and how that changed."""
-    found = configurations(search)
-    flips = flips_by_layer(search, found[0].trials[0]) if found else None
+    chosen = search.chosen
+    flips = None if chosen is None else flips_by_layer(search, chosen)
     if flips is None:
         return None
     mean = flips.ratios.mean(1)

@@ -23,7 +23,7 @@ from rebnn_search.report.configurations import Configuration, configurations, ze
 from rebnn_search.report.evaluation._mistakes import worst
 from rebnn_search.report.evaluation._outputs import BATCH, Outputs, compute, drawn, trained_network
 from rebnn_search.report.record import BatchTime, Contender, Evaluation, Reliability
-from rebnn_search.report.tracked import TrackedSearch
+from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.training import Recipe
 from rebnn_search.training.data import Data
@@ -61,11 +61,11 @@ def evaluate(search: TrackedSearch, folder: SearchFolder) -> Evaluation | str | 
     Returns:
         What was found; why nothing was, in words; None where no trial was trained to its end.
     """
-    found = configurations(search)
-    if not found:
+    chosen = search.chosen
+    if chosen is None:
         return None
     try:
-        return _evaluate(search, folder, found)
+        return _evaluate(search, folder, chosen)
     except UserError as error:
         return str(error)
     except Exception as error:  # a report is drawn without, whatever a network of the user's own does
@@ -73,9 +73,8 @@ def evaluate(search: TrackedSearch, folder: SearchFolder) -> Evaluation | str | 
         return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def _evaluate(search: TrackedSearch, folder: SearchFolder, found: list[Configuration]) -> Evaluation:
+def _evaluate(search: TrackedSearch, folder: SearchFolder, chosen: TrackedTrial) -> Evaluation:
     began = time.monotonic()
-    chosen = found[0].trials[0]
     recipe = search.search.recipe(chosen.params)
     if not folder.checkpoints(chosen.number).is_dir():  # before the data are opened
         raise UserError(f"no checkpoint of #{chosen.number} is here")
@@ -86,7 +85,7 @@ def _evaluate(search: TrackedSearch, folder: SearchFolder, found: list[Configura
     outputs = compute(network, data, order, CHOSEN_SECONDS)
     count = len(outputs.labels)
     _check(outputs, _weights(data, recipe, order[:count]), data.size("validation"), chosen.metrics.get(final(VAL_LOSS)))
-    compared, contenders, why = _compare(search, folder, found, data, order, outputs)
+    compared, contenders, why = _compare(search, folder, chosen, data, order, outputs)
     probabilities = outputs.logits.double().softmax(1)
     labels, taken = outputs.labels, probabilities.argmax(1)
     classes = data.num_classes
@@ -144,15 +143,15 @@ def _losses(metric: str, outputs: Outputs) -> np.ndarray[tuple[int], np.dtype[np
 
 
 def _compare(
-    search: TrackedSearch, folder: SearchFolder, found: list[Configuration], data: Data, order: Tensor, chosen: Outputs
+    search: TrackedSearch, folder: SearchFolder, chosen: TrackedTrial, data: Data, order: Tensor, its: Outputs
 ) -> tuple[int, list[Contender], str | None]:
     """Over how many samples which configurations were compared, or why none."""
     metric = search.objective
     if metric not in (VAL_LOSS, VAL_TOP1, VAL_TOP5):
         return 0, [], f"{metric} is no mean over samples"
-    recipe = search.search.recipe(found[0].trials[0].params)
+    recipe = search.search.recipe(chosen.params)
     same = recipe.data.dump()
-    group = found[:CONTENDERS]
+    group = configurations(search)[:CONTENDERS]
     without = zero(search)
     if without is not None and without.number not in [one.number for one in group]:
         group.append(without)
@@ -160,9 +159,9 @@ def _compare(
     if len(group) < 2:
         return 0, [], "there is no other configuration on the same samples"
     networks = sum(len(one.trials) for one in group) - 1
-    count = len(chosen.labels)
+    count = len(its.labels)
     # Half of the time for what is not computing, and for networks that are larger than the chosen one.
-    most = min(count, BATCH * int(OTHERS_SECONDS / 2 / chosen.batch_seconds / networks))
+    most = min(count, BATCH * int(OTHERS_SECONDS / 2 / its.batch_seconds / networks))
     if most < min(count, LEAST_COMPARED):
         return 0, [], f"{networks} more networks would take more than {OTHERS_SECONDS:g} seconds"
     losses, ends = [], time.monotonic() + OTHERS_SECONDS
@@ -170,8 +169,8 @@ def _compare(
     for one in group:
         per_seed = []
         for trial in one.trials:
-            if trial.number == found[0].trials[0].number:
-                per_seed.append(_losses(metric, chosen)[:most])
+            if trial.number == chosen.number:
+                per_seed.append(_losses(metric, its)[:most])
                 continue
             try:
                 network = trained_network(search, folder, trial, data)
@@ -184,7 +183,7 @@ def _compare(
         if len(per_seed) == len(one.trials):
             losses.append(np.mean(per_seed, axis=0))
             kept.append(one)
-        elif one is found[0]:
+        elif one is group[0]:
             return 0, [], f"not all checkpoints of {one.name} are here, or they took too long"
     if len(kept) < 2:
         return 0, [], "no checkpoint of another configuration is here"

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rebnn_search.report.configurations import configurations
 from rebnn_search.report.figures.base import WIDTH
 from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.layers import flips_by_layer
@@ -28,8 +27,8 @@ NAMED = 24
 )
 def layers(search: TrackedSearch) -> Drawing | None:
     """A heat map of flip ratios, layers over epochs, of the chosen trial; None where it tracked none."""
-    found = configurations(search)
-    flips = flips_by_layer(search, found[0].trials[0]) if found else None
+    chosen = search.chosen
+    flips = None if chosen is None else flips_by_layer(search, chosen)
     if flips is None or not (flips.ratios > 0).any():
         return None
     from matplotlib.colors import LogNorm
