@@ -53,9 +53,9 @@ class BestSoFar:
 def best_so_far(search: TrackedSearch) -> BestSoFar:
     """Of a search's configurations within the constraints; those that failed before a report have no value and no place."""
     groups: dict[int, list[TrackedTrial]] = {}
+    broken = {trial.configuration for trial in search.trials if search.infeasible(trial) is not None}
     for trial in search.trials:
-        broken = trial.state == "COMPLETE" and search.infeasible(trial) is not None
-        if trial.state in ("COMPLETE", "PRUNED") and not broken and search.value(trial) is not None:
+        if trial.state in ("COMPLETE", "PRUNED") and trial.configuration not in broken and search.value(trial) is not None:
             groups.setdefault(trial.configuration, []).append(trial)
     ordering = Ordering(search.search.spec.objective.direction)
     numbers, values, whole = [], [], []

@@ -37,7 +37,8 @@ class EarlyLooks:
 
     Attributes:
         configurations: How many were trained to their end, which alone can be compared; of several seeds their mean.
-        selected: Whether others were pruned: those that came to their end then looked good early, and ρ is less than of all.
+        selected: Whether others were pruned, and not for a constraint: those that came to their end then looked good early, and ρ is
+            less than of all.
         looks: In the order of the training; none where there is nothing to compute.
     """
 
@@ -52,7 +53,7 @@ class EarlyLooks:
 
 def early_looks(search: TrackedSearch) -> EarlyLooks:
     """Of the configurations trained to their end. Trainings of different lengths are compared after equal shares of their reports."""
-    selected = any(trial.state == "PRUNED" for trial in search.trials)
+    selected = any(trial.state == "PRUNED" and search.infeasible(trial) is None for trial in search.trials)
     of: dict[int, list[list[float]]] = {}
     for trial in search.complete:
         curve = [value for _, value in search.series(trial, search.objective)]

@@ -227,8 +227,10 @@ class TrackedSearch:
 
     @property
     def feasible(self) -> list[TrackedTrial]:
-        """Those of them that kept to the constraints."""
-        return [trial for trial in self.complete if self.infeasible(trial) is None]
+        """Those of them whose configuration kept to the constraints, with every seed."""
+        complete = [(trial, self.infeasible(trial)) for trial in self.complete]
+        broken = {trial.configuration for trial, why in complete if why is not None}
+        return [trial for trial, _ in complete if trial.configuration not in broken]
 
     def infeasible(self, trial: TrackedTrial) -> str | None:
         """Which constraints a trial broke, in words; None if it broke none."""

@@ -5,6 +5,10 @@ from statistics import fmean
 from support.made_search import MadeSearch
 
 from rebnn_search.report.answers import QUESTIONS, Answer
+from rebnn_search.report.best_so_far import best_so_far
+from rebnn_search.report.configurations import configurations
+from rebnn_search.report.early_looks import early_looks
+from rebnn_search.report.strategies import methods
 from rebnn_search.report.tracked import TrackedSearch
 
 
@@ -26,3 +30,33 @@ def test_of_several_seeds_the_first_is_chosen_not_the_luckiest() -> None:
     flips = search._series[f"run{3 * best}", "oscillation/layer_00/flip_ratio"]
     search._series[f"run{3 * best}", "oscillation/layer_00/flip_ratio"] = [(step, 100 * value) for step, value in flips]
     assert "number 1 does most" in asked(search, "layers").short
+
+
+def test_a_configuration_of_which_one_seed_broke_a_constraint_is_not_recommended() -> None:
+    search = MadeSearch(18, seeds=3, pruned=0, noise=0.0, constraints={"val/top1": ">= 60 %"})
+    for trial in search.trials:
+        search.change(trial.number, metrics={**trial.metrics, "final/val/top1": 70.0})
+    losses = [fmean(trial.metrics["final/val/loss"] for trial in search.trials[k : k + 3]) for k in range(0, 18, 3)]
+    best, second = sorted(range(6), key=losses.__getitem__)[:2]
+    broken = search.trials[3 * best + 1]
+    search.change(broken.number, metrics={**broken.metrics, "final/val/top1": 50.0})
+    assert search.chosen is not None and search.chosen.number == 3 * second
+    assert asked(search, "choice").short.startswith(f"#{3 * second}, #{3 * second + 1}, #{3 * second + 2}: ")
+    told = {trial.number for one in configurations(search) for trial in one.trials}
+    assert told == {n for n in range(18) if n // 3 != best}
+    assert {trial.number for method in methods(search) for trial in method.trials} <= told
+    assert best_so_far(search).best[-1] == min(losses[k] for k in range(6) if k != best)
+
+
+def test_trials_that_a_constraint_ended_are_not_among_those_within_it() -> None:
+    search = MadeSearch(12, pruned=0, constraints={"bytes": "<= 100 kB"})
+    for trial in search.trials:
+        search.change(trial.number, metrics={**trial.metrics, "final/bytes": 5e4})
+    pruned = search.trials[5]
+    search.change(
+        5, state="PRUNED", reason="infeasible", metrics={**pruned.metrics, "final/bytes": 5e6, "final/val/loss": 0.001}
+    )
+    found = best_so_far(search)
+    assert found.numbers == [n for n in range(12) if n != 5] and all(found.whole)
+    assert found.expected(11).mean == found.best[-1]
+    assert not early_looks(search).selected, "no look early in training ended it"
