@@ -79,5 +79,9 @@ def refit(name: str) -> str:
     return f"refit/{name}"
 
 
+REFITTED_TRIAL = refit("trial")
+"""On a search's run: number of the trial that the numbers without ``trial_N/`` are of."""
+
+
 CALIBRATION_BINS = 15
 """Bins of confidence of the expected calibration error, wherever it is said."""

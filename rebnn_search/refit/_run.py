@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from math import nan
 from typing import Protocol
 
 import torch
 
 from rebnn_search.base.files import read_whole, write_atomically, write_whole
 from rebnn_search.base.layout import MODEL_FILE
-from rebnn_search.base.metrics import TRAIN_LOSS, refit, test
+from rebnn_search.base.metrics import REFITTED_TRIAL, TRAIN_LOSS, refit, test
 from rebnn_search.execution.session import FLUSH_SECONDS
 from rebnn_search.refit._folder import SeedFolder, recipe_key
 from rebnn_search.refit._registry import register
@@ -151,8 +152,10 @@ def _sum_up(runs: Runs, search: FinishedSearch, outcome: RefitResult) -> None:
     of = f"trial_{search.number}/" if search.picked else ""
     top1, top5 = outcome.test("top1"), outcome.test("top5")
     if top1 is not None and top5 is not None:
-        metrics = {refit(f"{of}test_top1"): top1.mean, refit(f"{of}test_top5"): top5.mean}
-        runs.sum_up(top1.n, metrics | ({} if top1.half_width is None else {refit(f"{of}test_top1_interval"): top1.half_width}))
+        half = nan if top1.half_width is None else top1.half_width
+        metrics = {"test_top1": top1.mean, "test_top5": top5.mean, "test_top1_interval": half}
+        own = {} if search.picked else {REFITTED_TRIAL: float(search.number)}
+        runs.sum_up({refit(f"{of}{name}"): value for name, value in metrics.items()} | own)
 
 
 def _concluded(search: FinishedSearch, outcome: RefitResult) -> RefitResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isnan, nan
 from typing import TYPE_CHECKING
 
 from rebnn_search.base.secrets import hide_secrets
@@ -59,9 +60,11 @@ class RefitRuns(Runs):
         """The tags by which the run of a seed is found again."""
         return {REFIT_TAG: str(number), RECIPE_TAG: self._recipe_key, STATE_TAG: "RUNNING", PARENT_TAG: self.parent_id}
 
-    def sum_up(self, seeds: int, metrics: Mapping[str, float]) -> None:
-        """Give the parent run what so many seeds came to, at step ``seeds``. Saying it twice changes nothing."""
-        from mlflow.entities import Metric
+    def sum_up(self, metrics: Mapping[str, float]) -> None:
+        """Give the parent run what all seeds came to, not a number where there is none (of an interval of one seed).
 
-        begun = self.client.get_run(self.parent_id).info.start_time
-        self.client.log_batch(self.parent_id, [Metric(key, value, begun, seeds) for key, value in metrics.items()])
+        Saying it twice changes nothing; what was something else after an earlier refit gets a further step, as at `end`.
+        """
+        before = self.client.get_run(self.parent_id).data.metrics
+        known = {key: value for key, value in metrics.items() if not (isnan(value) and isnan(before.get(key, nan)))}
+        self.client.log_batch(self.parent_id, self.changed(self.parent_id, known))

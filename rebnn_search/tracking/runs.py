@@ -16,7 +16,7 @@ from rebnn_search.config import UserError
 from rebnn_search.tracking.client import artifact_location, make_client
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Run
 
 SEARCH_TAG = "rebnn_search.search"
 """Tag with the search's identity, on the parent and every child."""
@@ -293,18 +293,24 @@ class Runs:
         A metric that was something else at an earlier end, of a search that was then enlarged, gets a further step: of two values at
         one step MLflow shows the larger.
         """
-        from mlflow.entities import Metric, RunTag
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(
+            run_id,
+            metrics=self.changed(run_id, summary),
+            tags=[RunTag(key, value) for key, value in {**tags, STATE_TAG: state}.items()],
+        )
+        self.client.set_terminated(run_id, STATUS[state])
+
+    def changed(self, run_id: str, summary: Mapping[str, float]) -> list[Metric]:
+        """Those of a run's summary metrics that are not what they were before, at their next steps."""
+        from mlflow.entities import Metric
 
         run = self.client.get_run(run_id)
         before = run.data.metrics
         fresh = {key: value for key, value in summary.items() if before.get(key) != value}
         steps = {key: self.last_step(run_id, key) + 1 if key in before else 0 for key in fresh}
-        self.client.log_batch(
-            run_id,
-            metrics=[Metric(key, value, run.info.start_time, steps[key]) for key, value in fresh.items()],
-            tags=[RunTag(key, value) for key, value in {**tags, STATE_TAG: state}.items()],
-        )
-        self.client.set_terminated(run_id, STATUS[state])
+        return [Metric(key, value, run.info.start_time, steps[key]) for key, value in fresh.items()]
 
     def is_ended(self, number: int, state: str, last: str | None = None) -> bool:
         """Whether a trial has a run that was ended in a state, and with a `LAST_TAG` where that is given and the run has one.

@@ -100,6 +100,7 @@ def test_a_refit_from_beginning_to_end(finished: Any) -> None:
         assert [item.path for item in client.list_artifacts(run.info.run_id, "model")] == ["model/packed.safetensors"]
     parent = client.get_run(finished.search().parent_run_id)
     assert parent.data.metrics["refit/test_top1"] == pytest.approx(np.mean(scores))
+    assert parent.data.metrics["refit/trial"] == finished.search().number
 
     before = {path: path.stat().st_mtime_ns for path in finished.refit.rglob("*.pt")}
     assert again(finished, seeds=3).dump() == result

@@ -1,5 +1,6 @@
 """The runs of last trainings do all that a search's do."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -65,3 +66,33 @@ def test_one_that_tells_of_a_lost_machine_s_reports_is_made_anew_and_of_two_one_
     assert {run_id: runs.client.get_run(run_id).info.lifecycle_stage for run_id in (lost, twice)} == {
         lost: "deleted", twice: "deleted",
     }  # fmt: skip
+
+
+def test_the_last_refit_s_numbers_are_those_of_the_search(uri: str) -> None:
+    search = Runs(uri, "space", "0" * 32)
+    search.ensure_parent("s", {})
+    runs = RefitRuns(uri, search.parent_id, "key")
+
+    def there() -> dict[str, float]:
+        return dict(runs.client.get_run(search.parent_id).data.metrics)
+
+    five = {"refit/test_top1": 90.0, "refit/test_top1_interval": 0.5, "refit/trial": 7.0}
+    three = {"refit/test_top1": 80.0, "refit/test_top1_interval": 2.0, "refit/trial": 3.0}
+    for metrics in (five, three):
+        runs.sum_up(metrics)
+        assert there() == metrics
+    one = {**three, "refit/test_top1": 85.0, "refit/test_top1_interval": math.nan}
+    for _ in range(2):  # saying it twice changes nothing
+        runs.sum_up(one)
+        assert there() == pytest.approx(one, nan_ok=True)
+        histories = {name: [point.value for point in runs.client.get_metric_history(search.parent_id, name)] for name in one}
+        assert histories["refit/test_top1"] == [90.0, 80.0, 85.0] and histories["refit/trial"] == [7.0, 3.0]
+        assert len(histories["refit/test_top1_interval"]) == 3
+
+
+def test_of_one_seed_there_is_no_interval(uri: str) -> None:
+    search = Runs(uri, "space", "0" * 32)
+    search.ensure_parent("s", {})
+    runs = RefitRuns(uri, search.parent_id, "key")
+    runs.sum_up({"refit/test_top1": 90.0, "refit/test_top1_interval": math.nan})
+    assert runs.client.get_run(search.parent_id).data.metrics == {"refit/test_top1": 90.0}
