@@ -33,6 +33,10 @@ class Configuration:
         """What it is called: the numbers of its trials."""
         return ", ".join(f"#{number}" for number in sorted(trial.number for trial in self.trials))
 
+    def holds(self, number: float | None) -> bool:
+        """Whether a trial is one of it, by its number as tracking has it; None is no trial's."""
+        return number in {trial.number for trial in self.trials}
+
 
 def configurations(search: TrackedSearch) -> list[Configuration]:
     """Those with a trial trained to its end within the constraints, the best first."""

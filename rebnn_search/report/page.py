@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rebnn_search.base.layout import BEST_RECIPE_FILE, SEARCH_FILE
 from rebnn_search.base.metrics import (
     CHOSEN_TEST_TOP1,
-    CHOSEN_VAL_LOSS,
+    CHOSEN_TRIAL,
     CORE_HOURS,
     EPOCHS,
     FLIP_RATIO,
@@ -26,6 +26,8 @@ from rebnn_search.base.metrics import (
 from rebnn_search.execution.data_seen import DATA_TAG
 from rebnn_search.report import table as paper_table
 from rebnn_search.report.answers import answers
+from rebnn_search.report.answers.base import objective, written
+from rebnn_search.report.configurations import Configuration, configurations
 from rebnn_search.report.figures import FIGURES, TRIAL_MARK, Figure
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 from rebnn_search.study.ranking import STATES
@@ -54,16 +56,16 @@ def render(search: TrackedSearch, drawn: Mapping[str, Drawing]) -> str:
     rows = paper_table.table(search)
     rows_of_trials = leaderboard(search)
     states = Counter(trial.state for trial in search.trials)
-    best = search.parent.data.metrics
-    recipe = search.artifact(search.parent.info.run_id, BEST_RECIPE_FILE)
+    chosen = next(iter(configurations(search)), None)
+    # Of a search that was enlarged since, and has not come to an end again, the run has an earlier one's.
+    own = chosen is not None and chosen.holds(search.parent.data.metrics.get(CHOSEN_TRIAL))
     return template.render(
         name=search.name,
         state=search.parent.data.tags.get("state", ""),
         view=search.view,
         compare=search.compare,
-        stats=_stats(search, states),
-        best=best,
-        recipe=recipe,
+        stats=_stats(search, states, chosen),
+        recipe=search.artifact(search.parent.info.run_id, BEST_RECIPE_FILE) if own else None,
         answers=answers(search),
         titles={figure.name: figure.title for figure in FIGURES if figure.name in drawn},
         mistakes=mistaken_rows(search),
@@ -87,13 +89,13 @@ def render(search: TrackedSearch, drawn: Mapping[str, Drawing]) -> str:
     )
 
 
-def _stats(search: TrackedSearch, states: Counter[str]) -> list[tuple[str, str]]:
+def _stats(search: TrackedSearch, states: Counter[str], chosen: Configuration | None) -> list[tuple[str, str]]:
     metrics = search.parent.data.metrics
     found = [("trials", str(len(search.trials)))]
     found += [(name.lower(), str(states[name])) for name in STATES if states[name]]
-    if CHOSEN_VAL_LOSS in metrics:
-        found.append(("best validation loss", f"{metrics[CHOSEN_VAL_LOSS]:.4f}"))
-    if CHOSEN_TEST_TOP1 in metrics:
+    if chosen is not None:
+        found.append((f"{objective(search)} of the chosen", written(search, chosen.mean)))
+    if chosen is not None and chosen.holds(metrics.get(CHOSEN_TRIAL)) and CHOSEN_TEST_TOP1 in metrics:
         found.append(("test Top-1 of the chosen", f"{metrics[CHOSEN_TEST_TOP1]:.2f} %"))
     for label, name in (("core-hours", CORE_HOURS), ("GPU-hours", GPU_HOURS)):
         if metrics.get(name):

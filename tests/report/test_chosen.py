@@ -1,9 +1,12 @@
 """What the report calls chosen is what the search chooses, and numbers are told of the trial that they belong to."""
 
+from collections import Counter
 from statistics import fmean
 
+import pytest
 from support.made_search import MadeSearch
 
+from rebnn_search.report import page
 from rebnn_search.report.answers import QUESTIONS, Answer
 from rebnn_search.report.best_so_far import best_so_far
 from rebnn_search.report.configurations import configurations
@@ -60,3 +63,45 @@ def test_trials_that_a_constraint_ended_are_not_among_those_within_it() -> None:
     assert found.numbers == [n for n in range(12) if n != 5] and all(found.whole)
     assert found.expected(11).mean == found.best[-1]
     assert not early_looks(search).selected, "no look early in training ended it"
+
+
+class Enlarged(MadeSearch):
+    """With a recipe among its run's files."""
+
+    def artifact(self, run_id: str, name: str) -> str | None:
+        return "the recipe that was chosen then" if name == "best.yaml" else None
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_of_an_earlier_choice_nothing_is_told(seeds: int) -> None:
+    told = {}
+    for place in (0, 2):  # what the run says is of the chosen, or of another
+        search = Enlarged(3 * seeds, seeds=seeds, pruned=0)
+        trial = min(trial.number for trial in configurations(search)[place].trials)
+        search.parent.data.metrics.update({
+            "best/trial": float(trial), "best/val_loss": 0.25, "best/test_top1": 91.25, "refit/trial": float(trial),
+            "refit/test_top1": 92.75, "refit/test_top1_interval": 0.5,
+        })  # fmt: skip
+        told[place] = page.render(search, {})
+    for text in ("to 91.25 %", "<b>91.25 %</b>", "Refitted, to 92.75 ± 0.50 %.", "the recipe that was chosen then"):
+        assert text in told[0] and text not in told[2]
+
+
+def test_a_refit_before_the_search_was_enlarged_is_not_the_chosen_one_s() -> None:
+    search = MadeSearch(12, pruned=0)
+    best, other = configurations(search)[:2]
+    search.parent.data.metrics.update({
+        "best/trial": float(best.number), "best/test_top1": 91.25, "refit/trial": float(other.number), "refit/test_top1": 92.75,
+        "refit/test_top1_interval": float("nan"),
+    })  # fmt: skip
+    assert "to 91.25 %." in asked(search, "choice").details[0] and "Refitted" not in asked(search, "choice").details[0]
+    search.parent.data.metrics["refit/trial"] = float(best.number)
+    assert asked(search, "choice").details[0].endswith(" Refitted, to 92.75 %."), "of one seed, which has no interval"
+
+
+def test_the_page_s_numbers_are_the_chosen_configuration_s_by_the_objective() -> None:
+    search = MadeSearch(12, seeds=3, pruned=0, objective={"metric": "val/top1", "direction": "maximize"})
+    top1 = max(fmean(t.metrics["final/val/top1"] for t in search.trials[k : k + 3]) for k in range(0, 12, 3))
+    search.parent.data.metrics.update({"best/trial": 0.0, "best/val_loss": 0.25})
+    stats = dict(page._stats(search, Counter(), configurations(search)[0]))
+    assert stats["validation Top-1 of the chosen"] == f"{top1:.2f} %" and "best validation loss" not in stats

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite, nan
 from statistics import median
 
 from rebnn_search.base.command import storage_words
-from rebnn_search.base.metrics import CHOSEN_TEST_TOP1, VAL_TOP1, final, refit
+from rebnn_search.base.metrics import CHOSEN_TEST_TOP1, CHOSEN_TRIAL, REFITTED_TRIAL, VAL_TOP1, final, refit
 from rebnn_search.report.answers.base import (
     Answer,
     allowed,
@@ -64,12 +65,12 @@ def _values(search: TrackedSearch, chosen: Configuration) -> str:
     if top1 and search.objective != VAL_TOP1:
         text += f" and a Top-1 of {sum(top1) / len(top1):.2f} %"
     metrics = search.parent.data.metrics
-    if CHOSEN_TEST_TOP1 in metrics:
+    if chosen.holds(metrics.get(CHOSEN_TRIAL)) and CHOSEN_TEST_TOP1 in metrics:
         text += f"; on the test split, which had no part in the choice, to {metrics[CHOSEN_TEST_TOP1]:.2f} %"
     text += "."
-    if refit("test_top1") in metrics:
-        half = metrics.get(refit("test_top1_interval"))
-        text += f" Refitted, to {metrics[refit('test_top1')]:.2f}{'' if half is None else f' ± {half:.2f}'} %."
+    if chosen.holds(metrics.get(REFITTED_TRIAL)) and refit("test_top1") in metrics:
+        half = metrics.get(refit("test_top1_interval"), nan)
+        text += f" Refitted, to {metrics[refit('test_top1')]:.2f}{f' ± {half:.2f}' if isfinite(half) else ''} %."
     return text
 
 
@@ -91,10 +92,13 @@ def _lead(search: TrackedSearch, chosen: Configuration, other: Configuration, na
     common, differences = _differences(search, chosen, other)
     found = _interval(search, other, differences)
     if found is None and len(common) > 1:
-        return f"{text}, the same with each of {len(common)} common seeds: too coarse a measure to tell what is noise."
+        alike = f"the same with each of {len(common)} common seeds: too coarse a measure to tell what is noise."
+        return f"{text}{gained(search, differences[0])}, {alike}"
     if found is None:
-        return f"{text}; with one seed, and no predictions at hand, nothing tells whether that is noise."
-    text += f" (95 %: {gained_between(search, found.interval)}, over {found.over})"
+        gain = (other.mean - chosen.mean) * (1 if search.minimize else -1)
+        return f"{text}{gained(search, gain)}; with one seed, and no predictions at hand, nothing tells whether that is noise."
+    # Of what the interval is of: seeds that one of them lacks, or samples that were not computed, could move the means out of it.
+    text += f"{gained(search, found.interval.mean)} (95 %: {gained_between(search, found.interval)}, over {found.over})"
     if tries == 1 or found.interval.low <= 0:
         return f"{text}: {'more than' if found.interval.low > 0 else 'within'} {found.noise}."
     firm = for_best_of(found.interval, tries, found.degrees).low > 0
