@@ -105,9 +105,8 @@ def _stats(search: TrackedSearch, states: Counter[str], chosen: Configuration | 
 
 def _epochs(search: TrackedSearch) -> tuple[float, float]:
     """Epochs trained, and epochs that training every trial to its end would have taken."""
-    full = float(search.search.base["epochs"])
-    epochs = [search.search.recipe(trial.params).epochs if "epochs" in search.search.space else full for trial in search.trials]
-    return sum(trial.metrics.get(final(EPOCHS), 0.0) for trial in search.trials), sum(epochs)
+    trained = sum(trial.metrics.get(final(EPOCHS), 0.0) for trial in search.trials)
+    return trained, sum(search.search.epochs_of(trial.params) for trial in search.trials)
 
 
 def leaderboard_headings(search: TrackedSearch) -> list[str]:

@@ -118,6 +118,10 @@ class Search:
             return {name: params.get(name) for name in names}
         return {name: params.get(name) if name.split(".")[0] in own else effective_value(recipe, name) for name in names}
 
+    def epochs_of(self, params: Mapping[str, Value]) -> float:
+        """Epochs of one configuration trained to its end."""
+        return float(str(params.get("epochs", self.base["epochs"])))
+
     @property
     def trials(self) -> int:
         """How many trials there will be: those asked for, or fewer where every point of the space is then tried."""

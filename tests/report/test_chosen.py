@@ -4,7 +4,7 @@ from collections import Counter
 from statistics import fmean
 
 import pytest
-from support.made_search import MadeSearch
+from support.made_search import SPACE, MadeSearch
 
 from rebnn_search.report import page
 from rebnn_search.report.answers import QUESTIONS, Answer
@@ -105,3 +105,11 @@ def test_the_page_s_numbers_are_the_chosen_configuration_s_by_the_objective() ->
     search.parent.data.metrics.update({"best/trial": 0.0, "best/val_loss": 0.25})
     stats = dict(page._stats(search, Counter(), configurations(search)[0]))
     assert stats["validation Top-1 of the chosen"] == f"{top1:.2f} %" and "best validation loss" not in stats
+
+
+def test_a_page_of_a_search_of_epochs_with_a_network_of_one_s_own() -> None:
+    search = MadeSearch(8, space={**SPACE, "epochs": {"choice": [2, 6]}})
+    search.search.base["network"] = {"name": "own.py:network"}  # which a report may not import unless it is allowed to
+    for trial in search.trials:
+        search.change(trial.number, params={**trial.params, "epochs": 6 if trial.number % 2 else 2})
+    assert page._epochs(search)[1] == 4 * 2 + 4 * 6
