@@ -86,9 +86,7 @@ class _Lead:
 
 def _lead(search: TrackedSearch, chosen: Configuration, other: Configuration, name: str, tries: int = 1) -> str:
     """A lead with its interval, and whether it is more than noise: for the one of so many tries that came out best."""
-    turn = 1 if search.minimize else -1
-    gain = (other.mean - chosen.mean) * turn
-    text = f"Its lead over {name}, is {gained(search, gain)}"
+    text = f"Its lead over {name}, is "
     common, differences = _differences(search, chosen, other)
     found = _interval(search, other, differences)
     if found is None and len(common) > 1:
