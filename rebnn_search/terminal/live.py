@@ -49,7 +49,7 @@ class LiveProgress(SearchObserver):
 
     def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Take in a trial's start."""
-        self._state.started(number, name, resumed_at)
+        self._state.started(number, name, params, resumed_at)
 
     def reported(self, number: int, report: TrackedReport) -> None:
         """Take in a report."""
@@ -102,7 +102,7 @@ class LiveProgress(SearchObserver):
             table.add_column(no_wrap=True, width=SPARK_WIDTH)
         for trial in list(self._state.running.values()):
             value = f"{trial.curve[-1]:.4f}" if trial.curve else ""
-            row = [Text(printable(trial.name)), Text(f"epoch {trial.epoch:.1f}/{self._state.epochs:g}"), Text(value)]
+            row = [Text(printable(trial.name)), Text(f"epoch {trial.epoch:.1f}/{trial.epochs:g}"), Text(value)]
             if width >= 70:
                 row.append(Text(sparkline(trial.curve), style="cyan"))
             table.add_row(*row)

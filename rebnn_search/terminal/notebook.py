@@ -104,7 +104,7 @@ class NotebookProgress(SearchObserver):
 
     def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Take in a trial's start."""
-        self._state.started(number, name, resumed_at)
+        self._state.started(number, name, params, resumed_at)
         self._draw_now_and_then()
 
     def reported(self, number: int, report: TrackedReport) -> None:
@@ -154,7 +154,7 @@ def progress_html(state: SearchState, said: list[str]) -> str:
     if state.seconds_left:
         tail.append(f"{duration_text(state.seconds_left)} left")
     rows = "".join(
-        f"<tr><td style='text-align:left'>{escape(trial.name)}</td><td>epoch {trial.epoch:.1f}/{state.epochs:g}</td>"
+        f"<tr><td style='text-align:left'>{escape(trial.name)}</td><td>epoch {trial.epoch:.1f}/{trial.epochs:g}</td>"
         f"<td>{f'{trial.curve[-1]:.4f}' if trial.curve else ''}</td><td>{sparkline(trial.curve)}</td></tr>"
         for trial in list(state.running.values())
     )

@@ -38,7 +38,7 @@ class PlainProgress(SearchObserver):
 
     def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Say only that a trial goes on; a fresh start is nothing new."""
-        self._state.started(number, name, resumed_at)
+        self._state.started(number, name, params, resumed_at)
         if resumed_at:
             self._print(f"trial {self._state.name(number)} goes on after report {resumed_at}")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from rebnn_search.base.metrics import EPOCHS
 from rebnn_search.execution.budget import Budget
 from rebnn_search.study.search import Search
-from rebnn_search.study.spec import Objective
+from rebnn_search.study.spec import Objective, Params
 from rebnn_search.training.report_log import TrackedReport
 
 FEWEST_OF_LATE = 8
@@ -23,6 +23,8 @@ class RunningTrial:
     """A trial that Tune holds, with its curve of the objective so far."""
 
     name: str
+    epochs: float
+    """That it takes to its end."""
     epoch: float = 0.0
     step: int = 0
     curve: list[float] = field(default_factory=list)
@@ -33,7 +35,7 @@ class SearchState:
 
     Args:
         objective: What trials are judged by.
-        epochs: Epochs of a trial trained to its end.
+        epochs: Epochs of a trial trained to its end; by its parameters where they vary.
         budget: The time the search may take; None for any.
         feasible: Whether a trial trained to its end kept to the constraints, by its summary.
         clock: Seconds that only go on.
@@ -42,14 +44,14 @@ class SearchState:
     def __init__(
         self,
         objective: Objective,
-        epochs: float,
+        epochs: float | Callable[[Params], float],
         budget: Budget | None = None,
         feasible: Callable[[Mapping[str, float]], bool] = lambda summary: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._objective, self.feasible = objective, feasible
         self.metric: str = objective.metric
-        self.epochs = epochs
+        self._epochs = epochs
         self._budget = budget
         self.target = 0
         self.counts: Counter[str] = Counter()
@@ -57,13 +59,15 @@ class SearchState:
         self.best: tuple[int, float, str] | None = None
         self.epochs_saved = 0.0
         self._names: dict[int, str] = {}
+        self._full: dict[int, float] = {}
         self._clock = clock
         self._moments = [clock()]
 
     @classmethod
     def of(cls, search: Search, budget: Budget | None = None) -> SearchState:
         """The state of a search that has not begun yet."""
-        return cls(search.spec.objective, float(search.base["epochs"]), budget, lambda summary: search.broken(summary) is None)
+        epochs = search.epochs_of if "epochs" in search.space else search.epochs_of({})
+        return cls(search.spec.objective, epochs, budget, lambda summary: search.broken(summary) is None)
 
     def began(self, target: int, earlier: Mapping[int, tuple[str, Mapping[str, float]]]) -> None:
         """Take in what earlier runs of the search left."""
@@ -71,10 +75,11 @@ class SearchState:
         for number, (state, summary) in earlier.items():
             self._count(number, state, summary)
 
-    def started(self, number: int, name: str, resumed_at: int) -> None:
+    def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Take in a trial's start."""
         self._names[number] = name
-        self.running[number] = RunningTrial(name, step=resumed_at)
+        self._full[number] = self._epochs(params) if callable(self._epochs) else self._epochs
+        self.running[number] = RunningTrial(name, self._full[number], step=resumed_at)
 
     def reported(self, number: int, report: TrackedReport) -> None:
         """Take in a report."""
@@ -94,8 +99,10 @@ class SearchState:
 
     def _count(self, number: int, state: str, summary: Mapping[str, float]) -> None:
         self.counts[state] += 1
-        if state == "PRUNED":
-            self.epochs_saved += self.epochs - summary.get(EPOCHS, 0.0)
+        # Where epochs vary, an earlier run's trial is not known to have saved any.
+        full = self._full.get(number, None if callable(self._epochs) else self._epochs)
+        if state == "PRUNED" and full is not None:
+            self.epochs_saved += full - summary.get(EPOCHS, 0.0)
         value = summary.get(self.metric)
         if state != "COMPLETE" or value is None or not self.feasible(summary):
             return

@@ -18,7 +18,7 @@ class Trials:
     def end(self, count: int, seconds: float) -> None:
         for _ in range(count):
             self.now += seconds
-            self.state.started(self._number, f"#{self._number}", 0)
+            self.state.started(self._number, f"#{self._number}", {}, 0)
             self.state.finished(self._number, "COMPLETE", {"val/loss": 1.0, "epochs": 1.0})
             self._number += 1
 
