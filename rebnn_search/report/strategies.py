@@ -11,6 +11,8 @@ from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 from rebnn_search.study.estimate import Estimate, estimate
 
 ZERO = "γ = 0"
+CONSTANT = "γ constant"
+"""Any but 0, of a search that draws γ from an interval: each trial has another."""
 REBNN = "Eq. (3.150)"
 REACTNET = "ReActNet"
 RECU = "ReCU"
@@ -20,10 +22,11 @@ BINARIZERS: Mapping[str, str] = {"reactnet": REACTNET, "recu": RECU, "irnet": "I
 COLOURS: Mapping[str, str] = {
     # Okabe and Ito's palette, told apart with every common colour blindness; the constants are one blue, darker as γ grows.
     ZERO: "#9ecae1", "γ = 1e-5": "#6baed6", "γ = 1e-4": "#4292c6", "γ = 1e-3": "#2171b5", "γ = 1e-2": "#08306b",
-    "max |G|": "#E69F00", REBNN: "#D55E00", "published code": "#CC79A7", REACTNET: "#000000", RECU: "#009E73", "sign": "#8c8c8c",
+    CONSTANT: "#2171b5", "max |G|": "#E69F00", REBNN: "#D55E00", "published code": "#CC79A7", REACTNET: "#000000",
+    RECU: "#009E73", "IR-Net": "#A65628", "ReSTE": "#F0E442", "BiPer": "#984EA3", "sign": "#8c8c8c",
 }  # fmt: skip
-OTHERS = ("#56B4E9", "#F0E442", "#0072B2", "#A65628", "#984EA3")
-"""Colours of strategies that the table does not know, in the order of their names."""
+OTHERS = ("#56B4E9", "#882255", "#44AA99", "#999933", "#0072B2")
+"""Colours of a search's strategies that the table does not know, in the order of their names."""
 
 
 def label(weights: str, strategy: str | None, value: float | None) -> str:
@@ -45,9 +48,10 @@ def _power(value: float) -> str:
     return f"{float(mantissa):g}e{int(exponent)}"
 
 
-def colours(labels: list[str]) -> dict[str, str]:
-    """A colour for each label: the same one in every figure and search."""
-    unknown = sorted(set(labels) - set(COLOURS))
+def colours(search: TrackedSearch) -> dict[str, str]:
+    """A colour for each strategy of a search, in the table's order: the same one in every figure."""
+    labels = sorted({label_of(search, trial) for trial in search.trials}, key=order)
+    unknown = [name for name in labels if name not in COLOURS]
     return {name: COLOURS.get(name) or OTHERS[unknown.index(name) % len(OTHERS)] for name in labels}
 
 
@@ -86,7 +90,9 @@ def order(name: str) -> tuple[int, str]:
 def label_of(search: TrackedSearch, trial: TrackedTrial) -> str:
     """What a trial's method is called."""
     values: dict[str, Any] = search.recipe_values(trial, ["weights.name", "gamma.strategy", "gamma.value"])
-    return label(*values.values())
+    found, searched = label(*values.values()), search.search.space.parameters.get("gamma.value")
+    one_of_many = values["gamma.strategy"] == "constant" and searched is not None and searched.kind != "choice"
+    return CONSTANT if one_of_many and found != ZERO else found
 
 
 def _best(search: TrackedSearch, configurations: dict[int, list[TrackedTrial]]) -> list[TrackedTrial]:

@@ -41,7 +41,7 @@ def latent_weights(search: TrackedSearch) -> Drawing | None:
     axes = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
     kept = room([data["counts"] for _, data in shown])
     edges = np.linspace(-REACH * kept / BINS, REACH * kept / BINS, DRAWN + 1)
-    colour = colours([method.label for method, _ in shown])
+    colour = colours(search)
     for axis, (method, data) in zip(axes, shown, strict=True):
         epochs = moments(sorted(map(float, data["counts"])))
         for height, epoch in enumerate(epochs):

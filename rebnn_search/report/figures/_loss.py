@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rebnn_search.base.metrics import TRAIN_LOSS
 from rebnn_search.report.figures._oscillation import spread
-from rebnn_search.report.figures.base import WIDTH, wide
+from rebnn_search.report.figures.base import WIDTH, legend, wide
 from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.strategies import colours, methods
 from rebnn_search.report.tracked import TrackedSearch
@@ -31,7 +31,7 @@ def training_loss(search: TrackedSearch) -> Drawing | None:
         return None
     figure = Figure(figsize=(WIDTH * 0.75, 3.4))
     axis = figure.subplots()
-    colour = colours([method.label for method in found])
+    colour = colours(search)
     for method in found:
         curves = [
             {round(step * trial.epochs_per_report, 9): value for step, value in search.series(trial, TRAIN_LOSS)}
@@ -45,5 +45,5 @@ def training_loss(search: TrackedSearch) -> Drawing | None:
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("epoch")
     axis.set_ylabel("training loss (nats)")
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper")
+    legend(figure, axis.get_legend_handles_labels()[0])
     return figure

@@ -38,7 +38,7 @@ def oscillation(search: TrackedSearch) -> Drawing | None:
     picked = list(dict.fromkeys((layers[0], layers[len(layers) // 2 - (len(layers) % 2 == 0)], layers[-1])))
     figure = Figure(figsize=(WIDTH, 4.2))
     axes = figure.subplots(len(RATIOS), len(picked), sharex=True, sharey="row", squeeze=False)
-    colour = colours([method.label for method in found])
+    colour = colours(search)
     for row, (ratio, name) in zip(axes, RATIOS.items(), strict=True):
         least = []
         for axis, layer in zip(row, picked, strict=True):

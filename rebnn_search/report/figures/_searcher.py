@@ -10,10 +10,10 @@ from weakref import WeakKeyDictionary
 import optuna
 from optuna.trial import TrialState
 
-from rebnn_search.report.figures.base import STYLE, TRIAL_MARK, WIDTH, objective_label
+from rebnn_search.report.figures.base import STYLE, TRIAL_MARK, WIDTH, legend, objective_label
 from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.importance import common_parameters
-from rebnn_search.report.strategies import colours, label_of, order
+from rebnn_search.report.strategies import colours, label_of
 from rebnn_search.report.study import study_of
 from rebnn_search.report.tracked import TrackedSearch
 
@@ -64,9 +64,8 @@ def _restyle(axis: Axes) -> None:
         text.set_fontsize(STYLE["axes.labelsize"])
         text.set_color("black")
     axis.tick_params(labelsize=STYLE["xtick.labelsize"], colors="black")
-    legend = axis.get_legend()
-    if legend is not None:
-        for text in legend.get_texts():
+    if (its := axis.get_legend()) is not None:
+        for text in its.get_texts():
             text.set_fontsize(STYLE["legend.fontsize"])
 
 
@@ -114,7 +113,7 @@ def intermediate_values(search: TrackedSearch) -> Drawing | None:
 
     labels = {f"Trial{trial.number}": label_of(search, trial) for trial in search.trials}
     pruned = {f"Trial{trial.number}" for trial in search.trials if trial.state == "PRUNED"}
-    colour = colours(sorted(set(labels.values()), key=order))
+    colour = colours(search)
 
     def draw(study: optuna.Study) -> object:
         axis = plots.plot_intermediate_values(study)
@@ -125,9 +124,8 @@ def intermediate_values(search: TrackedSearch) -> Drawing | None:
                 line.set(color=colour[labels[name]], marker="", linewidth=0.9, alpha=0.8)
             if name in pruned:
                 line.set(linestyle=":", marker="x", markevery=[-1], markersize=4)
-        legend = axis.get_legend()
-        if legend is not None:
-            legend.remove()
+        if (its := axis.get_legend()) is not None:
+            its.remove()
         axis.set(xlabel="report (solid: trained to the end, dotted: pruned)", ylabel=objective_label(search))
         return axis
 
@@ -138,8 +136,7 @@ def intermediate_values(search: TrackedSearch) -> Drawing | None:
         figure.axes[0].set_yscale("log")
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=colour[name], label=name) for name in colour]
-    figure.legend(handles=handles, loc="outside right upper", fontsize=STYLE["legend.fontsize"], frameon=False)
+    legend(figure, [Line2D([], [], color=colour[name], label=name) for name in colour])
     return figure
 
 

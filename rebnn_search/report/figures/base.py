@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from rebnn_search.report.tracked import TrackedSearch
 from rebnn_search.training.custom_parts import described
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure as Drawing
 
 Draw = Callable[[TrackedSearch], "Drawing | None"]
@@ -72,6 +73,8 @@ WIDTH = 6.9
 """Inches: a page of two columns."""
 WIDEST_LINEAR = 8.0
 """So many times the least value is the largest of an axis that is not logarithmic."""
+MOST_NAMED = 16
+"""Strategies in a legend: more would run off the picture."""
 TRIAL_MARK = "trial-"
 """A curve with this and a trial's number as its gid says on the page, under the pointer, what it is of."""
 
@@ -90,6 +93,16 @@ def objective_label(search: TrackedSearch) -> str:
     """What an axis of the objective is called."""
     units = {VAL_LOSS: "validation loss (nats)", VAL_TOP1: "validation Top-1 (%)", VAL_TOP5: "validation Top-5 (%)"}
     return units.get(search.objective, search.objective)
+
+
+def legend(figure: Drawing, handles: Sequence[Artist]) -> None:
+    """Name strategies beside a picture, as far as there is room."""
+    from matplotlib.lines import Line2D
+
+    shown = list(handles)
+    if len(shown) > MOST_NAMED:
+        shown[MOST_NAMED - 1 :] = [Line2D([], [], linestyle="", label=f"and {len(shown) - MOST_NAMED + 1} more")]
+    figure.legend(handles=shown, loc="outside right upper", fontsize=STYLE["legend.fontsize"], frameon=False)
 
 
 def wide(low: float, high: float) -> bool:
