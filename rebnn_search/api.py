@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rebnn_search.base.command import storage_words
 from rebnn_search.base.duration import LONGEST, parse_duration
 from rebnn_search.base.metrics import VAL_LOSS, VAL_TOP1, VAL_TOP5
-from rebnn_search.config import UserError
+from rebnn_search.base.secrets import hide_secrets
+from rebnn_search.config import Notice, UserError
 from rebnn_search.execution.budget import Budget
 from rebnn_search.execution.events import SearchObserver
 from rebnn_search.execution.observers import Observers
 from rebnn_search.execution.opening import open_search
 from rebnn_search.report import report_search
+from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.curves import curves_table, write_curves
 from rebnn_search.study.result import Best, Result, TrialRow
 from rebnn_search.terminal import NotebookProgress, PlainProgress, in_notebook
@@ -236,8 +241,19 @@ def search(
         display = NotebookProgress(state) if in_notebook() else PlainProgress(Console(highlight=False), state)
     with Observers(display, [] if observer is None else [observer]) as observers:
         result = session.run(observers, budget=budget)
-    page = report_search(session.tracking_uri, session.folder) if report and not result.interrupted else None
+    page = _report(session.tracking_uri, session.folder, str(storage)) if report and not result.interrupted else None
     return SearchResult(result, session.tracking_uri, page)
+
+
+def _report(uri: str, folder: SearchFolder, storage: str) -> Path | None:
+    """Draw the report of a search. Returns its page, None where it could not be made: the search is done anyway."""
+    try:
+        return report_search(uri, folder)
+    except (Exception, KeyboardInterrupt) as error:  # a picture is worth no search
+        why = "it was stopped" if isinstance(error, KeyboardInterrupt) else hide_secrets(str(error))
+        command = shlex.join(["rebnn-search", "report", folder.name, *storage_words(storage), "--tracking-uri", uri])
+        warnings.warn(f"no report: {why}; {hide_secrets(command)} tries again", Notice, stacklevel=3)
+        return None
 
 
 def _as_words(overrides: Mapping[str, object] | Iterable[str]) -> list[str]:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import rebnn_search as rs
-from rebnn_search.api import SearchResult, _as_words
-from rebnn_search.config import UserError
+from rebnn_search.api import SearchResult, _as_words, _report
+from rebnn_search.config import Notice, UserError
+from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.load import load_search
 from rebnn_search.study.result import Best, Result, TrialRow
 
@@ -80,3 +81,8 @@ def test_overrides_are_values_by_name_or_words() -> None:
     assert _as_words({"epochs": np.int64(3), "optimizer.lr": np.float32(0.5)}) == ["epochs=3", "optimizer.lr=0.5"]
     with pytest.raises(UserError, match="overrides: values are those of a YAML file: Object of type PosixPath"):
         _as_words({"data.root": Path("x")})
+
+
+def test_a_report_that_cannot_be_drawn_costs_no_result(tmp_path: Path, tracking_database: Path) -> None:
+    with pytest.warns(Notice, match="no report: .*; rebnn-search report s --storage .* tries again"):
+        assert _report(f"sqlite:///{tracking_database}", SearchFolder(tmp_path / "s"), str(tmp_path)) is None

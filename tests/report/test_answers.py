@@ -10,9 +10,9 @@ import pytest
 from support.made_search import MadeSearch
 
 from rebnn_search.base.metrics import final
-from rebnn_search.config import UserError
+from rebnn_search.config import Notice, UserError
 from rebnn_search.report import TrackedSearch, folder_of, write_report
-from rebnn_search.report.answers import QUESTIONS, Answer, answers
+from rebnn_search.report.answers import QUESTIONS, Answer, Question, answers
 from rebnn_search.report.answers.base import storage_of
 from rebnn_search.report.best_so_far import best_so_far
 from rebnn_search.report.configurations import configurations, zero
@@ -287,3 +287,14 @@ def test_where_a_search_is_kept_is_what_its_run_noted() -> None:
     ):  # fmt: skip
         search.history = history
         assert storage_of(search) == expected
+
+
+def test_a_question_that_cannot_be_answered_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def boom(search: TrackedSearch) -> Answer:
+        raise ZeroDivisionError("nothing to divide by")
+
+    search = MadeSearch(7)
+    others = list(said(search))
+    monkeypatch.setitem(QUESTIONS._entered, "boom", Question("boom", "Boom?", boom, 0))
+    with pytest.warns(Notice, match="the question boom is left out: ZeroDivisionError: nothing to divide by"):
+        assert list(said(search)) == others
