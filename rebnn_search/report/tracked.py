@@ -36,6 +36,7 @@ from rebnn_search.tracking import (
     view_link,
 )
 from rebnn_search.tracking.client import ARTIFACTS, SQLITE, make_client
+from rebnn_search.tracking.runs import STATUS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -81,7 +82,7 @@ class TrackedSearch:
         identity: As of `rebnn_search.tracking.search.find_parent`.
 
     Raises:
-        UserError: If tracking cannot be read, holds no search of that name, or one that never ended.
+        UserError: If tracking cannot be read, holds no search of that name, one that never ended, or one without its artifacts.
     """
 
     def __init__(self, uri: str, name: str, identity: str | None = None) -> None:
@@ -89,12 +90,12 @@ class TrackedSearch:
         try:
             self.client = make_client(uri)
             self.parent = find_parent(self.client, self.name, identity)
+            self.search = self._resolved()
+            self.trials = self._children()
         except UserError:
             raise
         except Exception as error:  # MLflow's, SQLAlchemy's, Alembic's and the database driver's own
             raise self._unreadable(error) from error
-        self.search = self._resolved()
-        self.trials = self._children()
         self._series: dict[tuple[str, str], list[tuple[int, float]]] = {}
         self.not_evaluated = "this report was drawn from tracking alone, without the search's folder"
         """Why there is no `evaluation`, where there is none."""
@@ -117,6 +118,12 @@ class TrackedSearch:
 
     def _resolved(self) -> Search:
         text = self.artifact(self.parent.info.run_id, SEARCH_FILE)
+        if text is None and self.parent.data.tags.get(STATE_TAG) in STATUS:  # it was sent before that was said
+            where = hide_secrets(self.parent.info.artifact_uri)
+            beside = (
+                f"; of a copied database they are looked for in {ARTIFACTS}/ beside it" if self.uri.startswith(SQLITE) else ""
+            )
+            raise UserError(f"{self.name}: the artifacts of its parent run ({where}) are not here{beside}")
         if text is None:
             raise UserError(f"{self.name}: its parent run holds no {SEARCH_FILE}: the search has not come to an end yet")
         return restore_search(yaml.safe_load(text))
