@@ -8,12 +8,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import torch
 
 from rebnn_search.base.cores import usable_cores
 from rebnn_search.doctor.finding import Finding, Level
-from rebnn_search.training.memory import memory_of
+from rebnn_search.training.memory import free_memory, memory_of
 
 AREA = "machine"
 CPUINFO = Path("/proc/cpuinfo")
@@ -35,9 +34,9 @@ def examine_machine() -> Iterator[Finding]:
     cores, built_in = usable_cores(), os.cpu_count() or 1
     limited = "" if cores == built_in else f" of {built_in}: this process, or its container, may use no more"
     yield Finding(AREA, "cores", f"{cores:g}{limited}")
-    memory, free = memory_of(torch.device("cpu")), int(psutil.virtual_memory().available)
-    text = f"{memory / 1e9:.1f} GB, {min(memory, free) / 1e9:.1f} GB of it free"
-    if min(memory, free) < ENOUGH_MEMORY:
+    memory, free = memory_of(torch.device("cpu")), free_memory()
+    text = f"{memory / 1e9:.1f} GB, {free / 1e9:.1f} GB of it free"
+    if free < ENOUGH_MEMORY:
         yield Finding(
             AREA, "memory", text, Level.NOTE, "each trial's process needs about 1 GB: --set 'resources={max_concurrent: 1}'"
         )

@@ -15,7 +15,8 @@ from rebnn_search.doctor.finding import Finding, Level
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.spec import Resources
 from rebnn_search.tracking import check_answers, check_uri, default_uri
-from rebnn_search.tracking.client import make_client
+from rebnn_search.tracking.client import SQLITE, make_client
+from rebnn_search.tracking.database import what_preparing_does
 
 RAY, MLFLOW = "ray", "mlflow"
 LOCAL = "local"
@@ -71,10 +72,10 @@ def examine_tracking(given: str | None) -> Iterator[Finding]:
     try:
         uri = check_uri(named)
         check_answers(uri)
+        change = what_preparing_does(Path(uri.removeprefix(SQLITE))) if uri.startswith(SQLITE) else None
         with tempfile.TemporaryDirectory() as temporary:
-            there = not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
-            # One that is not there yet is not made for the asking: that MLflow can make one is seen elsewhere.
-            client = make_client(uri if there else f"sqlite:///{Path(temporary) / 'mlflow.db'}", write=True)
+            # One that is not there yet, or an older MLflow's, is left as it is: that MLflow can make one is seen elsewhere.
+            client = make_client(uri if change is None else f"{SQLITE}{Path(temporary) / 'mlflow.db'}", write=True)
             count = len(client.search_experiments())
     except UserError as error:
         yield Finding(MLFLOW, shown, "cannot be used", Level.FAIL, str(error))
@@ -85,5 +86,5 @@ def examine_tracking(given: str | None) -> Iterator[Finding]:
             MLFLOW, shown, f"{type(error).__name__}: {reason}", Level.FAIL, "check the server, or name another --tracking-uri"
         )
         return
-    said = f"answers, {count} experiments" if there else "will be made: MLflow makes one here"
+    said = f"answers, {count} experiments" if change is None else f"will {change}: MLflow makes one here"
     yield Finding(MLFLOW, shown, f"{said}, {time.perf_counter() - begun:.0f} s")

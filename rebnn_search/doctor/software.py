@@ -19,7 +19,8 @@ SHOWN = ("torch", "torchvision", "ray", "optuna", "mlflow", "numpy", "scikit-lea
 """Packages with a line of their own though nothing is wrong with them."""
 EXTRAS = {
     "cluster": "the commands of Ray clusters", "store": "leases by conditional writes in object stores", "export": "ONNX files",
-    "cma_es": "the sampler cma_es", "notebook": "progress as a widget", "test": "the project's own tests",
+    "openvino": "OpenVINO's engine", "cma_es": "the sampler cma_es", "notebook": "progress as a widget",
+    "test": "the project's own tests",
 }  # fmt: skip
 """What each optional extra brings."""
 

@@ -22,7 +22,7 @@ from rebnn_search.study.record import check_ledger
 
 AREA = "storage"
 ENOUGH = 1e9
-NETWORK = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "lustre", "gluster")
+NETWORK = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "lustre", "gluster", "gpfs", "beegfs", "virtiofs")
 """How the names of file systems begin on which locks and fsync may be another machine's."""
 
 
@@ -44,13 +44,13 @@ def examine_storage(storage: str, ledger: str | None = None) -> Iterator[Finding
 
 
 def _directory(path: Path) -> Iterator[Finding]:
-    place = path.absolute()
+    place = whole = path.resolve()  # a link's own place is not where files come to be
     if place.exists() and not place.is_dir():
         yield Finding(AREA, str(path), "is a file, not a directory", Level.FAIL, "name a directory with --storage")
         return
     while not place.exists():
         place = place.parent
-    made = "" if place == path.absolute() else " (will be made)"
+    made = "" if place == whole else " (will be made)"
     usage = shutil.disk_usage(place)
     text = f"{usage.free / 1e9:.1f} of {usage.total / 1e9:.1f} GB free on {_file_system(place)}{made}"
     if usage.free < ENOUGH:

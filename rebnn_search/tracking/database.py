@@ -55,6 +55,22 @@ def prepare_database(path: Path) -> None:
                 lock.unlink(missing_ok=True)
 
 
+def what_preparing_does(path: Path) -> str | None:
+    """What `prepare_database` would do to a file, in words, from looking at it alone; None of one that can be used as it is.
+
+    Raises:
+        UserError: If it is no database, another program's or a newer MLflow's, or cannot be read.
+    """
+    with _explained(path):
+        state = _state(path)
+        if state is None or not state.tables:
+            return "be made"
+        if state.current:
+            return None
+        _check_own(path, state)
+        return "be brought to this MLflow's schema"
+
+
 def check_writable(path: Path, seconds: float = BUSY_SECONDS) -> None:
     """See that an SQLite file can be written.
 

@@ -53,6 +53,20 @@ def memory_of(device: torch.device) -> int:
         return total
 
 
+def free_memory() -> int:
+    """Bytes of memory that are still to be had here: the machine's, or what a container's limit leaves of it, if that is less."""
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit, used = (
+            int(path.read_text(encoding="ascii")) for path in (CGROUP_LIMIT, CGROUP_LIMIT.with_name("memory.current"))
+        )
+        counts = dict(line.split() for line in CGROUP_LIMIT.with_name("memory.stat").read_text(encoding="ascii").splitlines())
+        given_back = int(counts["inactive_file"])  # pages of files, which the kernel drops where memory is wanted
+    except (OSError, ValueError, KeyError):
+        return min(free, memory_of(torch.device("cpu")))
+    return max(0, min(free, limit - used + given_back))
+
+
 @contextmanager
 def explain_memory_errors(what: str) -> Iterator[None]:
     """Turn an allocation that failed on the CPU into a sentence. A GPU's is left: others share it, and may soon leave it.

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
+import tomllib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
+from alembic import command
+from mlflow.store.db import utils
 from packaging.requirements import Requirement
 from support.commands import call
 
@@ -22,8 +28,9 @@ from rebnn_search.doctor import storage as storage_module
 from rebnn_search.doctor.choices import examine_choices
 from rebnn_search.doctor.machine import cpu_vectors, examine_machine
 from rebnn_search.doctor.services import examine_ray, examine_tracking
-from rebnn_search.doctor.software import examine_software, missing_of
+from rebnn_search.doctor.software import EXTRAS, examine_software, missing_of
 from rebnn_search.doctor.storage import examine_storage
+from rebnn_search.training import memory as memory_module
 from rebnn_search.training.work import has_compiler
 
 
@@ -46,6 +53,11 @@ def test_software_is_what_is_installed() -> None:
     assert not worst(found)
     assert found["torch"].value == torch.__version__.partition("+")[0] or found["torch"].value == torch.__version__
     assert {"extra cluster", "extra store", "extra export"} <= set(found)
+
+
+def test_every_extra_is_looked_at() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(EXTRAS) == set(project["optional-dependencies"])
 
 
 def test_what_is_missing_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +89,17 @@ def test_a_container_s_limits_count(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert by_name(examine_machine())["cores"].value.startswith("0.5 of ") or os.cpu_count() == 0.5
 
 
+def test_what_a_container_has_used_is_not_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_module, "CGROUP_LIMIT", tmp_path / "memory.max")
+    for name, text in (
+        ("memory.max", "900000000"), ("memory.current", "700000000"), ("memory.stat", "anon 400000000\ninactive_file 300000000\n"),
+    ):  # fmt: skip
+        (tmp_path / name).write_text(text, encoding="ascii")
+    assert by_name(examine_machine())["memory"].value == "0.9 GB, 0.5 GB of it free"
+    (tmp_path / "memory.max").write_text("max", encoding="ascii")
+    assert by_name(examine_machine())["memory"].value.startswith(f"{psutil.virtual_memory().total / 1e9:.1f} GB, ")
+
+
 def test_vector_instructions_are_read_from_the_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = tmp_path / "cpuinfo"
     monkeypatch.setattr(machine_module, "CPUINFO", info)
@@ -99,6 +122,20 @@ def test_a_directory_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
     assert not worst(found) and "will be made" in found[str(tmp_path / "not" / "there")].value
     assert {"fsync", "locks"} <= set(found)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="no other file system is here")
+def test_a_linked_directory_is_where_the_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "results").symlink_to("/dev/shm")
+    assert "on tmpfs" in by_name(examine_storage(str(tmp_path / "results")))[str(tmp_path / "results")].value
+    made = str(tmp_path / "results" / "not" / "there")
+    assert by_name(examine_storage(made))[made].value.endswith("on tmpfs (will be made)")
+
+
+@pytest.mark.parametrize("name", ["nfs4", "gpfs", "beegfs_nodev", "virtiofs", "lustre", "ext4"])
+def test_locks_of_a_network_s_file_system_are_the_server_s(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage_module, "_file_system", lambda place: name)
+    assert ("depends on the server" in by_name(examine_storage(str(tmp_path)))["locks"].value) == (name != "ext4")
 
 
 def test_a_storage_that_cannot_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +171,28 @@ def test_tracking_answers_or_would_be_made(tmp_path: Path, tracking_database: Pa
     assert finding.level == Level.FAIL and "cannot be reached" in finding.advice
     (finding,) = examine_tracking(None)
     assert finding.level == Level.OK and "will be made" in finding.value and not list(tmp_path.iterdir())
+
+
+def test_a_tracking_database_is_looked_at_and_left_as_it_was(tmp_path: Path) -> None:
+    place = tmp_path / "mlflow.db"
+    place.touch()
+    (finding,) = examine_tracking(f"sqlite:///{place}")
+    assert finding.level == Level.OK and "will be made" in finding.value
+    assert [file.name for file in tmp_path.iterdir()] == ["mlflow.db"] and not place.stat().st_size
+    # One of an older MLflow, with something in it.
+    engine = utils.create_sqlalchemy_engine(f"sqlite:///{place}")
+    utils._initialize_tables(engine)
+    with engine.begin() as connection:
+        config = utils._get_alembic_config(f"sqlite:///{place}")
+        config.attributes["connection"] = connection
+        command.downgrade(config, "-1")
+    engine.dispose()
+    with closing(sqlite3.connect(place)) as database, database:
+        database.execute("insert into experiments (experiment_id, name, lifecycle_stage) values (7, 'gamma', 'active')")
+    before = place.read_bytes()
+    (finding,) = examine_tracking(f"sqlite:///{place}")
+    assert finding.level == Level.OK and "will be brought to this MLflow's schema" in finding.value
+    assert [file.name for file in tmp_path.iterdir()] == ["mlflow.db"] and place.read_bytes() == before
 
 
 @pytest.mark.slow(minutes=0.5)
