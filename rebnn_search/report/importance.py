@@ -70,23 +70,26 @@ class Importances:
     only: str | None = None
 
     @property
-    def too_few(self) -> str | None:
-        """Why nothing can be told, in words; None where something can."""
+    def untold(self) -> str | None:
+        """Why nothing can be told, in a sentence; None where something can."""
         if self.configurations < LEAST_TOLD:
-            return (
-                f"it takes {LEAST_TOLD} configurations trained to their end, and the search has {self.configurations or 'none'}"
-            )
+            there = self.configurations or "none"
+            return f"Too few trials to tell: it takes {LEAST_TOLD} configurations trained to their end, and the search has {there}."
         if self.only is not None:
-            return f"{HEADINGS.get(self.only, self.only)} is the only one that every trial has: there is nothing to share out"
+            return f"{HEADINGS.get(self.only, self.only)} is the only one that every trial has: there is nothing to share out."
         if not self.parameters:
-            return "all configurations came to the same"
+            return "Nothing that shows: all configurations came to the same."
         if self.predicted is not None and self.predicted <= 0:
-            return f"a forest fitted to the {self.configurations} configurations predicts others no better than their mean does"
+            return (
+                f"Too few trials to tell: a forest fitted to the {self.configurations} configurations predicts others no better than "
+                "their mean does."
+            )
         first = self.parameters[0]
         if first.first < STABLE:
             return (
-                f"which parameter comes first changes from resample to resample of the {self.configurations} configurations "
-                f"(most often {HEADINGS.get(first.name, first.name)}, in {100 * first.first:.0f} %)"
+                "Too few trials to tell: which parameter comes first changes from resample to resample of the "
+                f"{self.configurations} configurations (most often {HEADINGS.get(first.name, first.name)}, in "
+                f"{100 * first.first:.0f} %)."
             )
         return None
 

@@ -3,14 +3,18 @@
 from io import BytesIO
 from pathlib import Path
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pytest
 from matplotlib.figure import Figure as Drawing
 from matplotlib.text import Text
+from optuna import Study
 from support.made_search import MadeSearch
 
 from rebnn_search.config import Notice
 from rebnn_search.report import write_report
 from rebnn_search.report.figures import FIGURES, style
+from rebnn_search.report.figures._searcher import _drawn
 from rebnn_search.report.figures.base import Figure
 from rebnn_search.report.tracked import TrackedSearch
 from rebnn_search.testing.recorded_search import _evaluation
@@ -38,6 +42,19 @@ def test_values_may_hold_dollars(tmp_path: Path) -> None:
         drawn = FIGURES.draw(search)
         for name in ("parallel_coordinates", "slice"):
             drawn[name].savefig(BytesIO())
+
+
+def test_a_plot_of_optuna_s_that_fails_leaves_no_style_and_no_figure() -> None:
+    def draw(study: Study) -> object:
+        plt.style.use("ggplot")
+        plt.subplots()
+        raise ZeroDivisionError
+
+    with style():
+        before = dict(mpl.rcParams), plt.get_fignums()
+        with pytest.raises(ZeroDivisionError):
+            _drawn(MadeSearch(7), draw, (4.0, 3.0))
+        assert (dict(mpl.rcParams), plt.get_fignums()) == before
 
 
 def test_a_figure_that_cannot_be_drawn_is_left_out_and_the_report_is_written(

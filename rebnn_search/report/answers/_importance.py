@@ -31,8 +31,8 @@ def mattered(search: TrackedSearch) -> Answer | None:
     if found.left_out:
         details.append(f"Not among them, since only some trials have them: {', '.join(map(_name, found.left_out))}.")
     figures = ("importance", "slice") if found.parameters else ("slice",)
-    if (why := found.too_few) is not None:
-        return Answer(f"Too few trials to tell: {why}.", details, figures)
+    if (why := found.untold) is not None:
+        return Answer(why, details, figures)
     first = found.parameters[0]
     short = (
         f"{_name(first.name)}, which explains {percent(first.share)} of the differences (95 %: {percent(first.low)} to "

@@ -36,20 +36,22 @@ def _drawn(
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     if len(complete) < least or (least > 1 and len({trial.value for trial in complete}) < 2):
         return None
-    before = dict(mpl.rcParams)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Optuna's plots are experimental, and choose a style of their own
-        found: Any = draw(study)  # axes, or an array of them
+    others = plt.get_fignums()
+    try:
+        with mpl.rc_context(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Optuna's plots are experimental, and choose a style of their own
+            found: Any = draw(study)  # axes, or an array of them
+    finally:
+        for number in set(plt.get_fignums()).difference(others):
+            plt.close(number)
     axes = np.atleast_1d(found)
     figure: Drawing = axes.flat[0].figure
     figure.suptitle("")
-    mpl.rcParams.update(before)
     figure.set_facecolor("white")
     figure.set_size_inches(*size)
     figure.set_layout_engine("constrained")
     for axis in figure.axes:
         _restyle(axis)
-    plt.close(figure)
     return figure
 
 
