@@ -10,7 +10,7 @@ from rebnn_search.base.secrets import hide_secrets
 from rebnn_search.config import UserError
 from rebnn_search.tracking.client import make_client
 from rebnn_search.tracking.runs import PARENT_TAG, SEARCH_TAG, TRIAL_TAG
-from rebnn_search.tracking.search import find_runs
+from rebnn_search.tracking.search import all_experiments, find_runs
 from rebnn_search.tracking.shared_view import VIEW_TAG
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class _SearchRuns:
     def __init__(self, uri: str, search_id: str) -> None:
         self._client = make_client(uri, write=True)
         self._search_id = search_id
-        experiments = [experiment.experiment_id for experiment in self._client.search_experiments()]
+        experiments = all_experiments(self._client)
         tagged = find_runs(self._client, experiments, f"tags.`{SEARCH_TAG}` = '{search_id}'") if experiments else []
         self._parents = {run.info.run_id for run in tagged if TRIAL_TAG not in run.data.tags}
         # Last trainings are children of the parent run, and have no tag of the search.

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
+TRACKED = f"tags.`{SEARCH_TAG}` != ''"
+"""Runs of searches, in MLflow's language."""
+
+
 def find_runs(client: MlflowClient, experiments: Sequence[str], condition: str) -> list[Run]:
     """All runs of some experiments that meet a condition in MLflow's own language."""
     found: list[Run] = []
@@ -22,6 +26,18 @@ def find_runs(client: MlflowClient, experiments: Sequence[str], condition: str) 
     while True:
         page = client.search_runs(list(experiments), condition, max_results=1000, page_token=token)
         found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def all_experiments(client: MlflowClient) -> list[str]:
+    """The ids of all experiments."""
+    found: list[str] = []
+    token = None
+    while True:
+        page = client.search_experiments(page_token=token)
+        found += [experiment.experiment_id for experiment in page]
         token = page.token
         if not token:
             return found
@@ -38,10 +54,8 @@ def find_parent(client: MlflowClient, name: str, identity: str | None = None) ->
     Raises:
         UserError: If there is none; the message names those there are.
     """
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    everything = find_runs(client, experiments, f"tags.`{SEARCH_TAG}` != ''") if experiments else []
-    parents = [run for run in everything if TRIAL_TAG not in run.data.tags and SEARCH_TAG in run.data.tags]
-    alike = [run for run in parents if run.info.run_name == name]
+    experiments = all_experiments(client)
+    alike = [run for run in _parents(client, experiments, _called(name)) if run.info.run_name == name]
     named = [run for run in alike if identity in (None, run.info.run_id, run.data.tags[SEARCH_TAG])]
     if alike and not named:
         raise UserError(
@@ -49,7 +63,7 @@ def find_parent(client: MlflowClient, name: str, identity: str | None = None) ->
             "keeps none of this name shows the other"
         )
     if not named:
-        there = ", ".join(sorted({run.info.run_name for run in parents})) or "none"
+        there = ", ".join(sorted({run.info.run_name for run in _parents(client, experiments, TRACKED)})) or "none"
         raise UserError(f"{name}: tracking holds no search of this name; there: {there}")
     newest = max(named, key=lambda run: run.info.start_time)
     if len(named) > 1:
@@ -60,3 +74,15 @@ def find_parent(client: MlflowClient, name: str, identity: str | None = None) ->
             stacklevel=2,
         )
     return newest
+
+
+def _called(name: str) -> str:
+    """Runs of a name, in MLflow's language: to read every trial of every search would take minutes."""
+    quotes = [quote for quote in ("'", '"') if quote not in name]
+    return f"attributes.run_name = {quotes[0]}{name}{quotes[0]} and {TRACKED}" if quotes else TRACKED
+
+
+def _parents(client: MlflowClient, experiments: Sequence[str], condition: str) -> list[Run]:
+    """The parent runs among those that meet a condition."""
+    runs = find_runs(client, experiments, condition) if experiments else []
+    return [run for run in runs if TRIAL_TAG not in run.data.tags and SEARCH_TAG in run.data.tags]
