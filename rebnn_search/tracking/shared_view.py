@@ -63,7 +63,7 @@ def view_state(
         **{_param(name): 105 for name in space},
     }  # fmt: skip
     return {
-        "searchFilter": f"{_tag(PARENT_TAG)} = '{parent_id}' AND {_tag(SEARCH_TAG)} = '{search_id}'",
+        "searchFilter": _trials_of(search_id, parent_id),
         "orderByKey": _metric(final(objective)),
         "orderByAsc": minimize,
         "selectedColumns": [name for name in widths if name not in (NAME, STATUS)],
@@ -84,6 +84,11 @@ def view_state(
             *(_lines(metric) for metric in (VAL_TOP1, FLIP_RATIO) if metric != objective),
         ],
     }  # fmt: skip
+
+
+def _trials_of(search_id: str, parent_id: str) -> str:
+    """A search's trials, in MLflow's language: not its last trainings, which are children of its parent run, too."""
+    return f"{_tag(PARENT_TAG)} = '{parent_id}' AND {_tag(SEARCH_TAG)} = '{search_id}'"
 
 
 def _section(key: str, name: str, *, shown: bool) -> dict[str, Any]:
@@ -209,7 +214,7 @@ def find_view(uri: str, name: str, identity: str | None = None) -> FoundView:
         search_id, experiment_id = parent.data.tags[SEARCH_TAG], parent.info.experiment_id
         there = VIEW_TAG + search_id in client.get_experiment(experiment_id).tags
         if not there:
-            trials = find_runs(client, [experiment_id], f"{_tag(PARENT_TAG)} = '{parent.info.run_id}'")
+            trials = find_runs(client, [experiment_id], _trials_of(search_id, parent.info.run_id))
             names = [name for name in parent.data.params.get("space", "").split(", ") if name]
             space = {name: all(name in trial.data.params for trial in trials) for name in names}
             direction, _, objective = parent.data.params.get("objective", f"minimize {VAL_LOSS}").partition(" ")

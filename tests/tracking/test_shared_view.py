@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from rebnn_search.base.errors import UserError
 from rebnn_search.cli.main import main
-from rebnn_search.tracking import Runs, view_link, write_view
+from rebnn_search.tracking import RefitRuns, Runs, view_link, write_view
 from rebnn_search.tracking.shared_view import LONGEST, VIEW_TAG, find_view, view_state, view_tag
 from rebnn_search.tracking.ui import held_port
 
@@ -69,6 +69,14 @@ def test_a_search_begun_without_a_view_is_given_one(runs: Runs, tmp_path: Path) 
     assert find_view(uri_of(tmp_path), "gamma-1").search_id == "key"
     state = json.loads(runs.client.get_experiment(runs.experiment_id).tags[VIEW_TAG + "key"])
     assert state == view_state("key", runs.parent_id, SPACE, "val/top1", minimize=False)
+
+
+def test_a_refit_takes_no_parameter_from_a_view_that_is_written_later(runs: Runs, tmp_path: Path) -> None:
+    RefitRuns(uri_of(tmp_path), runs.parent_id, "recipe").ensure_child(0, "refit #0", {"seed": 0})
+    find_view(uri_of(tmp_path), "gamma-1")
+    state = json.loads(runs.client.get_experiment(runs.experiment_id).tags[VIEW_TAG + "key"])
+    parallel = next(chart for chart in state["compareRunCharts"] if chart["type"] == "PARALLEL")
+    assert parallel["selectedParams"] == ["gamma.strategy", "optimizer.lr"]
 
 
 @pytest.mark.slow(minutes=0.5)
