@@ -64,7 +64,8 @@ def chance_of_better(tried: int, more: int) -> float:
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> Interval | None:
     """Spearman's ρ of paired values, with the 95 % interval of Bonett and Wright (Psychometrika 65, 2000): Fisher's z of ρ with a
-    variance of (1 + ρ²/2) / (n − 3). None for fewer than four pairs, or where one side does not vary.
+    variance of (1 + ρ²/2) / (n − 3); of 1 and −1, where that tells nothing, both ends are ρ. None for fewer than four pairs, or where
+    one side does not vary.
     """
     n = len(first)
     if n < 4 or np.ptp(first) == 0 or np.ptp(second) == 0:

@@ -61,4 +61,5 @@ def _by_share(search: TrackedSearch, found: EarlyLooks) -> str:
 
 
 def _written(rho: Interval) -> str:
-    return f"{rho.mean:+.2f} ({rho.low:+.2f} to {rho.high:+.2f})".replace("-", "−")
+    between = f"{rho.low:+.2f} to {rho.high:+.2f}" if rho.low < rho.high else "no interval"
+    return f"{rho.mean:+.2f} ({between})".replace("-", "−")
