@@ -203,8 +203,8 @@ class StoredCheckpoints(CheckpointDirectory):
             if name not in here and (content := self._store.read(f"{self._name}/{name}")) is not None:
                 write_atomically(self.path / name, content)
 
-    def latest(self, device: str | None = None) -> tuple[int, dict[str, Any]] | None:
-        """Return step and state of the newest sound checkpoint of both places."""
+    def latest(self, device: str = "cpu") -> tuple[int, dict[str, Any]] | None:
+        """Return step and state of the newest sound checkpoint of both places. Errors as there."""
         self.fetch()
         return super().latest(device)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from rebnn_search.base.errors import UserError
 from rebnn_search.base.files import PARTIAL, write_atomically
 from rebnn_search.training.plain_torch import load_plain
 
@@ -55,18 +56,29 @@ class CheckpointDirectory:
         self._damaged.clear()
         return target
 
-    def latest(self, device: str | None = None) -> tuple[int, dict[str, Any]] | None:
+    def latest(self, device: str = "cpu") -> tuple[int, dict[str, Any]] | None:
         """Return step and state of the newest sound checkpoint, None if there is none. Warns of damaged ones.
 
         Args:
-            device: Where all tensors go; None for where they were.
+            device: Where all tensors go; a GPU they were on need not be here.
+
+        Raises:
+            UserError: If the newest is as it was written and cannot be loaded here, as one of a newer version: it is no damaged one,
+                which the next save would remove.
         """
-        for file in reversed(self._files()):
+        files = self._files()
+        for index in reversed(range(len(files))):
+            file = files[index]
             try:
-                return int(file.stem), read_checkpoint(file, device)
+                body = _checked(file.read_bytes(), str(file))
             except (ValueError, OSError) as error:
                 self._damaged.add(file)
-                warnings.warn(f"{error}; falling back to the one before", stacklevel=2)
+                warnings.warn(f"{error}; {'falling back to the one before' if index else 'there is none before'}", stacklevel=2)
+                continue
+            try:
+                return int(file.stem), _state(body, str(file), device)
+            except ValueError as error:
+                raise UserError(f"{error}, though its checksum matches; take it away to go on from the one before") from None
         return None
 
     def _files(self) -> list[Path]:
@@ -75,12 +87,12 @@ class CheckpointDirectory:
         return sorted(file for file in self.path.iterdir() if re.fullmatch(r"\d{8}\.pt", file.name) and file.is_file())
 
 
-def read_checkpoint(file: Path, device: str | None = None) -> dict[str, Any]:
+def read_checkpoint(file: Path, device: str = "cpu") -> dict[str, Any]:
     """Read one checkpoint.
 
     Args:
         file: The whole file.
-        device: Where all tensors go; None for where they were.
+        device: Where all tensors go.
 
     Raises:
         ValueError: If it is cut short, altered, no checkpoint, or holds more than plain tensors; the message names the file.
@@ -89,23 +101,32 @@ def read_checkpoint(file: Path, device: str | None = None) -> dict[str, Any]:
     return parse_checkpoint(file.read_bytes(), str(file), device)
 
 
-def parse_checkpoint(content: bytes, source: str, device: str | None = None) -> dict[str, Any]:
+def parse_checkpoint(content: bytes, source: str, device: str = "cpu") -> dict[str, Any]:
     """Read a checkpoint's bytes.
 
     Args:
         content: The whole file.
         source: Begins the messages.
-        device: Where all tensors go; None for where they were.
+        device: Where all tensors go.
 
     Raises:
         ValueError: As `read_checkpoint`.
     """
+    return _state(_checked(content, source), source, device)
+
+
+def _checked(content: bytes, source: str) -> memoryview:
+    """What `torch.save` wrote, of a checkpoint's bytes; ValueError where it is not that any more."""
     head = len(MAGIC) + 65
     if not content.startswith(MAGIC):
         raise ValueError(f"{source} is no checkpoint of this version")
     digest, body = content[len(MAGIC) : head - 1], memoryview(content)[head:]
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise ValueError(f"{source} is damaged: its checksum does not match")
+    return body
+
+
+def _state(body: memoryview, source: str, device: str) -> dict[str, Any]:
     try:
         state = load_plain(body, device)
     except ValueError as error:

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 
-def load_plain(content: bytes | memoryview, device: str | None = None) -> Any:
+def load_plain(content: bytes | memoryview, device: str) -> Any:
     """Load what `torch.save` wrote, without running code of it and in memory of the order of its size.
 
     Args:
         content: The bytes.
-        device: Where all tensors go; None for where they were.
+        device: Where all tensors go.
 
     Raises:
         ValueError: If it is cut short, altered, or holds more than plain tensors, numbers, text and containers of them.

@@ -130,17 +130,15 @@ def save(folder: Path, step: int, content: Any) -> Path:
     return file
 
 
-def test_training_falls_back_from_a_pickle_to_the_checkpoint_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_takes_no_pickle_and_leaves_it_where_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     file = save(folder, 2, {"trainer": Evil()})
     with pytest.raises(ValueError, match=f"{file} is damaged, or holds more than plain tensors"):
         read_checkpoint(file)
-    with pytest.warns(UserWarning, match=rf"{file.name} is damaged.*falling back to the one before"):
-        found = CheckpointDirectory(folder / "checkpoints").latest()
-    assert found is not None and found[0] == 1
-    with pytest.warns(UserWarning, match="falling back to the one before"):
-        assert find_trained(str(folder)).info.channels == 3
-    assert not (folder / "ran").exists()
+    for read in (lambda: CheckpointDirectory(folder / "checkpoints").latest(), lambda: find_trained(str(folder))):
+        with pytest.raises(UserError, match=rf"{file.name} is damaged, or holds more than plain tensors.*its checksum matches"):
+            read()
+    assert file.exists() and not (folder / "ran").exists()
 
 
 @pytest.mark.parametrize(

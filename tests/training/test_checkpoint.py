@@ -1,12 +1,16 @@
+import io
 import os
 import signal
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from rebnn_search.config import UserError
 from rebnn_search.training import CheckpointDirectory
 from rebnn_search.training.checkpoint import MAGIC, read_checkpoint
 
@@ -48,12 +52,51 @@ def test_damaged_ones_do_not_take_the_place_of_those_that_follow(tmp_path: Path)
         file = directory.save(step, {"n": step})
         file.write_bytes(file.read_bytes()[:-3])
     again = CheckpointDirectory(tmp_path)
-    with pytest.warns(UserWarning, match="falling back"):
+    with pytest.warns(UserWarning, match="falling back|there is none before"):
         assert again.latest() is None
     for step in (1, 2, 3):
         again.save(step, {"n": step})
         assert CheckpointDirectory(tmp_path).latest() == (step, {"n": step})
     assert [file.name for file in sorted(tmp_path.iterdir())] == ["00000002.pt", "00000003.pt"]
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Tensors are saved as those of a GPU that no machine has."""
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:63")
+        yield
+
+
+def test_what_a_gpu_wrote_is_read_where_it_is_missing(tmp_path: Path, on_a_gpu: None) -> None:
+    for step in (7, 8):
+        CheckpointDirectory(tmp_path).save(step, {"x": torch.full((3,), float(step))})
+    with pytest.raises(RuntimeError, match="cuda"):
+        torch.load(io.BytesIO((tmp_path / "00000008.pt").read_bytes()[len(MAGIC) + 65 :]), weights_only=True)
+    directory = CheckpointDirectory(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = directory.latest()
+    assert found is not None and found[0] == 8
+    assert found[1]["x"].device.type == "cpu" and found[1]["x"].tolist() == [8.0] * 3
+    directory.save(9, {})
+    assert [file.name for file in sorted(tmp_path.iterdir())] == ["00000008.pt", "00000009.pt"]
+
+
+def test_a_whole_one_that_cannot_be_loaded_is_kept_and_told(tmp_path: Path) -> None:
+    directory = CheckpointDirectory(tmp_path)
+    directory.save(1, {"n": 1})
+    newest = directory.save(2, {"path": Path("x")})  # nothing plain
+    with pytest.raises(UserError, match=r"00000002\.pt .*though its checksum matches"):
+        directory.latest()
+    directory.save(3, {"n": 3})
+    assert newest.exists()
+
+
+def test_of_the_only_one_there_is_none_before(tmp_path: Path) -> None:
+    (tmp_path / "00000001.pt").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"00000001\.pt is .*; there is none before"):
+        assert CheckpointDirectory(tmp_path).latest() is None
 
 
 def test_loading_runs_no_code(tmp_path: Path) -> None:
