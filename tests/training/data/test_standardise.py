@@ -1,17 +1,21 @@
 """Values that differ beyond float32's seven digits keep their differences, from the file to the network."""
 
+import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from rebnn_search.config import UserError, parse, validate
 from rebnn_search.export import LoadedModel, ModelInfo, describe, export_packed, load_model
 from rebnn_search.export._header import Header
 from rebnn_search.training import Recipe, Trainer
 from rebnn_search.training.data import Csv, ResidentData, from_arrays
+from rebnn_search.training.data.normalisation import channel_statistics
 
 RNG = np.random.default_rng(0)
 COUNT = 180
@@ -48,6 +52,51 @@ def test_no_value_is_lost_before_it_is_standardised(kind: str, tmp_path: Path) -
     raw = data.samples("train").images.flatten(1).numpy()
     expected = (raw - raw.mean(0)) / raw.std(0)
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-6)
+
+
+class Largest(TorchDispatchMode):
+    """The bytes of the largest tensor that an operation makes."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for one in made if isinstance(made, (list, tuple)) else [made]:
+            self.size = max(self.size, one.untyped_storage().nbytes())
+        return made
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_statistics_take_no_copy_of_the_images(dtype: torch.dtype) -> None:
+    images = torch.zeros(1, 3, 32, 32, dtype=dtype).expand(10_000, -1, -1, -1)
+    with Largest() as largest:
+        mean, std = channel_statistics(images)
+    assert (mean.tolist(), std.tolist()) == ([0.0] * 3, [1.0] * 3)
+    assert 0 < largest.size <= images.numel() / 3
+
+
+def test_statistics_of_bytes_are_exact() -> None:
+    images = RNG.integers(0, 256, (700, 2, 32, 32), dtype=np.uint8)  # more than are taken at a time
+    images[:, 1] = 255
+    images[0, 1, 0, 0] = 254
+    mean, std = channel_statistics(torch.from_numpy(images))
+    for channel in range(2):
+        counts = np.bincount(images[:, channel].ravel(), minlength=256).tolist()
+        n = sum(counts)
+        first = Fraction(sum(value * count for value, count in enumerate(counts)), n)
+        second = Fraction(sum(value**2 * count for value, count in enumerate(counts)), n)
+        assert mean[channel] == torch.tensor(float(first), dtype=torch.float64).float()
+        assert std[channel] == torch.tensor(math.sqrt(second - first**2), dtype=torch.float64).float()
+
+
+def test_statistics_of_many_values_are_those_of_all_at_once() -> None:
+    values = 1.7e9 + RNG.random((300, 2, 64, 64)) * np.linspace(1, 60, 300)[:, None, None, None]
+    mean, std = channel_statistics(torch.from_numpy(values))
+    np.testing.assert_allclose(mean.numpy(), values.mean((0, 2, 3)), rtol=1e-14)
+    near = values - 1.7e9  # to the last bit, and with small rounding of its own
+    np.testing.assert_allclose(std.numpy(), near.std((0, 2, 3)), rtol=1e-5)  # as torch's of all at once
+    constant = torch.full((300, 1, 64, 64), 0.1)
+    assert channel_statistics(constant)[1].tolist() == [1.0]
 
 
 def test_bytes_are_standardised_as_ever() -> None:
