@@ -214,16 +214,17 @@ class Trainer:
     @contextmanager
     def _randomness(self) -> Iterator[None]:
         """Give torch's global generators this trainer's state, and the process its own back afterwards."""
-        cuda = self._computing.device.type == "cuda"
-        with torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else []):
+        device = self._computing.device  # which need not be the process's current GPU
+        cuda = device.type == "cuda"
+        with torch.random.fork_rng(devices=[device] if cuda else []):
             if self._rng is None:
                 torch.manual_seed(self.recipe.seed)
             else:
                 torch.set_rng_state(self._rng[0])
                 if cuda and len(self._rng) > 1:
-                    torch.cuda.set_rng_state(self._rng[1])
+                    torch.cuda.set_rng_state(self._rng[1], device)
             yield
-            self._rng = [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if cuda else [])]
+            self._rng = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if cuda else [])]
 
     def state_dict(self) -> dict[str, object]:
         """Everything needed to go on: tensors and plain values, for a checkpoint loaded with weights only."""

@@ -210,6 +210,28 @@ def test_the_process_s_randomness_is_left_as_it_was(recipe: Make) -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_the_randomness_of_the_gpu_that_trains_is_kept(recipe: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = {index: torch.full((16,), index, dtype=torch.uint8) for index in range(2)}
+
+    def index_of(device: Any) -> int:
+        index = device.index if isinstance(device, torch.device) else device
+        return index if isinstance(index, int) else 0
+
+    def put(state: torch.Tensor, device: Any = "cuda") -> None:
+        states[index_of(device)] = state.clone()
+
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device="cuda": states[index_of(device)].clone())
+    monkeypatch.setattr(torch.cuda, "set_rng_state", put)
+    trainer = Trainer(recipe())
+    trainer._computing.device = torch.device("cuda:1")
+    with trainer._randomness():
+        states[1] += 10  # what training draws
+    assert {index: state[0].item() for index, state in states.items()} == {0: 0, 1: 1}
+    with trainer._randomness():
+        assert {index: state[0].item() for index, state in states.items()} == {0: 0, 1: 11}
+
+
 def test_seeds_matter(recipe: Make) -> None:
     losses = [finish(Trainer(recipe("epochs=1", f"seed={seed}")))[-1].metrics["val/loss"] for seed in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
