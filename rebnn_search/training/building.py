@@ -48,7 +48,7 @@ def built_network(recipe: Recipe, data: Data, computing: Computing, world: World
 
 
 def _built(recipe: Recipe, data: Data, computing: Computing) -> nn.Module:
-    if ":" not in recipe.network.name:  # a user's own need not be fit to be made without memory
+    if ":" not in recipe.network.name:  # a user's own is tried as it is
         check_room(lambda: recipe.build_network(data), computing.device)
     with explain_memory_errors(f"network {recipe.network.name}"):
         network = recipe.build_network(data)
