@@ -29,7 +29,7 @@ from rebnn_search.study.search import Search, recipe_value
 from rebnn_search.study.space import KINDS, SHOWN
 from rebnn_search.study.spec import Params, SearchSpec
 from rebnn_search.training import Recipe, load_recipe_document
-from rebnn_search.training.recipe import NEW, make_absolute
+from rebnn_search.training.recipe import NEW, make_absolute, settled_paths
 
 
 def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
@@ -65,7 +65,7 @@ def load_search(path: str | Path, overrides: Iterable[str] = ()) -> Search:
         recipe_document.overridden[tuple(key.split("."))] = f"{document.where(('set', key))}: set"
     make_absolute(recipe_document, anchor(Path(path)))
     apply_overrides(recipe_document, [override for override in overrides if override not in mine])
-    make_absolute(recipe_document, Path.cwd())
+    recipe_document.data = settled_paths(recipe_document.data)
     base = validate(Recipe, recipe_document, {NEW: True})
     if base.train_on != "train" or "train_on" in spec.space:
         raise UserError(

@@ -8,6 +8,7 @@ from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.search import Search
 from rebnn_search.study.stored import stored_search
+from rebnn_search.training.recipe import settled_paths
 
 FREE = frozenset({"trials", "stop_when", "resources", "max_failures"})
 """Keys of a search that change how much is run and where. Of trials of several workers without ``sync_batch_norm`` their number also
@@ -27,6 +28,7 @@ def resume_search(folder: SearchFolder, given: Search, trials: int | None) -> Se
             change.
     """
     stored = stored_search(folder)
+    stored = Search(stored.spec, settled_paths(stored.base), stored.fixed)  # earlier versions left out what has a default
     # What the file leaves to the search was chosen when it began, perhaps by another version; so was what it begins with.
     taken = {key: getattr(stored.spec, key) for key in given.chosen}
     warm = [] if given.spec.warm_start is None else stored.fixed[len(given.fixed) :]

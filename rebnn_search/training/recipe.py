@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +17,7 @@ from torch import nn
 
 from rebnn_search.base.files import write_atomically
 from rebnn_search.base.packaged import anchor
+from rebnn_search.base.registry import Registry
 from rebnn_search.config import (
     Choose,
     Component,
@@ -42,8 +45,8 @@ from rebnn_search.training.teachers import TEACHERS, Teacher
 
 PATH_OPTIONS = ("root", "path")
 """Options of a dataset or a teacher that are paths: in a file relative to it, typed to the working directory."""
-PATH_HOLDERS = (("data",), ("loss", "teacher"))
-"""Where in a recipe such options stand."""
+PATH_HOLDERS: Mapping[Place, Registry[Any]] = {("data",): DATASETS, ("loss", "teacher"): TEACHERS}
+"""Where in a recipe such options stand, and the parts that have them."""
 
 LARGE_IMAGE = 256
 """Side of an image that no network of the program's own reduces to one pixel before a BatchNorm."""
@@ -284,7 +287,8 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = (), *, new: bool = 
 def load_recipe_document(path: str | Path, overrides: Iterable[str] = ()) -> Document:
     """Read a recipe file as a document whose relative paths, of data and teacher, have become absolute.
 
-    They are relative to the file; those of overrides, as of all that is typed, to the working directory.
+    They are relative to the file; those of overrides, as of all that is typed, to the working directory, and so are those left out
+    that have a default. ``~`` is the home.
 
     Raises:
         UserError: If it cannot be read, or is a search file.
@@ -297,17 +301,49 @@ def load_recipe_document(path: str | Path, overrides: Iterable[str] = ()) -> Doc
         )
     make_absolute(document, anchor(Path(path)))
     apply_overrides(document, overrides)
-    make_absolute(document, Path.cwd())
+    document.data = settled_paths(document.data)
     return document
 
 
 def make_absolute(document: Document, folder: Path) -> None:
     """Make a recipe's paths that are still relative absolute, from a folder."""
-    for place in PATH_HOLDERS:
-        holder = get_value(document.data, place)
-        if isinstance(holder, Mapping):
-            anchored = {key: str((folder / holder[key]).resolve()) for key in PATH_OPTIONS if isinstance(holder.get(key), str)}
-            document.data = with_value(document.data, place, {**holder, **anchored})
+    document.data = _anchored(document.data, folder)
+
+
+def settled_paths(data: Mapping[str, object]) -> dict[str, object]:
+    """A recipe with its relative paths absolute, from the working directory, and those it leaves out that have a default.
+
+    Another process, a worker's, has another working directory.
+    """
+    return _anchored(data, Path.cwd(), defaults=True)
+
+
+def _anchored(data: Mapping[str, object], folder: Path, defaults: bool = False) -> dict[str, object]:
+    found = dict(data)
+    for place, registry in PATH_HOLDERS.items():
+        holder = get_value(found, place)
+        whole = {"name": holder} if isinstance(holder, str) else holder
+        if isinstance(whole, Mapping):
+            paths = {**(_default_paths(registry, whole.get("name")) if defaults else {}), **whole}
+            paths = {key: paths[key] for key in PATH_OPTIONS if isinstance(paths.get(key), str)}
+            absolute = {key: str(_located(folder, str(path))) for key, path in paths.items()}
+            if absolute:
+                found = with_value(found, place, {**whole, **absolute})
+    return found
+
+
+def _located(folder: Path, path: str) -> Path:
+    with suppress(RuntimeError):  # nobody's home: a folder may be called ~x
+        path = str(Path(path).expanduser())
+    return (folder / path).resolve()
+
+
+def _default_paths(registry: Registry[Any], name: object) -> dict[str, object]:
+    try:
+        options = inspect.signature(registry[name]).parameters if isinstance(name, str) else {}
+    except (KeyError, ValueError, UserError):  # no such part: reported where it is chosen
+        return {}
+    return {key: options[key].default for key in PATH_OPTIONS if key in options}
 
 
 def dump_recipe(path: Path, recipe: Recipe, comment: str) -> None:

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.load import load_search
+from rebnn_search.study.resume import resume_search
+from rebnn_search.study.search import Search
 from rebnn_search.training import load_recipe
 
 RECIPE = """
@@ -41,3 +44,16 @@ def test_of_a_training(here: Path) -> None:
     file = here / "recipes" / "recipe.yaml"
     assert load_recipe(file).data["root"] == str(here / "recipes" / "pictures")
     assert load_recipe(file, ["data.root=mine"]).data["root"] == str(here / "here" / "mine")
+
+
+def test_of_a_root_left_out_before_it_was_filled_in(here: Path) -> None:
+    (here / "recipes" / "recipe.yaml").write_text(
+        RECIPE.replace("name: image_folder, root: pictures, image_size: 16", "name: cifar10")
+    )
+    search = load_search(here / "spaces" / "space.yaml")
+    assert search.base["data"]["root"] == str(here / "here" / "data")
+    folder = SearchFolder(here / "s")
+    folder.path.mkdir()
+    earlier = Search(search.spec, {**search.base, "data": {"name": "cifar10"}}, search.fixed)
+    folder.write_search("space.yaml", earlier.dump())
+    assert resume_search(folder, search, None).base == search.base
