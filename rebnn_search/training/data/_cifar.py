@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 from rebnn_search.config import Component, UserError
 from rebnn_search.training.data.augmentations import AUGMENTATIONS, Augmentation, AugmentationOption
@@ -65,9 +66,19 @@ class _Cifar(Dataset):
     def _read(self, train: bool) -> Any:
         make = getattr(torchvision_module("datasets"), self.torchvision_class)
         try:
-            return make(self.root, train=train, download=self.download)
-        except RuntimeError:
-            raise self._unsound() from None
+            try:
+                return make(self.root, train=train, download=False)
+            except RuntimeError:
+                if not self.download:
+                    raise self._unsound() from None
+            self.root.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.root / f".{self.folder}.lock"):  # workers that begin together fetch and unpack it once
+                return make(self.root, train=train, download=True)
+        except RuntimeError as error:
+            raise UserError(
+                f"data.download: what was fetched to {self.root} is no sound {self.torchvision_class} ({error}): take it away "
+                "to have it fetched again"
+            ) from None
         except OSError as error:
             raise UserError(f"data.download: {self.torchvision_class} could not be fetched to {self.root}: {error}") from None
 
