@@ -46,7 +46,7 @@ class Computing:
 
     def __init__(self, precision: Precision, device: torch.device, steps: int = 0) -> None:
         gpu = device.type == "cuda"
-        auto_dtype = "bfloat16" if gpu and torch.cuda.is_bf16_supported() else "float32"
+        auto_dtype = "bfloat16" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
         self.device = device
         self.autocast = (auto_dtype if precision.dtype == "auto" else precision.dtype) == "bfloat16"
         channels_last = gpu if precision.channels_last == "auto" else precision.channels_last

@@ -45,6 +45,16 @@ def test_multiply_accumulates_are_counted() -> None:
     assert forward_macs(network, 3, 8) == first + second + third
 
 
+def test_auto_takes_no_bfloat16_that_a_gpu_emulates(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = torch.device("cuda")
+    for native in (False, True):
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation=True, it=native: it or including_emulation
+        )
+        assert Computing(Precision(), gpu).autocast == native
+        assert Computing(Precision(dtype="bfloat16"), gpu).autocast
+
+
 def test_counting_leaves_the_network_alone() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.Flatten(), nn.LazyLinear(3)).train()
     network(torch.zeros(2, 1, 8, 8))
