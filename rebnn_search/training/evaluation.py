@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -10,16 +14,32 @@ from rebnn_search.training.distributed import World
 from rebnn_search.training.losses import weighted_sum
 from rebnn_search.training.precision import Computing
 
-EVALUATION_BATCH = 512
+
+@contextmanager
+def _ieee_float32() -> Iterator[None]:
+    """Without TF32, of ten bits of mantissa, in which cuDNN has convolutions of float32 unless it is told."""
+    cudnn: Any = torch.backends.cudnn  # torch's annotations leave its precisions out
+    before = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
+    cudnn.allow_tf32 = (
+        False  # the older flag first: torch fails for whoever reads it where it says otherwise than the newer ones
+    )
+    cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32 = before[0] == "tf32"
+        cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = before
 
 
 @torch.no_grad()
+@_ieee_float32()
 def evaluate(
     network: nn.Module, data: Data, split: Split, computing: Computing, world: World, class_weights: Tensor | None = None
 ) -> dict[str, float]:
     """Return ``loss`` (mean cross-entropy), ``top1`` and ``top5`` (percent; Top-5 of fewer classes is of all) of a split.
 
-    Computed in float32, without autocast or compilation, whatever it is trained in: the figures are those of the exported network.
+    Computed in float32, without autocast, cuDNN's TF32 or compilation, whatever it is trained in: the figures are those of the
+    exported network.
     Every sample counts once, or by its weight, over all ranks; all ranks return the same. The network is left in the mode it was in.
     Class weights (classes,), on the device, count in the loss alone.
 
@@ -34,9 +54,7 @@ def evaluate(
     k = min(5, data.num_classes)
     # Loss, hits of the first and of the first k; and what the loss is a mean over, where that is not what the hits are.
     sums = torch.zeros(3 if class_weights is None else 4, dtype=torch.float64, device=computing.device)
-    batches = data.weighted_batches(
-        split, batch_size=EVALUATION_BATCH, rank=world.rank, world_size=world.size, device=computing.device
-    )
+    batches = data.weighted_batches(split, batch_size=512, rank=world.rank, world_size=world.size, device=computing.device)
     for images, labels, weights in batches:
         logits = network(images).float()
         hits = logits.topk(k, dim=1).indices == labels[:, None]
@@ -60,6 +78,7 @@ def evaluate(
 
 
 @torch.no_grad()
+@_ieee_float32()
 def logits_of(network: nn.Module, data: Data, split: Split) -> Tensor:
     """The logits (N, classes) float32 of a split in its order, on the CPU, computed where and as `evaluate` does.
 
@@ -67,6 +86,6 @@ def logits_of(network: nn.Module, data: Data, split: Split) -> Tensor:
     """
     training, device = network.training, next(network.parameters()).device
     network.eval()
-    found = [network(images).float().cpu() for images, _ in data.batches(split, batch_size=EVALUATION_BATCH, device=device)]
+    found = [network(images).float().cpu() for images, _ in data.batches(split, batch_size=512, device=device)]
     network.train(training)
     return torch.cat(found) if found else torch.empty(0, data.num_classes)

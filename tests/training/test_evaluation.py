@@ -1,7 +1,7 @@
 """What a report says of the validation split is what the exported network says, whatever training computes in."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from rebnn_search.export import describe, export_packed, load_model
 from rebnn_search.training import Recipe, Trainer
+from rebnn_search.training.evaluation import logits_of
 
 Make = Callable[..., Recipe]
 NETWORKS = ["network={name: digits_resnet, width: 4}", "network={name: mlp, width: 16}"]
@@ -37,6 +38,26 @@ def test_trained_in_bfloat16_it_is_validated_as_it_is_exported(
     loss = float(F.cross_entropy(logits, labels, reduction="sum").double() / len(labels))
     assert report.metrics["val/loss"] == pytest.approx(loss, rel=1e-12)
     assert not torch.allclose(rounded, plain, rtol=0, atol=1e-3)  # they do differ
+
+
+@pytest.fixture
+def tf32_as_it_was() -> Iterator[None]:
+    yield
+    torch.backends.cudnn.allow_tf32 = True
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.usefixtures("tf32_as_it_was")
+def test_on_a_gpu_it_is_without_tf32(recipe: Make, allowed: bool) -> None:
+    cudnn = torch.backends.cudnn
+    cudnn.allow_tf32 = allowed
+    trainer, seen = Trainer(recipe(NETWORKS[0])), []
+    trainer.network.register_forward_hook(lambda *_: seen.append((cudnn.conv.fp32_precision, cudnn.allow_tf32)))
+    before = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.allow_tf32
+    trainer.evaluate("validation")
+    logits_of(trainer.network, trainer.data, "test")
+    assert seen == [("ieee", False)] * 2
+    assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.allow_tf32) == before
 
 
 def test_training_itself_is_in_the_precision_asked_for(recipe: Make) -> None:
