@@ -14,6 +14,16 @@ from rebnn_search.training.distributed import World
 from rebnn_search.training.losses import weighted_sum
 from rebnn_search.training.precision import Computing
 
+LARGEST_BATCH = 512
+"""Samples that are evaluated at a time, of images up to `LARGE_SIDE`."""
+LARGE_SIDE = 64
+"""Side of images from which fewer are taken, of as many pixels."""
+
+
+def evaluation_batch(image_size: int) -> int:
+    """Samples of one forward pass of evaluation, at least 1: who trains large images in small batches has no room for more."""
+    return max(1, min(LARGEST_BATCH, LARGEST_BATCH * LARGE_SIDE**2 // image_size**2))
+
 
 @contextmanager
 def _ieee_float32() -> Iterator[None]:
@@ -54,7 +64,9 @@ def evaluate(
     k = min(5, data.num_classes)
     # Loss, hits of the first and of the first k; and what the loss is a mean over, where that is not what the hits are.
     sums = torch.zeros(3 if class_weights is None else 4, dtype=torch.float64, device=computing.device)
-    batches = data.weighted_batches(split, batch_size=512, rank=world.rank, world_size=world.size, device=computing.device)
+    batches = data.weighted_batches(
+        split, batch_size=evaluation_batch(data.image_size), rank=world.rank, world_size=world.size, device=computing.device
+    )
     for images, labels, weights in batches:
         logits = network(images).float()
         hits = logits.topk(k, dim=1).indices == labels[:, None]
@@ -86,6 +98,9 @@ def logits_of(network: nn.Module, data: Data, split: Split) -> Tensor:
     """
     training, device = network.training, next(network.parameters()).device
     network.eval()
-    found = [network(images).float().cpu() for images, _ in data.batches(split, batch_size=512, device=device)]
+    found = [
+        network(images).float().cpu()
+        for images, _ in data.batches(split, batch_size=evaluation_batch(data.image_size), device=device)
+    ]
     network.train(training)
     return torch.cat(found) if found else torch.empty(0, data.num_classes)

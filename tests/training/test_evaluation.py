@@ -10,7 +10,11 @@ import torch.nn.functional as F
 
 from rebnn_search.export import describe, export_packed, load_model
 from rebnn_search.training import Recipe, Trainer
-from rebnn_search.training.evaluation import logits_of
+from rebnn_search.training.data.resident import ResidentData, Samples
+from rebnn_search.training.distributed import World
+from rebnn_search.training.evaluation import evaluate, logits_of
+from rebnn_search.training.precision import Computing
+from rebnn_search.training.recipe import Precision
 
 Make = Callable[..., Recipe]
 NETWORKS = ["network={name: digits_resnet, width: 4}", "network={name: mlp, width: 16}"]
@@ -58,6 +62,21 @@ def test_on_a_gpu_it_is_without_tf32(recipe: Make, allowed: bool) -> None:
     logits_of(trainer.network, trainer.data, "test")
     assert seen == [("ieee", False)] * 2
     assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.allow_tf32) == before
+
+
+@pytest.mark.parametrize(("side", "largest"), [(8, 512), (64, 512), (224, 41), (4096, 1)])
+def test_large_images_are_evaluated_a_few_at_a_time(side: int, largest: int) -> None:
+    count = 60 if side < 4096 else 2
+    samples = Samples(torch.rand(1, 1, side, side).expand(count, -1, -1, -1), torch.arange(count) % 2)
+    data = ResidentData({"validation": samples, "train": samples}, ["a", "b"], torch.zeros(1), torch.ones(1))
+    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(1, 2))
+    seen: list[int] = []
+    network.register_forward_hook(lambda module, images, logits: seen.append(len(images[0])))
+    found = evaluate(network, data, "validation", Computing(Precision(), torch.device("cpu")), World())
+    assert sum(seen) == count and max(seen) == min(count, largest)
+    logits = network(samples.images).detach()
+    assert found["loss"] == pytest.approx(float(F.cross_entropy(logits, samples.labels)), rel=1e-6)
+    assert len(logits_of(network, data, "validation")) == count
 
 
 def test_training_itself_is_in_the_precision_asked_for(recipe: Make) -> None:
