@@ -51,7 +51,8 @@ class ImageFolder(Dataset):
     Without one for validation a stratified share of ``train/`` is the validation split, without one for the test another one the test
     split. Files that are no images by their ending are passed over, and so are files and folders whose names begin with a dot.
 
-    Pictures are scaled by their shorter side to ``image_size / crop_pct`` and their centre of ``image_size`` is kept, as
+    Pictures are turned upright by their EXIF orientation, and what is transparent in them is laid on white; ``predict`` decodes as
+    training does. They are scaled by their shorter side to ``image_size / crop_pct`` and their centre of ``image_size`` is kept, as
     torchvision's ``Resize`` and ``CenterCrop`` do. An augmentation that crops at random (``imagenet``) does so on whole pictures in
     training: on the files' own pixels where they are streamed, as torchvision's ``RandomResizedCrop``; where they are resident on
     whole pictures scaled to squares of twice ``image_size``, with boxes as the files' own height and width give them.

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from rebnn_search.training.data.images import Decoded, decode
 
-FORMAT = 2
+FORMAT = 3
 """Of the arrays; one more where decoding changes."""
 FEWEST = 500
 """Files; fewer are decoded as fast as they are found."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +16,16 @@ from torch import Tensor
 from rebnn_search.config import UserError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image, Transpose
 
 
 NAMED = 3
 """Damaged pictures that a notice names."""
 DEEP_MODES = ("I", "F")
 """Pictures of 32 bits a pixel, as Pillow calls them."""
+ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
+ORIENTATION = 0x0112
+"""EXIF's tag of how the camera was held."""
 
 
 class DamagedImageError(UserError):
@@ -45,15 +49,49 @@ def advice(error: UserError) -> str:
 
 
 def open_picture(file: Path, grayscale: bool) -> Image:
-    """Decode a whole picture, to one channel or three. Errors as `decoding`."""
+    """Decode a whole picture, to one channel or three: upright by its EXIF orientation, what is transparent laid on white.
+
+    Raises:
+        DamagedImageError: If it cannot be decoded; the message names it.
+        UserError: If it is not there or cannot be read.
+    """
     from PIL import Image  # comes with torchvision; only those who read images need it
 
     with decoding(file), Image.open(file) as image:
-        if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):  # which convert cuts off at 255
-            return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("L" if grayscale else "RGB")
-        if image.mode in DEEP_MODES:
+        if image.mode in DEEP_MODES and not (image.mode == "I" and image.format == "PNG"):
             raise ValueError("32 bits a pixel, whose range nothing tells; save it with 8, or give arrays as .npz")
-        return image.convert("L" if grayscale else "RGB")
+        image.load()
+        turn = _turn(image)
+        picture = _flat(image).convert("L" if grayscale else "RGB")
+        return picture if turn is None else picture.transpose(turn)
+
+
+def _flat(image: Image) -> Image:
+    """An image with eight bits a channel and nothing to see through."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # 16 bits, which convert cuts off at 255
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ALPHA_MODES or "transparency" in image.info:
+        drawn = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn)
+    return image
+
+
+def _turn(image: Image) -> Transpose | None:
+    """How an image is to be turned or mirrored to be as its EXIF orientation says; None for as it is."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM, 5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90,
+    }  # fmt: skip
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return turns.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # spoilt EXIF beside sound pixels makes the parser raise what it pleases
+        return None
 
 
 @contextmanager

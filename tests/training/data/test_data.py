@@ -309,6 +309,56 @@ def test_pictures_whose_range_nothing_tells_are_refused(tmp_path: Path) -> None:
             open_picture(tmp_path / f"{name}.tiff", grayscale=True)
 
 
+CORNERS = np.array([[10, 60, 110], [160, 210, 250]], dtype=np.uint8)
+
+
+def turned_by(orientation: int, shown: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """What a file holds of a picture that is shown so, by the EXIF standard: where its row 0 and its column 0 are seen."""
+    top, left = {
+        1: ("top", "left"), 2: ("top", "right"), 3: ("bottom", "right"), 4: ("bottom", "left"),
+        5: ("left", "top"), 6: ("right", "top"), 7: ("right", "bottom"), 8: ("left", "bottom"),
+    }[orientation]  # fmt: skip
+    stored = shown if {top} & {"top", "bottom"} else shown.T
+    return stored[:: -1 if top in ("bottom", "right") else 1, :: -1 if left in ("right", "bottom") else 1]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_pictures_are_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(turned_by(orientation, CORNERS)))
+    # Of TIFF that is not compressed Pillow itself mixes the rows up.
+    stored.save(tmp_path / f"x.{suffix}", exif=exif, **({"compression": "tiff_deflate"} if suffix == "tiff" else {}))
+    assert (np.asarray(open_picture(tmp_path / f"x.{suffix}", grayscale=True)) == CORNERS).all()
+
+
+def test_spoilt_exif_is_no_damage(tmp_path: Path) -> None:
+    for spoilt in (b"Exif\0\0II*\0", b"nothing of the kind", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"):
+        Image.fromarray(CORNERS).save(tmp_path / "x.png", exif=spoilt)
+        assert (np.asarray(open_picture(tmp_path / "x.png", grayscale=True)) == CORNERS).all()
+
+
+@pytest.mark.parametrize("grayscale", [True, False])
+def test_what_is_transparent_is_white(tmp_path: Path, grayscale: bool) -> None:
+    pixels = np.zeros((1, 3, 4), dtype=np.uint8)
+    pixels[0, :, :3] = 40
+    pixels[0, :, 3] = (255, 0, 51)  # opaque, not there, a fifth there
+    colours = Image.fromarray(pixels)
+    colours.save(tmp_path / "rgba.png")
+    Image.fromarray(pixels[:, :, [0, 3]], "LA").save(tmp_path / "la.png")
+    palette = Image.fromarray(np.array([[0, 1, 2]], dtype=np.uint8), "P")
+    palette.putpalette([40] * 9)
+    palette.save(tmp_path / "p.png", transparency=bytes([255, 0, 51]))
+    for name in ("rgba", "la", "p"):
+        found = np.asarray(open_picture(tmp_path / f"{name}.png", grayscale)).reshape(3, -1)
+        assert np.abs(found.astype(int) - np.array([[40], [255], [212]])).max() <= 1, name
+        assert (found[:2] == [[40], [255]]).all(), name
+    key = Image.fromarray(CORNERS)
+    key.save(tmp_path / "key.png", transparency=60)
+    assert np.asarray(open_picture(tmp_path / "key.png", grayscale=True)).tolist() == [[10, 255, 110], [160, 210, 250]]
+
+
 def test_images_of_one_channel_must_be_square_too() -> None:
     with pytest.raises(UserError, match="has images of 40×100: they must be square"):
         from_arrays(RNG.normal(size=(20, 40, 100)), np.arange(20) % 2)
