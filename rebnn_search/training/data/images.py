@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rebnn_search.config import UserError
+from rebnn_search.config import Notice, UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image, Transpose
@@ -23,6 +23,10 @@ NAMED = 3
 """Damaged pictures that a notice names."""
 DEEP_MODES = ("I", "F")
 """Pictures of 32 bits a pixel, as Pillow calls them."""
+DARK = 2**12
+"""Values that a picture of 16 bits has more than, unless it is nearly black or of a camera of fewer bits."""
+_told: list[Path] = []
+"""The picture that a process has said that of."""
 ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 ORIENTATION = 0x0112
 """EXIF's tag of how the camera was held."""
@@ -53,14 +57,16 @@ def open_picture(file: Path, grayscale: bool) -> Image:
 
     Raises:
         DamagedImageError: If it cannot be decoded; the message names it.
-        UserError: If it is not there or cannot be read.
+        UserError: If it is not there, cannot be read, or has 32 bits a pixel.
     """
     from PIL import Image  # comes with torchvision; only those who read images need it
 
     with decoding(file), Image.open(file) as image:
         if image.mode in DEEP_MODES and not (image.mode == "I" and image.format == "PNG"):
-            raise ValueError("32 bits a pixel, whose range nothing tells; save it with 8, or give arrays as .npz")
+            raise UserError(f"{file}: has 32 bits a pixel, whose range nothing tells; save it with 8, or give arrays as .npz")
         image.load()
+        if image.mode.startswith("I"):
+            _tell_dark(file, np.asarray(image))
         turn = _turn(image)
         picture = _flat(image).convert("L" if grayscale else "RGB")
         return picture if turn is None else picture.transpose(turn)
@@ -76,6 +82,19 @@ def _flat(image: Image) -> Image:
         drawn = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn)
     return image
+
+
+def _tell_dark(file: Path, pixels: np.ndarray[Any, Any]) -> None:
+    """Say of 16 bits a pixel that only 12 or fewer are used, once a process."""
+    most = int(pixels.max(initial=0))
+    if 0 < most < DARK and not _told:
+        _told.append(file)
+        warnings.warn(
+            f"{file}: has 16 bits a pixel and no value above {most:,}: white is taken to be 65,535, and this nearly black; if a "
+            "camera of 12 bits made such pictures, say, save them with the whole range, or with 8 bits",
+            Notice,
+            stacklevel=2,
+        )
 
 
 def _turn(image: Image) -> Transpose | None:
@@ -106,7 +125,7 @@ def decoding(file: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise UserError(f"{file}: no such file") from None
-    except MemoryError:
+    except (MemoryError, UserError):
         raise
     except Exception as error:  # a stranger's bytes make decoders raise SyntaxError, struct.error, EOFError, zlib.error, ...
         if isinstance(error, OSError) and error.errno is not None:

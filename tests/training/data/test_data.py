@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -6,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from rebnn_search.config import UserError
+from rebnn_search.config import Notice, UserError
 from rebnn_search.training.data import Arrays, Cifar10, Data, Digits, ImageFolder, ImageNet, from_arrays
+from rebnn_search.training.data import images as decoding
 from rebnn_search.training.data.base import SPLITS
-from rebnn_search.training.data.images import open_picture
+from rebnn_search.training.data.images import DamagedImageError, open_picture
 from rebnn_search.training.data.resident import ResidentData, Samples
 
 RNG = np.random.default_rng(0)
@@ -302,11 +304,25 @@ def test_sixteen_bits_a_pixel_become_eight(tmp_path: Path, suffix: str) -> None:
         assert (found.reshape(2, 2, -1) == (pixels >> 8)[:, :, None]).all()
 
 
+def test_twelve_bits_in_sixteen_are_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "_told", [])
+    for name, most in (("whole", 65535), ("black", 0), ("more", 4096), ("dark", 4095), ("again", 255)):
+        Image.fromarray(np.array([[0, most]], dtype=np.uint16)).save(tmp_path / f"{name}.png")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for name in ("whole", "black", "more", "dark", "again"):
+            open_picture(tmp_path / f"{name}.png", grayscale=True)
+    (notice,) = said
+    assert notice.category is Notice
+    assert "dark.png: has 16 bits a pixel and no value above 4,095" in str(notice.message)
+
+
 def test_pictures_whose_range_nothing_tells_are_refused(tmp_path: Path) -> None:
     for name, dtype in (("whole", np.int32), ("real", np.float32)):
         Image.fromarray(np.array([[0, 40000], [1, 2]], dtype=dtype)).save(tmp_path / f"{name}.tiff")
-        with pytest.raises(UserError, match=rf"{name}.tiff: is damaged or no image: 32 bits a pixel"):
+        with pytest.raises(UserError, match=rf"{name}.tiff: has 32 bits a pixel") as caught:
             open_picture(tmp_path / f"{name}.tiff", grayscale=True)
+        assert not isinstance(caught.value, DamagedImageError)  # which skip_damaged would leave out
 
 
 CORNERS = np.array([[10, 60, 110], [160, 210, 250]], dtype=np.uint8)
