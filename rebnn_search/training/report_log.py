@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,10 @@ def _read(line: bytes) -> TrackedReport:
         return _REPORT.validate_json(line, strict=True)
     except ValidationError:
         # The train command of earlier versions wrote neither time nor end, and null for a metric that was not measured.
-        content = json.loads(line) if b'"iteration"' in line and b'"timestamp"' not in line else None
+        content = None
+        if b'"iteration"' in line and b'"timestamp"' not in line:
+            with suppress(ValueError, RecursionError):  # no JSON, or no text
+                content = json.loads(line)
         if not isinstance(content, dict) or not isinstance(content.get("metrics"), dict):
             raise
         metrics = {name: math.nan if value is None else value for name, value in content["metrics"].items()}

@@ -345,6 +345,26 @@ def test_reports_of_an_infinite_loss_are_reports(tmp_path: Path) -> None:
     assert log.damage is None and log.last_step == 1
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b'{"step": 2, "epoch": 1.0, "timest\x00\x00": 1, "metrics": {"val/loss": 1.0}, "iteration": 6',
+        b'{"step": 2, "iteration": \xff\xfe}',
+        b'{"iteration": ' + b"[" * 100_000,
+        b'{"step": 2, "epoch": 1.0, "timestanp": 1, "final": true, "metrics": {"val/loss": 1.0}, "latent": null, "iteration": 6}',
+    ],
+    ids=["no JSON", "no text", "deep", "no time"],
+)
+def test_any_damaged_line_ends_the_reports(tmp_path: Path, bad: bytes) -> None:
+    good = b'{"step": 1, "epoch": 0.5, "timestamp": 1, "final": false, "metrics": {"val/loss": 1.0}, "latent": null}\n'
+    file = tmp_path / "r"
+    file.write_bytes(good + bad + b"\n")
+    assert [report.step for report in read_reports(file)] == [1]
+    log = ReportLog(file)
+    assert log.damage is not None and log.damage.startswith("line 2: ")
+    assert file.read_bytes() == good
+
+
 def test_a_database_that_cannot_be_written_is_told_of_before_anything_starts(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/mlflow.db"
     Runs(url, "damage", "2" * 32).ensure_parent("s", {})
