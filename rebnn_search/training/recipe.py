@@ -106,8 +106,8 @@ class StageOne(Strict):
     """
 
     epochs: Annotated[int, Field(ge=1, le=MOST)]
-    lr: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-5
 
 
 class Precision(Strict):

@@ -280,6 +280,13 @@ def test_stage_one_is_trained_once_for_all_that_share_it(recipe: Make, tmp_path:
     assert same(alone.state_dict()["network"], b.state_dict()["network"])
 
 
+@pytest.mark.parametrize("option", ["lr", "weight_decay"])
+@pytest.mark.parametrize("value", [".inf", ".nan"])
+def test_stage_one_s_options_are_finite(recipe: Make, option: str, value: str) -> None:
+    with pytest.raises(UserError, match=rf"stage_one\.{option}"):
+        recipe(f"stage_one={{epochs: 1, {option}: {value}}}")
+
+
 def test_stage_one_s_key_depends_on_what_it_depends_on(recipe: Make) -> None:
     key = recipe(STAGED).stage_one_key()
     for same_prefix in ("gamma.strategy=constant", "scale_init.strategy=fan_in", "weights=recu", "epochs=9", "optimizer.lr=0.5",

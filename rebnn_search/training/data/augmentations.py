@@ -7,6 +7,7 @@ the draws alone. One that crops may leave that to whoever reads whole pictures (
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -151,14 +152,14 @@ class ImageNetAugmentation(Augmentation):
         flip: Mirror left to right with probability one half.
 
     Raises:
-        ValueError: If min_scale is not within (0, 1] or lighting below 0.
+        ValueError: If min_scale is not within (0, 1] or lighting below 0 or not finite.
     """
 
     def __init__(self, *, min_scale: float = 0.08, lighting: float = 0.1, flip: bool = True) -> None:
         if not 0 < min_scale <= 1:
             raise ValueError(f"min_scale must be within (0, 1], not {min_scale}")
-        if lighting < 0:
-            raise ValueError(f"lighting must be >= 0, not {lighting}")
+        if not 0 <= lighting < math.inf:
+            raise ValueError(f"lighting must be >= 0 and finite, not {lighting}")
         self._crop, self._rest = RandomResizedCrop(min_scale), FlipAndLight(lighting, flip)
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:

@@ -75,6 +75,12 @@ def test_imagenet_s_crop_is_the_interpolated_part() -> None:
         torch.testing.assert_close(out[0, :, i, j], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("lighting", [-0.1, math.nan, math.inf])
+def test_lighting_is_a_number(lighting: float) -> None:
+    with pytest.raises(ValueError, match=f"lighting must be >= 0 and finite, not {lighting}"):
+        ImageNetAugmentation(lighting=lighting)
+
+
 def test_lighting_is_its_formula() -> None:
     z = torch.tensor([[0.1, -0.2, 0.3]])
     draws = {"crop": numbers(1, 4, (0, 0, 4, 4)), "flip": torch.tensor([False]), "light": z}
