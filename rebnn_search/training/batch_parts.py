@@ -18,6 +18,14 @@ def smallest_part(batch_size: int, accumulate: int, workers: int = 1) -> int:
     return min(size % part or part for size, part in parts.items())
 
 
+def part_counts(batch_size: int, accumulate: int, workers: int) -> set[int]:
+    """In how many parts the workers compute their shares of a batch; several where they do not agree."""
+    sizes = {share.stop - share.start for share in (rank_part(batch_size, rank, workers) for rank in range(workers))}
+    return {
+        -(-size // -(-size // accumulate)) for size in sizes if size
+    }  # as Tensor.chunk, which may give fewer than asked for
+
+
 def needs_two(network: nn.Module, channels: int, image_size: int) -> bool:
     """Whether the network, in training, refuses a batch of one image (1, channels, image_size, image_size). Leaves it as it was."""
     tensor = next(network.parameters(), torch.empty(0))

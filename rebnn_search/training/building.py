@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from rebnn_search.config import UserError
-from rebnn_search.training.batch_parts import needs_two, says_too_small, smallest_part
+from rebnn_search.training.batch_parts import needs_two, part_counts, says_too_small, smallest_part
 from rebnn_search.training.data import Data
 from rebnn_search.training.distributed import World
 from rebnn_search.training.memory import check_room, explain_memory_errors
@@ -32,7 +32,7 @@ def built_network(recipe: Recipe, data: Data, computing: Computing, world: World
 
     Raises:
         UserError: If its options make none, the memory is not enough, a BatchNorm would see a single sample, or batch
-            statistics cannot be synchronised on such devices.
+            statistics cannot be synchronised on such devices or with such parts.
     """
     try:
         network = _built(recipe, data, computing)
@@ -41,6 +41,12 @@ def built_network(recipe: Recipe, data: Data, computing: Computing, world: World
     if not (recipe.sync_batch_norm and world.size > 1):
         _check_parts(recipe, data, network, world)
         return network
+    if len(part_counts(recipe.batch_size, recipe.accumulate, world.size)) > 1:
+        raise UserError(
+            f"batch_size = {recipe.batch_size}: with accumulate = {recipe.accumulate} the {world.size} workers' shares have "
+            "different numbers of parts, and sync_batch_norm: true has all wait for one another in every part; "
+            f"those of a multiple of {world.size} have the same"
+        )
     if computing.device.type != "cuda":
         raise UserError("sync_batch_norm: true needs every worker on a GPU: torch synchronises batch statistics there alone")
     synchronised: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]

@@ -10,7 +10,8 @@ from torch import nn
 
 from rebnn_search.config import UserError
 from rebnn_search.training import Recipe, Trainer, load_recipe
-from rebnn_search.training.batch_parts import needs_two, smallest_part
+from rebnn_search.training.batch_parts import needs_two, part_counts, smallest_part
+from rebnn_search.training.data.base import rank_part
 from rebnn_search.training.distributed import World
 
 Make = Callable[..., Recipe]
@@ -74,6 +75,25 @@ def test_the_workers_shares_count(recipe: Make) -> None:
         ),
     ):
         Trainer(made)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("accumulate", [1, 2, 3, 4, 5])
+def test_the_numbers_of_parts_are_those_of_the_shares(accumulate: int, workers: int) -> None:
+    for size in range(max(accumulate, workers), 30):
+        shares = [torch.zeros(size)[rank_part(size, rank, workers)] for rank in range(workers)]
+        assert part_counts(size, accumulate, workers) == {len(share.chunk(accumulate)) for share in shares}
+
+
+def test_ranks_that_would_wait_for_one_another_for_ever_are_told(recipe: Make) -> None:
+    """Of 9 samples one rank has 5, in parts of 2, 2 and 1, the other 4, in four parts."""
+    made = recipe("batch_size=9", "accumulate=4", "sync_batch_norm=true")
+    Trainer(made)
+    with patch.object(World, "current", classmethod(lambda cls: cls(0, 2))):
+        with pytest.raises(UserError, match=r"batch_size = 9: with accumulate = 4 the 2 workers' .* a multiple of 2"):
+            Trainer(made)
+        with pytest.raises(UserError, match="needs every worker on a GPU"):
+            Trainer(recipe("batch_size=10", "accumulate=4", "sync_batch_norm=true"))
 
 
 def test_where_a_channel_has_several_pixels_one_image_is_enough(recipe: Make) -> None:
