@@ -40,6 +40,7 @@ class _LayerState(nn.Module):
         # Live from a step's pre-hook to its post-hook only.
         self.register_buffer("max_grad", torch.zeros_like(gamma), persistent=False)
         self.register_buffer("scale_before", torch.zeros_like(gamma), persistent=False)
+        self.has_gradient = True
 
     def note(self) -> None:
         """Collect the γ that a step used."""
@@ -74,7 +75,8 @@ class ReBNN(nn.Module):
     unless `set_progress` is called, as at each epoch's start.
 
     γ, what its strategy remembers, previous signs and counters are buffers of this module, in its ``state_dict``; the model's
-    parameters are not. A layer whose weight has no gradient at a step (unused, or frozen) is left alone at that step.
+    parameters are not. A layer whose weight has no gradient at a step (unused, or frozen) is left alone at that step: it,
+    its γ and what the strategy remembers stay as they are.
 
     Args:
         model: Has layers with ``weights="rebnn"``.
@@ -186,8 +188,8 @@ class ReBNN(nn.Module):
             weight, scale, grad = layer.weight, binarizer.scale, layer.weight.grad
             if unit != 1:
                 state.scale_before.copy_(scale.flatten())
+            state.has_gradient = grad is not None
             if grad is None:
-                state.max_grad.zero_()
                 continue
             if pending is not None:
                 grad.div_(pending.to(grad))
@@ -210,6 +212,8 @@ class ReBNN(nn.Module):
             binarizer.scale.clamp_(min=SCALE_FLOOR)
         for fractions, state in zip(self._resilient_flips(), self.states, strict=True):
             state.note()
+            if not state.has_gradient:
+                continue
             flips = fractions.to(state.gamma)
             state.gamma.copy_(self.strategy.update(flips, state.max_grad, self._iteration, state.memory))
         self._iteration += 1
@@ -223,7 +227,7 @@ class ReBNN(nn.Module):
         """Return oscillation statistics and effective γ since the last reset, with one device synchronisation.
 
         Beside the keys of `OscillationTracker.collect`: ``layer_00/gamma_min``, ``/gamma_mean``, ``/gamma_max`` over the layer's
-        channels and the steps, NaN for layers that are not resilient.
+        channels and the steps, NaN for layers that are not resilient, and before a step.
         """
         by_layer = {id(layer): state for (_, layer, _), state in zip(self._layers, self.states, strict=True)}
         steps = self.oscillation.steps
@@ -231,9 +235,10 @@ class ReBNN(nn.Module):
         for layer in self.oscillation.layers:
             state = by_layer.get(id(layer))
             absent = torch.full((), float("nan"), device=layer.weight.device)
-            rows["gamma_min"].append(absent if state is None else state.gamma_low.min())
-            rows["gamma_mean"].append(absent if state is None else state.gamma_sum.mean() / steps.to(absent.device))
-            rows["gamma_max"].append(absent if state is None else state.gamma_high.max())
+            taken = steps.to(absent.device)
+            rows["gamma_min"].append(absent if state is None else torch.where(taken > 0, state.gamma_low.min(), absent))
+            rows["gamma_mean"].append(absent if state is None else state.gamma_sum.mean() / taken)
+            rows["gamma_max"].append(absent if state is None else torch.where(taken > 0, state.gamma_high.max(), absent))
         found = self.oscillation.collect(reset, rows)
         if reset:
             for state in self.states:

@@ -1,5 +1,7 @@
 """Statistics against counts made by hand over the stored weights of every step."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -82,6 +84,17 @@ def test_rebnn_counts_once_and_knows_its_gammas() -> None:
     assert {key.split("/")[1] for key in found} == {
         "flip_ratio", "sequential_oscillation_ratio", "near_zero_fraction", "scale_mean", "gamma_min", "gamma_mean", "gamma_max",
     }  # fmt: skip
+
+
+def test_before_a_step_there_is_no_gamma() -> None:
+    walk = Walk("rebnn")
+    rebnn = ReBNN(walk.layers).attach(walk.optimizer)
+    for _ in range(2):
+        found = rebnn.collect()
+        assert all(math.isnan(value) for name, value in found.items() if "/gamma_" in name)
+        assert sum("/gamma_" in name for name in found) == 3 * (len(walk.layers) + 1)
+        walk.step()
+        assert all(math.isfinite(value) for value in rebnn.collect().values())
 
 
 def test_near_zero_fraction() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rebnn_search.method import SCALE_FLOOR, BinaryConv2d, BinaryLinear, ReBNN
-from rebnn_search.method.gamma import Constant, FlipRatio, GammaStrategy, MaxGradient
+from rebnn_search.method.gamma import Constant, FlipRatio, FlipRule, GammaStrategy, MaxGradient
 
 KINDS = ["conv", "linear"]
 
@@ -248,6 +248,26 @@ def test_a_layer_without_a_gradient_is_left_alone() -> None:
     assert torch.equal(net.binary.weight, weight)
     assert torch.equal(net.binary.binarizer.scale, scale)
     assert (next(iter(rebnn.gammas.values())) == 0).all()
+
+
+@pytest.mark.parametrize(
+    "gamma", ["max_gradient", "flip_ratio", FlipRule(target=0.01, average=0.9)], ids=["max", "flip", "rule"]
+)
+def test_a_layer_that_a_step_leaves_out_keeps_its_gamma(gamma: str | GammaStrategy) -> None:
+    net, (x, y) = make("linear"), batch("linear")
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.5)
+    rebnn = ReBNN(net, gamma=gamma).attach(optimizer)
+    for _ in range(3):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+    kept = {name: value.clone() for name, value in rebnn.state_dict().items() if name.endswith((".gamma", ".memory"))}
+    assert (kept["_states.0.gamma"] > 0).any()
+    optimizer.zero_grad()
+    net.last(torch.ones(1, 4, dtype=torch.float64)).sum().backward()
+    optimizer.step()
+    for name, value in kept.items():
+        assert torch.equal(rebnn.state_dict()[name], value), name
 
 
 def test_detach_leaves_a_plain_optimizer() -> None:
