@@ -17,7 +17,7 @@ READ_BY_THEIR_PARENT = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
 def convert(
     model: nn.Module, layers: Iterable[str] | None = None, *, weights: Weights = "rebnn", signs: bool = True
 ) -> list[str]:
-    """Make layers of a model binary, in place, keeping their trained weights as latent weights.
+    """Make layers of a model binary, in place, keeping their trained weights as latent weights; frozen ones stay frozen.
 
     A layer's bias is kept as a real one, added after. With ``signs`` its input is binarized too, by an `RSign` before it with a shift
     for each channel of (N, C, H, W), or each feature of (N, ..., C) before a linear map.
@@ -99,10 +99,12 @@ def _binary(layer: nn.Module, weights: Weights, signs: bool) -> nn.Module:
     made.to(layer.weight)
     made.weight.data.copy_(layer.weight.detach())
     made.set_weights(weights)  # its scale from the trained weights
+    made.weight.requires_grad_(layer.weight.requires_grad)
     parts: list[nn.Module] = [RSign(inputs, dim), made] if signs else [made]
     if layer.bias is not None:
         bias = ChannelBias(outputs, dim)
         bias.bias.data.copy_(layer.bias.detach().view_as(bias.bias))
+        bias.bias.requires_grad_(layer.bias.requires_grad)
         parts.append(bias)
     sequence = parts[0] if len(parts) == 1 else nn.Sequential(*parts)
     return sequence.to(layer.weight).train(layer.training)

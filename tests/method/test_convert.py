@@ -56,6 +56,14 @@ def test_inner_layers_are_converted_and_trained_weights_kept(model: Users) -> No
     optimizer.step()
 
 
+def test_what_is_frozen_stays_frozen(model: Users) -> None:
+    model.body[2].weight.requires_grad_(False)
+    model.hidden.bias.requires_grad_(False)
+    convert(model)
+    frozen = {name for name, parameter in model.named_parameters() if not (parameter.requires_grad or name.endswith(".scale"))}
+    assert frozen == {"body.2.1.weight", "hidden.2.bias"}
+
+
 def test_named_layers_alone(model: Users) -> None:
     assert convert(model, ["hidden"], weights="reactnet", signs=False) == ["hidden"]
     assert [type(layer) for _, layer in binary_layers(model)] == [BinaryLinear]
