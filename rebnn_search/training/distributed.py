@@ -67,7 +67,8 @@ def pick_device(wanted: str | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(wanted)
-        torch.empty(1, device=device).item()  # the meta device would get this far and no further
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        # The meta device has no values, MPS no float64, in which sums are kept.
+        torch.empty(1, dtype=torch.float64, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         raise UserError(f"device {wanted!r}: cannot be used here: {str(error).splitlines()[0]}") from None
     return device

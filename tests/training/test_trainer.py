@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from rebnn_search.config import UserError
 from rebnn_search.training import CheckpointDirectory, Diverged, Recipe, Report, Trainer
+from rebnn_search.training.distributed import pick_device
 from rebnn_search.training.precision import Computing
 from rebnn_search.training.recipe import Precision
 from rebnn_search.training.trainer import report_boundaries
@@ -251,10 +253,21 @@ def test_divergence_is_told_with_its_iteration(recipe: Make) -> None:
 
 
 def test_a_batch_larger_than_the_split_is_a_clear_error(recipe: Make) -> None:
-    from rebnn_search.config import UserError
-
     with pytest.raises(UserError, match="batch_size = 5000: the training split has only 1078 samples"):
         Trainer(recipe("batch_size=5000"))
+
+
+def test_a_device_without_float64_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = torch.empty
+
+    def on_mps(*size: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> torch.Tensor:
+        if dtype == torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64.")
+        return real(*size)
+
+    monkeypatch.setattr(torch, "empty", on_mps)
+    with pytest.raises(UserError, match=r"device 'mps': cannot be used here: .* doesn't support float64"):
+        pick_device("mps")
 
 
 def test_a_state_of_another_recipe_is_refused(recipe: Make) -> None:

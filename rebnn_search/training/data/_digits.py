@@ -39,7 +39,7 @@ class Digits(Dataset):
 
     def open(self) -> Data:
         """Load and split."""
-        from sklearn.datasets import load_digits  # as in `_split`
+        from sklearn.datasets import load_digits  # heavy, and of no use to other data
 
         bunch = load_digits()
         # Grey levels are 0 to 16; as bytes they are kept exactly.

@@ -136,8 +136,8 @@ class _Loader:
 def _leave_group(worker: int) -> None:
     """Leave the process group of a terminal or batch system, whose signals are the training's to answer: it needs its workers yet."""
     os.setpgid(0, 0)
-    while signal.sigtimedwait(STOPS, 0) is not None:
-        pass  # what came before that was the training's
+    while pending := signal.sigpending() & set(STOPS):
+        signal.sigwait(pending)  # what came before that was the training's; macOS has no sigtimedwait
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 

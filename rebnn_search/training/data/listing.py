@@ -45,7 +45,7 @@ def split_folders(root: Path) -> dict[Split, Path]:
                 f"data.root: {root}: {both} are both called as the {split} split is: put them together, or one away"
             )
         found |= dict.fromkeys([split], *fitting) if fitting else {}
-    if "train" in found and any(path.is_dir() for path in found["train"].iterdir()):
+    if "train" in found and any(path.is_dir() and not path.name.startswith(".") for path in found["train"].iterdir()):
         return found
     if inner and all(path in found.values() for path in inner):
         raise UserError(

@@ -148,6 +148,7 @@ def test_folders_of_splits_are_no_classes(tmp_path: Path) -> None:
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     write_images(tmp_path, {"plane": 20, "train": 20})
+    (tmp_path / "train" / ".thumbs").mkdir()
     assert ImageFolder(root=str(tmp_path), image_size=8).open().classes == ["plane", "train"]
 
 

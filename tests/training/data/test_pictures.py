@@ -1,6 +1,8 @@
 """Whole pictures in training, their centres in evaluation, damaged and hidden files: what is done with folders of pictures."""
 
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,24 @@ def test_reading_leaves_torch_s_randomness_alone_and_passes_may_be_left_or_cross
     del beside
     assert all(torch.equal(x, y) for x, (y, _) in zip(whole, data.batches("train", **options), strict=True))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_reader_leaves_the_group_whatever_came_before_without_what_macos_lacks() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from rebnn_search.base.signals import STOPS, held_back\n"
+        "from rebnn_search.training.data._streaming import _leave_group\n"
+        "if hasattr(signal, 'sigtimedwait'):\n"
+        "    del signal.sigtimedwait\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)\n"
+        "for number in STOPS:\n"
+        "    os.kill(os.getpid(), number)\n"
+        "_leave_group(0)\n"
+        "assert os.getpgid(0) == os.getpid() and not signal.sigpending()\n"
+        "assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(STOPS)\n"
+        "print('alive')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120).stdout == "alive\n"
 
 
 @pytest.mark.parametrize("resident", [True, False])
