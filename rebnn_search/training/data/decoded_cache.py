@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from rebnn_search.base.files import sync_directory
 from rebnn_search.training.data.images import Decoded, decode
 
 FORMAT = 3
@@ -29,6 +31,10 @@ LIMIT = 20 * 1024**3
 """Bytes in all; what was not used for longest goes first."""
 DISK_SHARE = 0.5
 """Most of a disk's free space that one entry may take."""
+MAKING = ".making-"
+"""How the folder of an entry begins that is being written."""
+MAKING_SECONDS = 3600
+"""After which one whose last file was begun so long ago was left by a crash."""
 NAMES = ("images", "kept", "whole", "sizes")
 
 
@@ -124,17 +130,22 @@ def _mapped(file: Path) -> Tensor:
 
 
 def _write(entry: Path, found: Decoded) -> None:
-    """Write an entry whole or not at all, and make room for it."""
+    """Write an entry whole or not at all, also after a power cut, and make room for it."""
     arrays = {name: getattr(found, name) for name in NAMES if getattr(found, name) is not None}
     size = sum(array.numel() * array.element_size() for array in arrays.values())
     if size > LIMIT or size > DISK_SHARE * shutil.disk_usage(entry.parent).free:
         return
     _make_room(entry.parent, LIMIT - size)
-    making = Path(mkdtemp(prefix=".making-", dir=entry.parent))
+    making = Path(mkdtemp(prefix=MAKING, dir=entry.parent))
     try:
         for name, array in arrays.items():
-            np.save(making / f"{name}.npy", array.numpy())
+            with (making / f"{name}.npy").open("wb") as file:
+                np.save(file, array.numpy())
+                file.flush()
+                os.fsync(file.fileno())
+        sync_directory(making)
         making.rename(entry)
+        sync_directory(entry.parent)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
         raise
@@ -144,6 +155,8 @@ def _make_room(folder: Path, room: int) -> None:
     """Remove what was not used for longest until what is left fits; a process that has it mapped keeps it until it ends."""
     entries = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime, reverse=True)
     for entry in entries:
+        if entry.name.startswith(MAKING) and time.time() - entry.stat().st_mtime < MAKING_SECONDS:
+            continue  # another process is at it
         size = sum(file.stat().st_size for file in entry.iterdir())
         if size > room:
             shutil.rmtree(entry, ignore_errors=True)

@@ -114,6 +114,41 @@ def test_a_damaged_entry_is_made_anew(pictures: list[Path], cache: Path) -> None
         assert (entry / "images.npy").read_bytes() == content
 
 
+def test_an_entry_is_on_the_disk_before_it_has_its_name(
+    pictures: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[int | str] = []
+    sync, rename = os.fsync, Path.rename
+
+    def synced(descriptor: int) -> None:
+        events.append(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    def renamed(path: Path, target: Path) -> Path:
+        events.append("renamed")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    decode_once(pictures, 8, False)
+    (entry,) = entries(cache)
+    before, after = events[: events.index("renamed")], events[events.index("renamed") + 1 :]
+    assert {path.stat().st_ino for path in (entry, *entry.iterdir())} <= set(before)
+    assert cache.stat().st_ino in after
+
+
+def test_room_is_made_of_no_entry_that_another_process_writes(
+    pictures: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoded_cache, "LIMIT", 2**20)
+    for name in ("fresh", "left"):
+        (cache / f".making-{name}").mkdir(parents=True)
+        (cache / f".making-{name}" / "images.npy").write_bytes(b"\0" * 2**20)
+    os.utime(cache / ".making-left", (1, 1))
+    decode_once(pictures, 8, False)
+    assert {path.name for path in entries(cache) if path.name.startswith(".")} == {".making-fresh"}
+
+
 def test_what_was_not_used_for_longest_gives_way(pictures: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decode_once(pictures, 8, False)
     (first,) = entries(cache)
