@@ -24,6 +24,7 @@ from rebnn_search.training.losses import BatchLoss
 from rebnn_search.training.memory import explain_memory_errors
 from rebnn_search.training.optimizers import parameter_groups
 from rebnn_search.training.precision import Computing
+from rebnn_search.training.randomness import generator_state, generators_given_back, seed_generators, set_generator_state
 from rebnn_search.training.recipe import Recipe
 from rebnn_search.training.report import Diverged, Report
 from rebnn_search.training.stage_two import StageTwo, begin_stage_two
@@ -74,6 +75,7 @@ class Trainer:
         self._boundaries = report_boundaries(self._iterations, recipe.reports_per_epoch)
         self._schedule = recipe.schedule.build()
         self._rng: list[Tensor] | None = None
+        self._generators: dict[str, Any] | None = None
         with self._randomness():
             self.network = built_network(recipe, self.data, self._computing, self._world)
         if self._world.size == 1:
@@ -213,17 +215,22 @@ class Trainer:
 
     @contextmanager
     def _randomness(self) -> Iterator[None]:
-        """Give torch's global generators this trainer's state, and the process its own back afterwards."""
+        """Give torch's, Python's and NumPy's global generators this trainer's state, and the process its own back afterwards."""
         device = self._computing.device  # which need not be the process's current GPU
         cuda = device.type == "cuda"
-        with torch.random.fork_rng(devices=[device] if cuda else []):
+        with torch.random.fork_rng(devices=[device] if cuda else []), generators_given_back():
             if self._rng is None:
                 torch.manual_seed(self.recipe.seed)
             else:
                 torch.set_rng_state(self._rng[0])
                 if cuda and len(self._rng) > 1:
                     torch.cuda.set_rng_state(self._rng[1], device)
+            if self._generators is None:
+                seed_generators(self.recipe.seed)
+            else:
+                set_generator_state(self._generators)
             yield
+            self._generators = generator_state()
             self._rng = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if cuda else [])]
 
     def state_dict(self) -> dict[str, object]:
@@ -240,6 +247,7 @@ class Trainer:
             "reports": self.reports_done,
             "latent_unit": None if stage is None else stage.latent.unit,
             "rng": self._rng,
+            "generators": self._generators,
             "data": self.data.statistics(),
             **self._computing.state_dict(),
         }
@@ -267,6 +275,7 @@ class Trainer:
             raise ValueError(f"the checkpoint is of another recipe: {error}") from error
         self._epoch, self._step, self._iteration = state["epoch"], state["step"], state["iteration"]
         self.reports_done, self._rng, self._batches = state["reports"], state["rng"], None
+        self._generators = state.get("generators", self._generators)  # earlier versions left them to the process
 
     def close(self) -> None:
         """Let go of the data and of the optimizer's hooks."""

@@ -1,16 +1,20 @@
 import math
 import multiprocessing
+import random
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from rebnn_search.config import UserError
+from rebnn_search.method import BinaryLinear
+from rebnn_search.method.networks import NETWORKS
 from rebnn_search.training import CheckpointDirectory, Diverged, Recipe, Report, Trainer
 from rebnn_search.training.distributed import pick_device
 from rebnn_search.training.precision import Computing
@@ -210,6 +214,65 @@ def test_the_process_s_randomness_is_left_as_it_was(recipe: Make) -> None:
     torch.manual_seed(99)
     finish(Trainer(recipe("epochs=1")))
     assert torch.equal(torch.rand(3), expected)
+
+
+class StochasticDepth(nn.Module):
+    """As many write it: by Python's generator, or NumPy's."""
+
+    def __init__(self, *, in_channels: int, num_classes: int, image_size: int, weights: Any = "rebnn") -> None:
+        super().__init__()
+        self.first = nn.Linear(in_channels * image_size**2, 16)
+        self.blocks = nn.ModuleList(BinaryLinear(16, 16, weights=weights) for _ in range(2))
+        self.last = nn.Linear(16, num_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = self.first(images.flatten(1))
+        for block, draw in zip(self.blocks, (random.random, np.random.rand), strict=True):
+            if not self.training or draw() < 0.7:
+                x = x + block(x)
+        return self.last(x)  # type: ignore[no-any-return]
+
+
+def draws() -> list[float]:
+    return [random.random(), random.gauss(), float(np.random.rand()), float(np.random.standard_normal())]
+
+
+@pytest.fixture
+def stochastic(recipe: Make, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    monkeypatch.setitem(NETWORKS._classes, "stochastic", StochasticDepth)
+    return recipe("network=stochastic", "batch_size=128", "epochs=1", "reports_per_epoch=4")
+
+
+def test_python_s_and_numpy_s_random_numbers_are_a_function_of_the_recipe(stochastic: Recipe, tmp_path: Path) -> None:
+    whole = Trainer(stochastic)
+    expected = facts(whole, finish(whole))
+    random.seed(7)
+    np.random.seed(7)
+    after = draws()
+    random.seed(7)
+    np.random.seed(7)
+    first = Trainer(stochastic)
+    reports = [first.next_report(), first.next_report()]
+    assert draws() == after  # what the process had
+    directory = CheckpointDirectory(tmp_path)
+    directory.save(2, first.state_dict())
+    found = directory.latest()
+    assert found is not None
+    second = Trainer(stochastic)
+    second.load_state_dict(found[1])
+    got = facts(second, reports + finish(second))
+    assert same(got[0], expected[0]) and same(got[1], expected[1])
+    other = Trainer(stochastic.model_copy(update={"seed": 1}))
+    assert other.state_dict()["generators"] != Trainer(stochastic).state_dict()["generators"]
+
+
+def test_a_checkpoint_of_before_they_were_kept_goes_on(stochastic: Recipe) -> None:
+    first = Trainer(stochastic)
+    first.next_report()
+    state = {key: value for key, value in first.state_dict().items() if key != "generators"}
+    second = Trainer(stochastic)
+    second.load_state_dict(state)
+    assert finish(second)[-1].step == 4
 
 
 def test_the_randomness_of_the_gpu_that_trains_is_kept(recipe: Make, monkeypatch: pytest.MonkeyPatch) -> None:
