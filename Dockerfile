@@ -1,7 +1,8 @@
 # docker build -t rebnn_search .
 # mkdir -p results tracking
 # docker run --rm --user "$(id -u):$(id -g)" -v "$PWD/results:/searches/results" -v "$PWD/tracking:/searches/tracking" rebnn_search
-# On a machine with NVIDIA GPUs and their container toolkit add `--gpus all`; the wheels below carry their own CUDA. For a smaller,
+# On a machine with NVIDIA GPUs and their container toolkit add `--gpus all`, and give each trial one: after the image's name
+# `search_spaces/gamma.yaml --set resources.gpus_per_worker=1`. The wheels below carry their own CUDA. For a smaller,
 # CPU-only image build with `--build-arg PIP_EXTRA_INDEX_URL=<the CPU wheel index of PyTorch>`.
 FROM python:3.11-slim AS build
 ARG PIP_EXTRA_INDEX_URL

@@ -28,6 +28,7 @@ from rebnn_search.execution.model import log_model, model_file, packed
 from rebnn_search.execution.parent_run import ParentRun
 from rebnn_search.execution.run_description import LONGEST, run_description
 from rebnn_search.execution.task import owner_of
+from rebnn_search.execution.trial_training import device_of
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of, folder_here
 from rebnn_search.study.attributes import PARAMS, RUNS
@@ -102,7 +103,10 @@ def choose(search: Search, folder: SearchFolder, ledger: Ledger, executor: Execu
 
 def _test(search: Search, folder: SearchFolder, trial: FrozenTrial, owner: str, executor: Executor) -> dict[str, float]:
     data = search.recipe_data(trial.user_attrs[PARAMS], trial.number)
-    found = executor.call(partial(_evaluate_test, data, trial.number, owner, str(folder.path.absolute()), folder.remote))
+    device = device_of(search.spec.resources.gpus_per_worker)
+    found = executor.call(
+        partial(_evaluate_test, data, trial.number, owner, str(folder.path.absolute()), folder.remote, device)
+    )
     if found is None:
         raise UserError(f"{folder.checkpoints(trial.number)}: the checkpoint of the best trial, #{trial.number}, is gone")
     scores, model = found
@@ -114,12 +118,14 @@ Tested = tuple[dict[str, float], bytes] | None
 """Scores and packed model of a trial; None where its checkpoint is gone."""
 
 
-def _evaluate_test(data: dict[str, object], number: int, owner: str, path: str, remote: str | None) -> Tested:
+def _evaluate_test(
+    data: dict[str, object], number: int, owner: str, path: str, remote: str | None, device: str | None
+) -> Tested:
     folder = folder_here(path, remote)
     found = checkpoints_of(folder, number, owner).latest()
     if found is None:
         return None
-    trainer = Trainer(Recipe.model_validate(data), workspace=folder.path)
+    trainer = Trainer(Recipe.model_validate(data), device=device, workspace=folder.path)
     trainer.load_state_dict(trainer_state(found[1]))
     return trainer.evaluate("test"), packed(trainer)
 

@@ -22,6 +22,14 @@ def recipe_of(task: TrialTask) -> Recipe:
     return validate(Recipe, Document("recipe", dict(task.recipe)))
 
 
+def device_of(gpus: float) -> str | None:
+    """Where a trial is trained: on the GPU that it is given (None, for no other is visible to it), without one on the CPU.
+
+    Ray leaves all GPUs visible to a process that asked for none.
+    """
+    return None if gpus else "cpu"
+
+
 def begin_run(
     task: TrialTask, folder: SearchFolder, recipe: Recipe, *, rank: int = 0, listener: Callable[[Report], None] | None = None
 ) -> TrainingRun:
@@ -37,7 +45,7 @@ def begin_run(
     Raises:
         UserError: If the recipe, its data or the machine are unfit.
     """
-    trainer = Trainer(recipe, workspace=folder.path, listener=listener)
+    trainer = Trainer(recipe, device=device_of(task.gpus), workspace=folder.path, listener=listener)
     measuring = measure(trainer, task.measured if rank == 0 else ())
     checkpoints = checkpoints_of(folder, task.number, task.owner if rank == 0 else None)
     run = TrainingRun(trainer, checkpoints=checkpoints, saves=rank == 0, measure=measuring)

@@ -27,7 +27,7 @@ class PlainSign(WeightBinarizer):
 
 @WEIGHTS.register("real")
 class Real(WeightBinarizer):
-    """The latent weights as they are: stage one of two-stage training (W32A1)."""
+    """The latent weights as they are: stage one of two-stage training (W32A1); a recipe cannot choose it."""
 
     binary = False
 
