@@ -219,7 +219,7 @@ BAD: list[tuple[str, list[str], Sequence[str]]] = [
     setting("recipe=s.yaml", "this is a search file"),
     # Times.
     *(running(f"--time-budget={time}")(NO_TIME, "--time-budget") for time in
-      ("inf", "nan", "-5m", "0s", "1e30", "9" * 400 + "h", "5", "", "5 m", "99999999h", ".5h", "١٠s", "1d", "1.5.2h")),
+      ("inf", "nan", "-5m", "0s", "1e30", "9" * 400 + "h", "5", "", "99999999h", ".5h", "١٠s", "1w", "5  m", "1.5.2h")),
     *(("auto", ["folder", f"--time={time}"], [NO_TIME]) for time in ("inf", "nan", "0m", "1e999s")),
     # Names, places.
     *(running("--dry-run", f"--name={name}")(NO_NAME) for name in ("../x", "a/b", "a b", "x" * 101, "-x", "é", "a\0b")),

@@ -14,10 +14,10 @@ import numpy as np
 from rebnn_search.auto.source import Source
 from rebnn_search.config import UserError
 from rebnn_search.training.data import DATASETS, Data
-from rebnn_search.training.data._arrays import GIVEN
 from rebnn_search.training.data.groups import groups_in_names
 from rebnn_search.training.data.images import DamagedImageError, advice, decoding, open_picture
 from rebnn_search.training.data.listing import EXTENSIONS, class_names, split_folders, visible_files
+from rebnn_search.training.data.splits import GIVEN
 from rebnn_search.training.data.tables import is_regression, is_table, labels_of, notes, read_table
 
 SHARE = 0.2

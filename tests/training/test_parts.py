@@ -13,7 +13,7 @@ from rebnn_search.method import NETWORKS
 from rebnn_search.training import Recipe, Trainer
 from rebnn_search.training.data import ResidentData, Samples
 from rebnn_search.training.distributed import World
-from rebnn_search.training.evaluation import EVALUATION_BATCH, evaluate
+from rebnn_search.training.evaluation import LARGEST_BATCH, evaluate
 from rebnn_search.training.optimizers import OPTIMIZERS, parameter_groups
 from rebnn_search.training.precision import Computing
 from rebnn_search.training.recipe import Precision
@@ -39,7 +39,7 @@ def pixels(count: int, classes: int) -> ResidentData:
     return ResidentData(splits, [str(k) for k in range(classes)], torch.zeros(classes), torch.ones(classes))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("count", "classes"), [(3, 2), (700, 7), (EVALUATION_BATCH, 4), (EVALUATION_BATCH + 1, 12)])
+@pytest.mark.parametrize(("count", "classes"), [(3, 2), (700, 7), (LARGEST_BATCH, 4), (LARGEST_BATCH + 1, 12)])
 def test_evaluation_is_what_counting_gives(count: int, classes: int) -> None:
     data = pixels(count, classes)
     network = Looker().train()
@@ -124,7 +124,7 @@ def test_auto_precision_is_plain_on_a_cpu() -> None:
 
 
 def test_auto_on_a_gpu_compiles_what_is_trained_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     for steps, compiles in ((192, False), (10_000, True)):
         computing = Computing(Precision(), torch.device("cuda"), steps)
         assert (computing.autocast, computing.memory_format, computing.compile) == (True, torch.channels_last, compiles)

@@ -17,11 +17,9 @@ from rebnn_search.training.data.augmentations import AUGMENTATIONS, Augmentation
 from rebnn_search.training.data.base import DATASETS, Data, Dataset, Split
 from rebnn_search.training.data.normalisation import channel_statistics
 from rebnn_search.training.data.resident import ResidentData, Samples
-from rebnn_search.training.data.splits import check_fractions, drawn_splits
+from rebnn_search.training.data.splits import GIVEN, check_fractions, drawn_splits
 
 Array = np.ndarray[Any, Any]
-GIVEN: Mapping[Split, Sequence[str]] = {"test": ("test",), "validation": ("val", "valid", "validation")}
-"""Splits that a file may hold, and what its arrays are called after ``X_`` and ``y_``."""
 WHOLE = re.compile(r"-?\d+\.0")
 """A whole number as a floating-point one is written."""
 

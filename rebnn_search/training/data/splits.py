@@ -12,6 +12,9 @@ from torch import Tensor, from_numpy
 from rebnn_search.config import UserError
 from rebnn_search.training.data.base import Split
 
+GIVEN: Mapping[Split, Sequence[str]] = {"test": ("test",), "validation": ("val", "valid", "validation")}
+"""Splits that an ``.npz`` file may hold, and what its arrays are called after ``X_`` and ``y_``."""
+
 
 def check_fractions(**fractions: float) -> None:
     """Check that fractions are within (0, 1) and leave something over.
