@@ -69,7 +69,7 @@ def _gpus() -> Iterator[Finding]:
         return
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        bf16 = ", bfloat16" if torch.cuda.is_bf16_supported() else ""
+        bf16 = ", bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else ""
         yield Finding(AREA, f"GPU {index}", f"{properties.name}, {properties.total_memory / 1e9:.0f} GB{bf16}")
 
 
