@@ -10,8 +10,11 @@ from rebnn_search.method import BinaryLinear, GammaStrategy, ReBNN
 
 Make = Callable[[], GammaStrategy]
 
-FLIPS = torch.tensor([0.0, 0.25, 1.0, 0.0])
-GRADS = torch.tensor([0.5, 2.0, 1e-3, 0.0])
+
+def _inputs(places: slice = slice(None), dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flip fractions and largest gradients of four channels, made anew: a strategy that changes them spoils no further check."""
+    flips, grads = torch.tensor([0.0, 0.25, 1.0, 0.0], dtype=dtype), torch.tensor([0.5, 2.0, 1e-3, 0.0], dtype=dtype)
+    return flips[places], grads[places]
 
 
 def _update(strategy: GammaStrategy, flips: torch.Tensor, grads: torch.Tensor, iteration: int = 0) -> torch.Tensor:
@@ -22,7 +25,7 @@ def gives_one_finite_non_negative_value_a_channel(make: Make) -> None:
     """In the dtype it is given, before the first step and after."""
     for dtype in (torch.float32, torch.float64):
         strategy = make()
-        for gamma in (strategy.initial(torch.zeros(4, dtype=dtype)), _update(strategy, FLIPS.to(dtype), GRADS.to(dtype))):
+        for gamma in (strategy.initial(torch.zeros(4, dtype=dtype)), _update(strategy, *_inputs(dtype=dtype))):
             assert gamma.shape == (4,), f"shape {tuple(gamma.shape)} for 4 channels"
             assert gamma.dtype == dtype, f"{gamma.dtype} from {dtype}"
             assert torch.isfinite(gamma).all() and (gamma >= 0).all(), f"γ must be finite and >= 0, not {gamma.tolist()}"
@@ -30,15 +33,15 @@ def gives_one_finite_non_negative_value_a_channel(make: Make) -> None:
 
 def leaves_its_inputs_alone(make: Make) -> None:
     """What it returns is no view of them either."""
-    flips, grads = FLIPS.clone(), GRADS.clone()
-    _update(make(), flips, grads, 3).mul_(2)
-    assert torch.equal(flips, FLIPS) and torch.equal(grads, GRADS), "the inputs were changed, or returned"
+    given = _inputs()
+    _update(make(), *given, 3).mul_(2)
+    assert all(map(torch.equal, given, _inputs())), "the inputs were changed, or returned"
 
 
 def treats_channels_apart(make: Make) -> None:
     """A channel's γ does not depend on the others: layers of any width, and any share of one, agree."""
-    whole = _update(make(), FLIPS, GRADS, 5)
-    single = [_update(make(), FLIPS[i : i + 1], GRADS[i : i + 1], 5) for i in range(4)]
+    whole = _update(make(), *_inputs(), 5)
+    single = [_update(make(), *_inputs(slice(i, i + 1)), 5) for i in range(4)]
     assert torch.equal(whole, torch.cat(single)), f"{whole.tolist()} together, {torch.cat(single).tolist()} apart"
 
 
@@ -47,14 +50,14 @@ def remembers_channels_apart(make: Make) -> None:
 
     def followed(places: slice) -> torch.Tensor:
         strategy = make()
-        flips, grads = FLIPS[places], GRADS[places]
+        flips, grads = _inputs(places)
         memory = strategy.memory(grads)
         assert memory is None or memory.shape[1:] == grads.shape, (
             f"a memory of shape {tuple(memory.shape)} for {len(grads)} channels"
         )
         for iteration in range(3):
             gamma = strategy.update(flips, grads, iteration, memory)
-        assert torch.equal(flips, FLIPS[places]) and torch.equal(grads, GRADS[places]), "the inputs were changed"
+        assert all(map(torch.equal, (flips, grads), _inputs(places))), "the inputs were changed"
         assert torch.isfinite(gamma).all() and (gamma >= 0).all(), f"γ must be finite and >= 0, not {gamma.tolist()}"
         return gamma
 

@@ -7,10 +7,12 @@ import pytest
 
 from rebnn_search import testing
 from rebnn_search.method import GAMMA, NETWORKS, SCALE_INIT, WEIGHTS, GammaStrategy
+from rebnn_search.method.gamma import MaxGradient
 from rebnn_search.study.objectives import OBJECTIVES
 from rebnn_search.study.pausing import PauseRule
 from rebnn_search.study.pruners import PRUNERS
 from rebnn_search.study.samplers import SAMPLERS
+from rebnn_search.testing.gamma import leaves_its_inputs_alone, remembers_channels_apart
 from rebnn_search.training.data import AUGMENTATIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -92,3 +94,18 @@ def test_a_part_that_falls_short_is_told() -> None:
     for check in testing.GAMMA_CHECKS[:2]:
         with pytest.raises(AssertionError):
             check(Drops)
+
+
+class Halves(MaxGradient):
+    """A γ-strategy that is sound but for what it does to its inputs."""
+
+    def update(self, flip_fraction: Any, max_grad: Any, iteration: int, memory: Any = None) -> Any:
+        return max_grad.div_(2).clone()
+
+
+def test_a_part_that_changes_its_inputs_is_told_and_spoils_nothing_for_the_next() -> None:
+    for check in (leaves_its_inputs_alone, remembers_channels_apart):
+        with pytest.raises(AssertionError, match="the inputs were changed"):
+            check(Halves)
+    for check in testing.GAMMA_CHECKS:
+        check(MaxGradient)
