@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rebnn_search.base.metrics import TRAIN_LOSS
 from rebnn_search.report.figures._oscillation import spread
-from rebnn_search.report.figures.base import WIDTH, legend, wide
+from rebnn_search.report.figures.base import WIDTH, alone, legend, wide
 from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.strategies import colours, methods
 from rebnn_search.report.tracked import TrackedSearch
@@ -38,7 +38,7 @@ def training_loss(search: TrackedSearch) -> Drawing | None:
             for trial in method.trials
         ]
         epochs, mean, low, high = spread(curves)
-        axis.plot(epochs, mean, color=colour[method.label], label=method.label)
+        axis.plot(epochs, mean, color=colour[method.label], label=method.label, marker=alone(epochs))
         axis.fill_between(epochs, low, high, color=colour[method.label], alpha=0.15, linewidth=0)
     if wide(axis.dataLim.y0, axis.dataLim.y1):
         axis.set_yscale("log")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rebnn_search.base.metrics import oscillation_name
-from rebnn_search.report.figures.base import WIDTH
+from rebnn_search.report.figures.base import WIDTH, alone
 from rebnn_search.report.figures.base import figure as drawn_as
 from rebnn_search.report.layers import binary_layers_of, by_epoch, layer_number
 from rebnn_search.report.statistics import Array
@@ -45,7 +45,7 @@ def oscillation(search: TrackedSearch) -> Drawing | None:
             for method in found:
                 curves = [by_epoch(search, trial, oscillation_name(f"{layer}/{ratio}")) for trial in method.trials]
                 epochs, mean, low, high = spread(curves)
-                axis.plot(epochs, 100 * mean, color=colour[method.label], label=method.label)
+                axis.plot(epochs, 100 * mean, color=colour[method.label], label=method.label, marker=alone(epochs))
                 axis.fill_between(epochs, 100 * low, 100 * high, color=colour[method.label], alpha=0.2, linewidth=0)
                 least += [value for value in 100 * mean if value > 0]
             axis.xaxis.get_major_locator().set_params(integer=True)

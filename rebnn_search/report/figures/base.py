@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -93,6 +93,11 @@ def objective_label(search: TrackedSearch) -> str:
     """What an axis of the objective is called."""
     units = {VAL_LOSS: "validation loss (nats)", VAL_TOP1: "validation Top-1 (%)", VAL_TOP5: "validation Top-5 (%)"}
     return units.get(search.objective, search.objective)
+
+
+def alone(places: Sized) -> str | None:
+    """A mark for a curve of one point, which a line does not show; None for any other."""
+    return "o" if len(places) == 1 else None
 
 
 def legend(figure: Drawing, handles: Sequence[Artist]) -> None:
