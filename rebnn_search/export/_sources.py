@@ -52,7 +52,10 @@ class Trained:
 
 
 def find_trained(source: str, *, recipe: str | None = None, tracking_uri: str | None = None) -> Trained:
-    """Find a trained network and open its dataset, which knows classes and normalisation.
+    """Find a trained network and open its dataset.
+
+    Classes and normalisation are those it was trained with, whatever became of its data; of a checkpoint that does not hold them, as
+    earlier versions', those of its dataset.
 
     Args:
         source: A checkpoint; a folder that holds ``checkpoints/``, whose newest counts; the folder of a finished search, whose best
@@ -61,8 +64,7 @@ def find_trained(source: str, *, recipe: str | None = None, tracking_uri: str | 
         tracking_uri: Of MLflow.
 
     Raises:
-        UserError: If there is nothing of the kind, or what is there is damaged, or its recipe or data are gone. What the network is
-            fed by (`Data.statistics`) is that of the data it was trained on, whatever became of these.
+        UserError: If there is nothing of the kind, or what is there is damaged, or its recipe or data are gone.
     """
     path = Path(source)
     if not path.exists():
