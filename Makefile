@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist worksteal --durations=20
 NUMERIC := tests/method tests/training tests/estimators tests/export tests/tables tests/auto
 
-.PHONY: install search test test-all test-numeric test-slow lint format clean
+.PHONY: install search test test-all test-numeric test-slow lint format table-3-7 clean
 
 install: $(STAMP)
 
@@ -42,6 +42,17 @@ lint: install
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Table 3.7 on a subset of CIFAR-10, and whether it is the one in benchmarks/results: docs/table_3_7.md. Five hours or so on 2 cores; give
+# it again after any pause. ARCHIVE is a tar of train/CLASS/* and test/CLASS/*, or torchvision's directory with CIFAR-10.
+TABLE := table_3_7_cifar10_subset
+table-3-7: install data/cifar10_subset
+	$(BIN)/python -m rebnn_search.run search_spaces/$(TABLE).yaml --set precision.compile=true --name $(TABLE) --resume-or-start
+	$(BIN)/python benchmarks/table_3_7.py results/$(TABLE) --out results/$(TABLE)/table
+	$(BIN)/python benchmarks/table_3_7_again.py benchmarks/results/$(TABLE)/runs.csv results/$(TABLE)/table/runs.csv
+
+data/cifar10_subset: | install
+	$(BIN)/python benchmarks/cifar10_folder.py $(or $(ARCHIVE),$(error say where CIFAR-10 is: make table-3-7 ARCHIVE=FILE)) $@ --per-class 1000
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
