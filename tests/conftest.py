@@ -5,6 +5,7 @@ One thread for torch, here and in every process a test starts: sums split over o
 
 import getpass
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -139,3 +140,10 @@ def tracking_database(once: Once) -> Path:
 
     folder = once("tracking", lambda folder: make_client(f"sqlite:///{folder / 'mlflow.db'}").search_experiments())
     return folder / "mlflow.db"
+
+
+@pytest.fixture
+def tracking_uri(tmp_path: Path, tracking_database: Path) -> str:
+    """An MLflow database of the test's own, without runs, in its folder."""
+    shutil.copy(tracking_database, tmp_path)
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"

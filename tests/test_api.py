@@ -83,6 +83,13 @@ def test_overrides_are_values_by_name_or_words() -> None:
         _as_words({"data.root": Path("x")})
 
 
-def test_a_report_that_cannot_be_drawn_costs_no_result(tmp_path: Path, tracking_database: Path) -> None:
-    with pytest.warns(Notice, match="no report: .*; rebnn-search report s --storage .* tries again"):
-        assert _report(f"sqlite:///{tracking_database}", SearchFolder(tmp_path / "s"), str(tmp_path)) is None
+@pytest.mark.parametrize(("error", "why"), [(RuntimeError("no pen"), "no pen"), (KeyboardInterrupt(), "it was stopped")])
+def test_a_report_that_cannot_be_drawn_costs_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, why: str
+) -> None:
+    def failing(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr("rebnn_search.api.report_search", failing)
+    with pytest.warns(Notice, match=f"no report: {why}; rebnn-search report s --storage .* --tracking-uri .* tries again"):
+        assert _report("sqlite:///mlflow.db", SearchFolder(tmp_path / "s"), str(tmp_path)) is None

@@ -292,9 +292,9 @@ def test_copies_on_both_sides_of_a_split_are_told_of(tmp_path: Path) -> None:
     )
 
 
-def test_copies_are_told_of_whatever_type_each_split_has() -> None:
+def test_copies_are_told_of_whatever_type_and_zero_each_split_has() -> None:
     X = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0], [6.0, 7.0]] * 10)
-    data = from_arrays(X, np.arange(40) % 2, test=((-X[:4] * -1 - 0.0).astype(np.float32), np.arange(4) % 2))
+    data = from_arrays(X, np.arange(40) % 2, test=(np.where(X[:4] == 0, -0.0, X[:4]).astype(np.float32), np.arange(4) % 2))
     assert data.samples("test").images.dtype != data.samples("train").images.dtype  # type: ignore[attr-defined]
     assert repeated(data) == 4
 

@@ -152,9 +152,7 @@ def test_ctrl_c_says_what_is_left(
     assert (f"the model is there: {tmp_path / 'out' / 'model.safetensors'}" in said.err) == (left == "a model")
 
 
-def test_a_mistake_leaves_no_folder_and_two_at_once_have_one_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_mistake_leaves_no_folder_and_two_at_once_have_one_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="no such file"):
         main(["t.csv", "--time", "1m"])

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import tomllib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 import torch
-from alembic import command
-from mlflow.store.db import utils
 from packaging.requirements import Requirement
 from support.commands import call
 
@@ -95,9 +94,11 @@ def test_what_a_container_has_used_is_not_free(tmp_path: Path, monkeypatch: pyte
         ("memory.max", "900000000"), ("memory.current", "700000000"), ("memory.stat", "anon 400000000\ninactive_file 300000000\n"),
     ):  # fmt: skip
         (tmp_path / name).write_text(text, encoding="ascii")
+    machine = SimpleNamespace(total=8_000_000_000, available=3_000_000_000)
+    monkeypatch.setattr(memory_module.psutil, "virtual_memory", lambda: machine)
     assert by_name(examine_machine())["memory"].value == "0.9 GB, 0.5 GB of it free"
     (tmp_path / "memory.max").write_text("max", encoding="ascii")
-    assert by_name(examine_machine())["memory"].value.startswith(f"{psutil.virtual_memory().total / 1e9:.1f} GB, ")
+    assert by_name(examine_machine())["memory"].value == "8.0 GB, 3.0 GB of it free"
 
 
 def test_vector_instructions_are_read_from_the_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,12 +125,13 @@ def test_a_directory_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="no other file system is here")
-def test_a_linked_directory_is_where_the_link_leads(tmp_path: Path) -> None:
-    (tmp_path / "results").symlink_to("/dev/shm")
-    assert "on tmpfs" in by_name(examine_storage(str(tmp_path / "results")))[str(tmp_path / "results")].value
+def test_a_linked_directory_is_where_the_link_leads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "results").symlink_to(tmp_path / "disk")
+    monkeypatch.setattr(storage_module, "_file_system", lambda place: f"file system of {place.name}")
+    assert "on file system of disk" in by_name(examine_storage(str(tmp_path / "results")))[str(tmp_path / "results")].value
     made = str(tmp_path / "results" / "not" / "there")
-    assert by_name(examine_storage(made))[made].value.endswith("on tmpfs (will be made)")
+    assert by_name(examine_storage(made))[made].value.endswith("on file system of disk (will be made)")
 
 
 @pytest.mark.parametrize("name", ["nfs4", "gpfs", "beegfs_nodev", "virtiofs", "lustre", "ext4"])
@@ -173,21 +175,16 @@ def test_tracking_answers_or_would_be_made(tmp_path: Path, tracking_database: Pa
     assert finding.level == Level.OK and "will be made" in finding.value and not list(tmp_path.iterdir())
 
 
-def test_a_tracking_database_is_looked_at_and_left_as_it_was(tmp_path: Path) -> None:
+def test_a_tracking_database_is_looked_at_and_left_as_it_was(tmp_path: Path, tracking_database: Path) -> None:
     place = tmp_path / "mlflow.db"
     place.touch()
     (finding,) = examine_tracking(f"sqlite:///{place}")
     assert finding.level == Level.OK and "will be made" in finding.value
     assert [file.name for file in tmp_path.iterdir()] == ["mlflow.db"] and not place.stat().st_size
     # One of an older MLflow, with something in it.
-    engine = utils.create_sqlalchemy_engine(f"sqlite:///{place}")
-    utils._initialize_tables(engine)
-    with engine.begin() as connection:
-        config = utils._get_alembic_config(f"sqlite:///{place}")
-        config.attributes["connection"] = connection
-        command.downgrade(config, "-1")
-    engine.dispose()
+    shutil.copy(tracking_database, place)
     with closing(sqlite3.connect(place)) as database, database:
+        database.execute("update alembic_version set version_num = 'bd07f7e963c5'")
         database.execute("insert into experiments (experiment_id, name, lifecycle_stage) values (7, 'gamma', 'active')")
     before = place.read_bytes()
     (finding,) = examine_tracking(f"sqlite:///{place}")

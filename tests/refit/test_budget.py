@@ -23,7 +23,7 @@ def test_times(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("seconds", [1, 45, 60, 200, 3600, 7500, 86400])
 def test_a_time_as_it_is_written_is_a_time(seconds: int) -> None:
-    assert abs(parse_duration(duration_text(seconds), "--time") - seconds) < 60
+    assert parse_duration(duration_text(seconds), "--time") == seconds
 
 
 @pytest.mark.parametrize("text", ["", "90", "m", "0s", "-3s", "3  m", "1w", "30ms", "1m m", "1m\n"])

@@ -170,18 +170,16 @@ def test_cut_off_at_any_step_it_goes_on(driven: Any, tmp_path: Path) -> None:
         assert not list((tmp_path / "results").iterdir()) and optuna.get_all_study_summaries(url) == []
 
 
-def test_its_runs_go_to_the_bin_and_another_s_stay(driven: Any, tmp_path: Path, tracking_database: Path) -> None:
-    shutil.copy(tracking_database, tmp_path)
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+def test_its_runs_go_to_the_bin_and_another_s_stay(driven: Any, tmp_path: Path, tracking_uri: str) -> None:
     made = {}
     for name in ("s", "t"):
         folder = make(driven, tmp_path, name)
-        made[name] = runs = Runs(uri, "space", folder.search_id or "")
+        made[name] = runs = Runs(tracking_uri, "space", folder.search_id or "")
         runs.ensure_parent(name, {})
         for number in range(2):
             runs.ensure_child(number, f"#{number}", {})
-        RefitRuns(uri, runs.parent_id, "key").ensure_child(0, "seed 0", {})
-    client = make_client(uri)
+        RefitRuns(tracking_uri, runs.parent_id, "key").ensure_child(0, "seed 0", {})
+    client = make_client(tracking_uri)
 
     def active(experiment: str) -> int:
         return len(client.search_runs([experiment]))

@@ -1,8 +1,6 @@
 """MLflow's comparison of runs opens on the metric that was logged first: the objective."""
 
 import json
-import shutil
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -15,9 +13,8 @@ METRICS = {"train/loss": 2.0, "train/lr": 0.1, "val/loss": 1.0, "val/top1": 30.0
 
 
 @pytest.mark.parametrize("objective", ["val/loss", "val/top1"])
-def test_the_store_gives_the_objective_first(tmp_path: Path, tracking_database: Path, objective: str) -> None:
-    shutil.copy(tracking_database, tmp_path)
-    runs = Runs(f"sqlite:///{tmp_path / 'mlflow.db'}", "gamma", "key")
+def test_the_store_gives_the_objective_first(tracking_uri: str, objective: str) -> None:
+    runs = Runs(tracking_uri, "gamma", "key")
     runs.ensure_parent("gamma-1", {})
     run_id = runs.ensure_child(0, "#0", {})
     reports = [TrackedReport(step, step / 4, 1000 * step, False, METRICS) for step in (1, 2)]

@@ -1,7 +1,6 @@
 """The view of a search in its experiment's tag, and the command that opens it."""
 
 import json
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,9 +24,8 @@ SPACE = {"gamma.strategy": True, "gamma.value": False, "optimizer.lr": True}
 
 
 @pytest.fixture
-def runs(tmp_path: Path, tracking_database: Path) -> Runs:
-    shutil.copy(tracking_database, tmp_path)
-    runs = Runs(f"sqlite:///{tmp_path / 'mlflow.db'}", "gamma", "key")
+def runs(tracking_uri: str) -> Runs:
+    runs = Runs(tracking_uri, "gamma", "key")
     runs.ensure_parent("gamma-1", {"space": ", ".join(SPACE), "objective": "maximize val/top1"})
     runs.ensure_child(0, "#0 flip_ratio", {"gamma.strategy": "flip_ratio", "optimizer.lr": 0.01})
     return runs

@@ -46,8 +46,9 @@ def test_trained_in_bfloat16_it_is_validated_as_it_is_exported(
 
 @pytest.fixture
 def tf32_as_it_was() -> Iterator[None]:
+    before = torch.backends.cudnn.allow_tf32
     yield
-    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = before
 
 
 @pytest.mark.parametrize("allowed", [True, False])
@@ -66,7 +67,7 @@ def test_on_a_gpu_it_is_without_tf32(recipe: Make, allowed: bool) -> None:
 
 @pytest.mark.parametrize(("side", "largest"), [(8, 512), (64, 512), (224, 41), (4096, 1)])
 def test_large_images_are_evaluated_a_few_at_a_time(side: int, largest: int) -> None:
-    count = 60 if side < 4096 else 2
+    count = {8: 600, 64: 600, 224: 60, 4096: 2}[side]
     samples = Samples(torch.rand(1, 1, side, side).expand(count, -1, -1, -1), torch.arange(count) % 2)
     data = ResidentData({"validation": samples, "train": samples}, ["a", "b"], torch.zeros(1), torch.ones(1))
     network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(1, 2))

@@ -3,7 +3,7 @@ import multiprocessing
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rebnn_search.method.networks import NETWORKS
 from rebnn_search.training import CheckpointDirectory, Diverged, Recipe, Report, Trainer
 from rebnn_search.training.distributed import pick_device
 from rebnn_search.training.precision import Computing
+from rebnn_search.training.randomness import generators_given_back
 from rebnn_search.training.recipe import Precision
 from rebnn_search.training.trainer import report_boundaries
 
@@ -238,11 +239,18 @@ def draws() -> list[float]:
 
 
 @pytest.fixture
+def own_generators() -> Iterator[None]:
+    with generators_given_back():
+        yield
+
+
+@pytest.fixture
 def stochastic(recipe: Make, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     monkeypatch.setitem(NETWORKS._classes, "stochastic", StochasticDepth)
     return recipe("network=stochastic", "batch_size=128", "epochs=1", "reports_per_epoch=4")
 
 
+@pytest.mark.usefixtures("own_generators")
 def test_python_s_and_numpy_s_random_numbers_are_a_function_of_the_recipe(stochastic: Recipe, tmp_path: Path) -> None:
     whole = Trainer(stochastic)
     expected = facts(whole, finish(whole))
