@@ -43,7 +43,7 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Table 3.7 on a subset of CIFAR-10, and whether it is the one in benchmarks/results: docs/table_3_7.md. Five hours or so on 2 cores; give
+# Table 3.7 on a subset of CIFAR-10, and whether it is the one in benchmarks/results: docs/table_3_7.md. Four to five hours on 2 cores; give
 # it again after any pause. ARCHIVE is a tar of train/CLASS/* and test/CLASS/*, or torchvision's directory with CIFAR-10.
 TABLE := table_3_7_cifar10_subset
 table-3-7: install data/cifar10_subset

@@ -21,7 +21,7 @@ VERBS = {
     "refit": "train the best recipe of a search once more, over several seeds",
     "auto": "from data to a trained model in a given time",
     "train": "train one recipe",
-    "recipes": "a search's given configurations as recipes, to train on a machine with torch alone",
+    "recipes": "a search's given configurations as recipes, to train on a machine without Ray, Optuna and MLflow",
     "report": "tables and figures of a search from its tracked runs",
     "ui": "MLflow's UI, opened at a search's table and charts",
     "curves": "a search's trials as a table, a row for each report",

@@ -19,7 +19,7 @@ def parser(prog: str = "rebnn-search recipes") -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog=prog,
         description="Write a recipe for each trial whose configuration a search file gives under fixed, all seeds of each, to train "
-        "on a machine with torch alone; rebnn-search run --trained takes the trainings up as the search's trials.",
+        "on a machine without Ray, Optuna and MLflow; rebnn-search run --trained takes the trainings up as the search's trials.",
     )
     p.add_argument("space", metavar="SPACE.yaml", help="the search file, or the name of one that comes with the program")
     p.add_argument("--out", metavar="DIR", required=True, help="folder for the recipes, NNNN.yaml; none of them may be there")

@@ -187,7 +187,9 @@ def test_what_is_seen_in_a_folder(tmp_path: Path) -> None:
     split = tmp_path / "split"
     for name in ("train", "val", "test"):
         write_images(split / name, {"a": 6, "b": 6})
-    assert look_at(Source(split)).open(image_size=8).size("test") == 12
+    even = look_at(Source(split)).open(image_size=8)
+    assert even.size("test") == 12
+    assert describe_balance(even).endswith("2 classes, 12 to train on, 12 to validate on, 12 to test; each class 50.0 %")
     write_images(split / "more", {"a": 6, "b": 6})
     assert "passed over, being neither to train on, to validate on nor to test: more" in look_at(Source(split)).notes
 

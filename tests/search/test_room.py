@@ -14,7 +14,7 @@ from support.forked import Forked
 from rebnn_search.config import UserError
 from rebnn_search.execution.ray import room as room_module
 from rebnn_search.execution.ray.address import TOKEN, own_token
-from rebnn_search.execution.ray.room import OVERRIDE, asked, check_machine, fits, refuse_unless_fits
+from rebnn_search.execution.ray.room import OVERRIDE, asked, check_machine, fits, idle_gpus, refuse_unless_fits
 from rebnn_search.study.spec import Resources
 
 
@@ -56,6 +56,20 @@ def test_a_machine_has_the_cores_that_this_process_may_use(workplace) -> None:  
     words = ["taskset", "--cpu-list", one, *workplace.command("--set", "resources={cpus_per_worker: 2}", "--trials", "1")]
     done = subprocess.run(words, cwd=workplace.path, env=workplace.env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "error: resources: a trial asks for 2 CPUs; this machine has 1 CPU\n")
+
+
+@pytest.mark.parametrize(("gpus", "wanted", "said"), [(0.0, 0.0, False), (4.0, 0.0, True), (4.0, 0.25, False)])
+def test_gpus_that_no_trial_asks_for_are_told_of(gpus: float, wanted: float, said: bool) -> None:
+    line = idle_gpus({"CPU": 8.0, "GPU": gpus}, Resources(gpus_per_worker=wanted))
+    assert (line is not None) is said
+    assert line is None or "though Ray has 4 GPUs: --set resources.gpus_per_worker=1 gives" in line
+
+
+@pytest.mark.slow(minutes=0.5)
+def test_a_search_that_leaves_a_gpu_unused_says_so_and_goes_on(workplace, logical_gpus: None) -> None:  # type: ignore[no-untyped-def]
+    env = workplace.env | {OVERRIDE: json.dumps({"CPU": 1, "GPU": 1})}
+    done = subprocess.run(workplace.command("--trials", "1"), cwd=workplace.path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and "though Ray has 1 GPU: --set" in done.stderr, done.stderr
 
 
 @pytest.mark.slow(minutes=0.5)

@@ -17,6 +17,7 @@ from ray import tune
 
 from rebnn_search.base.cores import whole_cores
 from rebnn_search.base.environment import environment
+from rebnn_search.base.notices import notice
 from rebnn_search.config import Notice, UserError
 from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.ray.adapters import (
@@ -30,7 +31,7 @@ from rebnn_search.execution.ray.adapters import (
 from rebnn_search.execution.ray.address import LOCAL, check_address, check_head, own_token, tokens_unsaid
 from rebnn_search.execution.ray.fleet import Fleet
 from rebnn_search.execution.ray.growth import Growth
-from rebnn_search.execution.ray.room import OVERRIDE, TellsOfWaiting, bundle, check_machine, refuse_unless_fits, room
+from rebnn_search.execution.ray.room import OVERRIDE, TellsOfWaiting, bundle, check_machine, idle_gpus, refuse_unless_fits, room
 from rebnn_search.execution.ray.session_folder import own_session
 from rebnn_search.execution.ray.trainable import TASK, RecipeTrial
 from rebnn_search.execution.ray.watchdog import watched
@@ -86,6 +87,8 @@ class RayExecutor:
             stack.enter_context(_ray(self._address, self._folder.path / RAY_LOGS, lambda: self._stopping()))
             if self._own:  # Ray knows what of the machine is this container's
                 refuse_unless_fits(ray.cluster_resources(), self._resources)
+            if (unused := idle_gpus(ray.cluster_resources(), self._resources)) is not None:
+                notice(unused)
             self._stack = stack.pop_all()
         return self
 
@@ -135,8 +138,8 @@ class RayExecutor:
                 torch.set_num_threads(threads)
         there = ray.remote(_there).options(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)
         found: tuple[T, list[str]] = ray.get(there.remote(resources.cpus_per_worker, allowed_parts(), function))
-        for notice in found[1]:
-            warnings.warn(notice, Notice, stacklevel=2)
+        for message in found[1]:
+            warnings.warn(message, Notice, stacklevel=2)
         return found[0]
 
 

@@ -87,6 +87,17 @@ def refuse_unless_fits(machine: Amounts, resources: Resources) -> None:
         raise UserError(f"resources: {asked(resources)}; this machine has {there}")
 
 
+def idle_gpus(cluster: Amounts, resources: Resources) -> str | None:
+    """A line about GPUs that no trial asks for; None where there are none, or trials take them."""
+    count = cluster.get("GPU", 0.0)
+    if not count or resources.gpus_per_worker:
+        return None
+    return (
+        f"trials are trained on the CPU, though Ray has {amount(count, 'GPU')}: --set resources.gpus_per_worker=1 gives each trial "
+        "one (0.25: four share one)"
+    )
+
+
 def nodes() -> list[Amounts]:
     """What each node of the cluster has."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -39,5 +39,8 @@ def describe_classes(data: Data) -> str:
     train, validation, test = (len(data.labels(split)) for split in SPLITS)
     sizes = f"{train:,} to train on, {validation:,} to validate on, {test:,} to test"
     most, least = int(counts.argmax()), int(counts.argmin())
-    share = [f"{data.classes[k]!r} {100 * int(counts[k]) / int(counts.sum()):.1f} %" for k in (most, least)]
-    return f"{data.num_classes} classes, {sizes}; largest {share[0]}, smallest {share[1]}"
+    shares = [f"{100 * int(counts[k]) / int(counts.sum()):.1f} %" for k in (most, least)]
+    if counts[most] == counts[least]:
+        return f"{data.num_classes} classes, {sizes}; each class {shares[0]}"
+    largest, smallest = (f"{data.classes[k]!r} {share}" for k, share in zip((most, least), shares, strict=True))
+    return f"{data.num_classes} classes, {sizes}; largest {largest}, smallest {smallest}"
