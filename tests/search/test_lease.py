@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from pyarrow import fs
+from support.forked import CONTEXT, begun
 from werkzeug.serving import make_server
 
 from rebnn_search.config import Notice, UserError
@@ -92,11 +93,8 @@ def race(uri: str, barrier: Barrier, results: "multiprocessing.Queue[str]") -> N
 
 
 def test_of_drivers_that_all_see_it_free_one_gets_it(uri: str) -> None:
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(3), context.Queue()
-    racers = [context.Process(target=race, args=(uri, barrier, results)) for _ in range(2)]
-    for racer in racers:
-        racer.start()
+    barrier, results = CONTEXT.Barrier(3), CONTEXT.Queue()
+    racers = [begun(race, uri, barrier, results) for _ in range(2)]
     for _ in ("nobody's", "a dead driver's"):
         barrier.wait(120)
         said = sorted([results.get(timeout=60), results.get(timeout=60)], key=len)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from ray.cluster_utils import Cluster
 from support.commands import stop_ray
-from support.forked import Forked
+from support.forked import Forked, forked
 
 from rebnn_search.config import UserError
 from rebnn_search.execution.ray import room as room_module
@@ -52,9 +52,9 @@ def test_a_machine_s_error_says_what_is_asked_and_what_there_is(monkeypatch: pyt
 
 def test_a_machine_has_the_cores_that_this_process_may_use(workplace) -> None:  # type: ignore[no-untyped-def]
     """As batch systems limit a job: Ray itself counts the machine's."""
-    one = f"{min(os.sched_getaffinity(0))}"
-    words = ["taskset", "--cpu-list", one, *workplace.command("--set", "resources={cpus_per_worker: 2}", "--trials", "1")]
-    done = subprocess.run(words, cwd=workplace.path, env=workplace.env, capture_output=True, text=True, check=False)
+    one = [min(os.sched_getaffinity(0))]
+    words = workplace.command("--set", "resources={cpus_per_worker: 2}", "--trials", "1")[3:]
+    done = forked("run", *words, cwd=workplace.path, env=workplace.env, prepare=os.sched_setaffinity, prepared=(0, one))
     assert (done.returncode, done.stderr) == (2, "error: resources: a trial asks for 2 CPUs; this machine has 1 CPU\n")
 
 

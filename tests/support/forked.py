@@ -1,4 +1,4 @@
-"""The project's commands in processes of their own that begin where Python, torch, Ray and MLflow are imported already.
+"""Commands and functions in processes of their own that begin where Python, torch, Ray and MLflow are imported already.
 
 They are forked from a server that has done nothing but import: what runs in one is as fresh as in a process of ``python -m``, with
 its own descriptors, signals and death, and it begins in milliseconds where that takes five seconds of a core.
@@ -6,11 +6,13 @@ its own descriptors, signals and death, and it begins in milliseconds where that
 
 import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
@@ -30,8 +32,9 @@ IMPORTED = [
     "sklearn.datasets",
     "torch._dynamo",  # which an optimizer imports at its first use
 ]
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(IMPORTED)
+CONTEXT = multiprocessing.get_context("forkserver")
+"""Whose queues and locks such processes can be given."""
+CONTEXT.set_forkserver_preload(IMPORTED)
 
 
 class Forked:
@@ -57,9 +60,9 @@ class Forked:
         prepare: Callable[..., None] | None = None,
         prepared: tuple[Any, ...] = (),
     ) -> None:
-        pipes = [_CONTEXT.Pipe(duplex=False) for _ in range(1 + apart)]
+        pipes = [CONTEXT.Pipe(duplex=False) for _ in range(1 + apart)]
         arguments = (module, words, str(cwd), dict(env or os.environ), [end for _, end in pipes], prepare, prepared)
-        self._process = _CONTEXT.Process(target=_run, args=arguments, daemon=False)
+        self._process = CONTEXT.Process(target=_run, args=arguments, daemon=False)
         self._process.start()
         for _, end in pipes:
             end.close()
@@ -111,11 +114,23 @@ def forked(module: str, *words: object, cwd: Path, **options: Any) -> subprocess
 
 def forked_code(code: str) -> int:
     """What ``python -c CODE`` does, in a forked process. Returns how it ended."""
-    process = _CONTEXT.Process(target=_run_code, args=(code,), daemon=False)
-    process.start()
+    process = begun(_run_code, code, daemon=False)
     process.join()
     assert process.exitcode is not None
     return process.exitcode
+
+
+def begun(function: Callable[..., object], *args: Any, daemon: bool = True) -> BaseProcess:
+    """Call a function in a forked process that has the environment of this one. It must be importable there."""
+    process = CONTEXT.Process(target=_called, args=(dict(os.environ), function, args), daemon=daemon)
+    process.start()
+    return process
+
+
+def _called(env: dict[str, str], function: Callable[..., object], args: tuple[Any, ...]) -> None:
+    os.environ.clear()
+    os.environ.update(env)
+    function(*args)
 
 
 def _run_code(code: str) -> None:
@@ -140,4 +155,9 @@ def _run(
     sys.argv = [module, *words]
     if prepare is not None:
         prepare(*prepared)
-    exit_on_user_error(lambda: entry(module)(list(words)))
+    if module.startswith("cli."):  # a verb that goes by no other name
+        exit_on_user_error(lambda: entry(module)(list(words)))
+    name = f"rebnn_search.{module}"
+    if not hasattr(sys.modules.get(name), "__path__"):
+        sys.modules.pop(name, None)  # of a module that is there already runpy warns
+    runpy.run_module(name, run_name="__main__", alter_sys=True)

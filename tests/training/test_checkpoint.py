@@ -1,14 +1,13 @@
 import io
 import os
-import signal
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 import torch
+from support.forked import CONTEXT, begun
 
 from rebnn_search.config import UserError
 from rebnn_search.training import CheckpointDirectory
@@ -118,28 +117,23 @@ def test_loading_runs_no_code(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def save_on_and_on(folder: Path, saved: Connection) -> None:
+    directory = CheckpointDirectory(folder)
+    for step in range(1, 10**6):
+        directory.save(step, {"step": step, "x": torch.full((200_000,), float(step))})
+        saved.send(step)
+
+
 def test_a_kill_at_any_moment_leaves_a_sound_checkpoint(tmp_path: Path) -> None:
-    code = (
-        "import sys, torch\n"
-        "from pathlib import Path\n"
-        "from rebnn_search.training import CheckpointDirectory\n"
-        "directory = CheckpointDirectory(Path(sys.argv[1]))\n"
-        "directory.save(1, {'step': 1, 'x': torch.ones(200_000)})\n"
-        "print('ready', flush=True)\n"
-        "for step in range(2, 10**6):\n"
-        "    directory.save(step, {'step': step, 'x': torch.full((200_000,), float(step))})\n"
-        "    print(step, flush=True)\n"
-    )
     for kills in range(3):
         folder = tmp_path / str(kills)  # a writer that is killed late is far ahead of the next one
-        process = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        last = 1
-        assert process.stdout.readline() == "ready\n"
-        for _ in range(5 + 3 * kills):
-            last = int(process.stdout.readline())
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        ours, theirs = CONTEXT.Pipe(duplex=False)
+        process = begun(save_on_and_on, folder, theirs)
+        theirs.close()
+        for _ in range(6 + 3 * kills):
+            last = ours.recv()
+        process.kill()
+        process.join()
         found = CheckpointDirectory(folder).latest()
         assert found is not None
         step, state = found

@@ -2,7 +2,6 @@
 
 import datetime
 import math
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from filelock import FileLock
+from support.forked import CONTEXT, begun
 
 from rebnn_search.config import UserError
 from rebnn_search.training import CheckpointDirectory, Recipe, Trainer, TrainingRun, load_recipe
@@ -95,11 +95,8 @@ def two_processes(folder: Path, **jobs: tuple[Recipe, dict[str, Any]]) -> dict[s
 
     for name, (made, _) in jobs.items():
         dump_recipe(folder / f"{name}.yaml", made, name)
-    context = multiprocessing.get_context("spawn")
     listed = [(name, arguments) for name, (_, arguments) in jobs.items()]
-    processes = [context.Process(target=worker, args=(rank, str(folder), listed), daemon=True) for rank in (0, 1)]
-    for process in processes:
-        process.start()
+    processes = [begun(worker, rank, str(folder), listed) for rank in (0, 1)]
     for process in processes:
         process.join(240)
         assert process.exitcode == 0
@@ -235,10 +232,8 @@ def test_a_dead_holder_s_stage_one_is_taken_up_by_the_next(recipe: Make, tmp_pat
     made = recipe("stage_one={epochs: 1, lr: 1e-2}")
     folder = tmp_path / "stage_one" / made.stage_one_key()
     folder.mkdir(parents=True)
-    context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    holder = context.Process(target=hold, args=(str(folder / "lock"), ready), daemon=True)
-    holder.start()
+    ready = CONTEXT.Event()
+    holder = begun(hold, str(folder / "lock"), ready)
     assert ready.wait(60)
     assert not stages._acquired(FileLock(folder / "lock"))
     holder.kill()

@@ -1,5 +1,4 @@
 import math
-import multiprocessing
 import random
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.forked import CONTEXT, begun
 from torch import nn
 
 from rebnn_search.config import UserError
@@ -199,10 +199,8 @@ def test_a_second_trainer_is_one_in_a_fresh_process(recipe: Make) -> None:
         metrics, state = facts(trainer, finish(trainer))
     finally:
         torch.set_num_threads(threads)
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=in_fresh_process, args=(recipe(), queue))
-    process.start()
+    queue = CONTEXT.Queue()
+    process = begun(in_fresh_process, recipe(), queue)
     other_metrics, other_network = queue.get(timeout=120)
     process.join()
     assert same(metrics, other_metrics)

@@ -1,14 +1,15 @@
 """Pictures are decoded once for all trainings."""
 
+import multiprocessing
 import os
-import subprocess
-import sys
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.forked import CONTEXT, begun
 
 from rebnn_search.config import UserError
 from rebnn_search.training.data import decoded_cache
@@ -91,15 +92,17 @@ def test_damaged_pictures_are_left_out_or_refused_as_without_it(pictures: list[P
     assert len(entries(cache)) == 1
 
 
+def decode_with_others(files: list[Path], barrier: Barrier, sums: "multiprocessing.Queue[int]") -> None:
+    barrier.wait(120)
+    sums.put(int(decode_once(files, 8, False).images.sum()))
+
+
 def test_processes_at_the_same_time_make_one_entry(pictures: list[Path], cache: Path) -> None:
-    code = (
-        "import pathlib, sys\nfrom rebnn_search.training.data.decoded_cache import decode_once\n"
-        "print(int(decode_once([pathlib.Path(file) for file in sys.argv[1:]], 8, False).images.sum()))"
-    )
-    words = [sys.executable, "-c", code, *map(str, pictures)]
-    running = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    sums = [process.communicate()[0].strip() for process in running]
-    assert sums == [str(int(decode(pictures, 8, False).images.sum()))] * 3
+    barrier, sums = CONTEXT.Barrier(3), CONTEXT.Queue()
+    running = [begun(decode_with_others, pictures, barrier, sums) for _ in range(3)]
+    assert [sums.get(timeout=120) for _ in running] == [int(decode(pictures, 8, False).images.sum())] * 3
+    for process in running:
+        process.join()
     assert [path.suffix for path in sorted(cache.iterdir())] == ["", ".lock"]
 
 
