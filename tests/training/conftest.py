@@ -17,7 +17,7 @@ reports_per_epoch: 2
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recipe() -> Callable[..., Recipe]:
     """Make a tiny recipe, changed by dotted names: ``recipe("epochs=3", "gamma.strategy=constant")``."""
     from rebnn_search.config import apply_override

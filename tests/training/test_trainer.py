@@ -3,6 +3,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,27 +94,41 @@ CASES = [
     ("precision={products: bfloat16, channels_last: true}", STAGED),
     ("precision={dtype: bfloat16}",),
 ]
+STOPS = (1, 2, 3)
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(case) or "plain")
-def test_interrupted_and_resumed_is_uninterrupted(recipe: Make, tmp_path: Path, case: tuple[str, ...], stop: int) -> None:
-    whole = Trainer(recipe(*case))
-    expected = facts(whole, finish(whole))
+@dataclass
+class Kept:
+    """What a training comes to that nothing interrupts, and one that kept a checkpoint, in a folder of its own, of each report."""
 
-    first = Trainer(recipe(*case))
-    reports = [first.next_report() for _ in range(stop)]
-    directory = CheckpointDirectory(tmp_path)
-    directory.save(stop, first.state_dict())
+    recipe: Recipe
+    expected: tuple[list[Any], dict[str, Any]]
+    reports: list[Report]
+    folder: Path
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: " ".join(case) or "plain")
+def kept(request: pytest.FixtureRequest, recipe: Make, tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    made, folder = recipe(*request.param), tmp_path_factory.mktemp("kept")
+    whole, first = Trainer(made), Trainer(made)
+    reports = []
+    for stop in STOPS:
+        reports.append(first.next_report())
+        CheckpointDirectory(folder / str(stop)).save(stop, first.state_dict())
+    return Kept(made, facts(whole, finish(whole)), reports, folder)
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_interrupted_and_resumed_is_uninterrupted(kept: Kept, stop: int) -> None:
     torch.manual_seed(12345)
     torch.rand(7)
-    second = Trainer(recipe(*case))
-    found = directory.latest()
+    second = Trainer(kept.recipe)
+    found = CheckpointDirectory(kept.folder / str(stop)).latest()
     assert found is not None
     second.load_state_dict(found[1])
-    got = facts(second, reports + finish(second))
-    assert same(got[0], expected[0])
-    assert same(got[1], expected[1])
+    got = facts(second, kept.reports[:stop] + finish(second))
+    assert same(got[0], kept.expected[0])
+    assert same(got[1], kept.expected[1])
 
 
 def format_of(trainer: Trainer) -> bool:
