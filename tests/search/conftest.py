@@ -83,9 +83,9 @@ class Workplace:
         result: dict[str, Any] = json.loads(self.run(*args, "--json").stdout)
         return result
 
-    def result(self, trials: int) -> dict[str, Any]:
-        """What the command said of the search that was run to so many trials, of `uninterrupted`."""
-        found: dict[str, Any] = json.loads((self.path / str(trials)).read_text(encoding="utf-8"))
+    def result(self) -> dict[str, Any]:
+        """What the command said of the search of `uninterrupted`."""
+        found: dict[str, Any] = json.loads((self.path / "whole.json").read_text(encoding="utf-8"))
         return found
 
     def start(self, *args: str) -> Forked:
@@ -147,17 +147,15 @@ def workplace(tmp_path: Path, one_ray: None, tracking_database: Path) -> Workpla
 
 @pytest.fixture(scope="session")
 def uninterrupted(once: Once, one_ray: None, tracking_database: Path) -> Workplace:
-    """Where the search ``whole`` was run with one trial at a time and nothing in its way, to 6 trials and then to 9.
+    """Where the search ``whole`` was run with one trial at a time and nothing in its way.
 
     Shared by all tests: to be read alone.
     """
 
     def make(path: Path) -> None:
         shutil.copy(tracking_database, path)
-        made = make_workplace(path)
-        for trials, resume in (("6", ()), ("9", ("--resume",))):
-            result = made.json(*ALONE, "--name", "whole", "--trials", trials, *resume)
-            (path / trials).write_text(json.dumps(result), encoding="utf-8")
+        result = make_workplace(path).json(*ALONE, "--name", "whole")
+        (path / "whole.json").write_text(json.dumps(result), encoding="utf-8")
 
     return Workplace(once("uninterrupted", make))
 

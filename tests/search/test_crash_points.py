@@ -66,8 +66,9 @@ PLACES = [
 
 @pytest.mark.timeout(900)
 @pytest.mark.slow(minutes=1.5)
-def test_killed_at_each_step_of_the_record(workplace, uninterrupted) -> None:  # type: ignore[no-untyped-def]
+def test_killed_at_each_step_of_the_record(workplace) -> None:  # type: ignore[no-untyped-def]
     address = start_ray()
+    whole = workplace.json(*ONE, "--trials", "9", "--name", "whole")
     for when, count, place in PLACES:
         begun = (workplace.path / "results" / "mine").exists()
         words = workplace.command(*ONE, "--trials", "9", "--name", "mine", "--address", address)[3:]
@@ -76,10 +77,10 @@ def test_killed_at_each_step_of_the_record(workplace, uninterrupted) -> None:  #
         said, _ = process.communicate()
         assert process.returncode == -signal.SIGKILL, f"{when} {place}:\n{said}"
     resumed = workplace.json(*ONE, "--trials", "9", "--name", "mine", "--resume")
-    assert workplace.sequence("mine") == uninterrupted.sequence("whole")
+    assert workplace.sequence("mine") == workplace.sequence("whole")
     workplace.agree(resumed)
     paths = {"recipe": "", "model": ""}
-    assert resumed["best"] | paths == uninterrupted.result(9)["best"] | paths
+    assert resumed["best"] | paths == whole["best"] | paths
 
 
 @pytest.mark.slow(minutes=1.5)

@@ -223,7 +223,7 @@ def test_killed_and_resumed_on_a_machine_that_has_only_the_store(  # type: ignor
 ) -> None:
     workplace.variables = {"XDG_CACHE_HOME": str(tmp_path / "machine one")}
     where = ("--storage", bucket, *ALONE)
-    whole = uninterrupted.result(6)
+    whole = uninterrupted.result()
     process = workplace.start(*where, "--name", "broken")
     for line in process.stdout:
         if "[2/" in line:
