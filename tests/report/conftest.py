@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from selenium import webdriver
 from support.commands import call, start_ray
+from support.made_search import MadeSearch
 from support.once import Once
 
-from rebnn_search.report import TrackedSearch
+from rebnn_search.report import TrackedSearch, write_report
 from rebnn_search.tracking import check_uri
 
 RECIPE = """
@@ -65,6 +66,12 @@ def result(searched: Path) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def tracked(searched: Path) -> TrackedSearch:
     return TrackedSearch(check_uri(f"sqlite:///{searched / 'mlflow.db'}"), "s")
+
+
+@pytest.fixture(scope="session")
+def made_report(once: Once) -> Path:
+    """The folder of a report of a search made up, whose figures are in the page alone; shared by all tests."""
+    return once("made_report", lambda folder: write_report(MadeSearch(24), folder, ()))
 
 
 @pytest.fixture

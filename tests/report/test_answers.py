@@ -11,7 +11,7 @@ from support.made_search import MadeSearch
 
 from rebnn_search.base.metrics import final
 from rebnn_search.config import Notice, UserError
-from rebnn_search.report import TrackedSearch, folder_of, write_report
+from rebnn_search.report import TrackedSearch, folder_of
 from rebnn_search.report.answers import QUESTIONS, Answer, Question, answers
 from rebnn_search.report.answers.base import storage_of
 from rebnn_search.report.best_so_far import best_so_far
@@ -167,12 +167,11 @@ def test_layers_are_told_apart() -> None:
     assert "number 3 does most" in said(MadeSearch(6))["layers"].short
 
 
-def test_without_a_folder_the_page_says_what_is_missing(tmp_path: Path) -> None:
-    write_report(MadeSearch(12), tmp_path)
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+def test_without_a_folder_the_page_says_what_is_missing(made_report: Path) -> None:
+    page = (made_report / "report.html").read_text(encoding="utf-8")
     assert 'How sure is the choice?</h3>\n<p class="short">Not known: made up.</p>' in page
     assert 'id="figure-confusion"' not in page and 'id="figure-history"' in page
-    assert not (tmp_path / EVALUATION_FILE).exists()
+    assert not (made_report / EVALUATION_FILE).exists()
 
 
 @pytest.fixture(scope="module")

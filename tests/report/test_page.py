@@ -15,10 +15,8 @@ MOST_BYTES = 5_000_000
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    out = tmp_path_factory.mktemp("page")
-    write_report(MadeSearch(24), out, ())
-    return (out / "report.html").as_uri()
+def page(made_report: Path) -> str:
+    return (made_report / "report.html").as_uri()
 
 
 def shown(browser: webdriver.Chrome) -> list[str]:
