@@ -48,7 +48,8 @@ def test_a_search_goes_on_as_it_was_asked_for(words: list[str]) -> None:
         assert getattr(known, option) == getattr(args, option), option
 
 
-def test_recipes_prints_commands_that_work(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recipes_prints_commands_that_work(place: Path, tracking_database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "mlflow.db").write_bytes(tracking_database.read_bytes())
     main(["recipes", "space.yaml", "--out", "my recipes", "--set", "epochs=2"])
     train, take_up = (shlex.split(line.partition(":")[2]) for line in capsys.readouterr().out.splitlines()[-2:])
     assert "data.root" not in " ".join(train), "digits lie nowhere"

@@ -169,9 +169,10 @@ def test_stopped_it_leaves_a_checkpoint_and_goes_on(finished: Any) -> None:
     assert children(finished)[0].data.tags["state"] == "COMPLETE"
 
 
-def test_what_cannot_be_refitted_is_said(finished: Any, tmp_path: Path) -> None:
+def test_what_cannot_be_refitted_is_said(finished: Any, tmp_path: Path, tracking_database: Path) -> None:
+    other = shutil.copy(tracking_database, tmp_path / "other.db")
     with pytest.raises(UserError, match="does not hold the search's run"):
-        again(finished, seeds=1, tracking_uri=f"sqlite:///{tmp_path}/other.db")
+        again(finished, seeds=1, tracking_uri=f"sqlite:///{other}")
     with DriverLock(finished.search().folder), pytest.raises(UserError, match="is being driven by process"):
         again(finished, seeds=1)
     (finished.search().folder.result_file).unlink()

@@ -218,11 +218,11 @@ def mend(begun: Begun, path: Path, tracked: bool = False) -> None:
 
 
 @pytest.fixture(scope="session")
-def tracked_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty MLflow database: making one takes seconds."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+def tracked_database(tmp_path_factory: pytest.TempPathFactory, tracking_database: Path) -> Path:
+    """An MLflow database with an experiment and no runs."""
+    path = shutil.copy(tracking_database, tmp_path_factory.mktemp("mlflow"))
     Runs(f"sqlite:///{path}", "damage", "0" * 32)
-    return path
+    return Path(path)
 
 
 @pytest.fixture(autouse=True)

@@ -1,3 +1,4 @@
+import shutil
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,8 +11,8 @@ from rebnn_search.tracking.search import find_parent
 
 
 @pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/mlflow.db"
+def uri(tmp_path_factory: pytest.TempPathFactory, tracking_database: Path) -> str:
+    return f"sqlite:///{shutil.copy(tracking_database, tmp_path_factory.mktemp('tracking'))}"
 
 
 def history(runs: Runs, run_id: str, key: str) -> list[tuple[int, float]]:
@@ -196,9 +197,9 @@ def test_a_database_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
         Tracker(lambda: Runs(f"sqlite:///{tmp_path}/mlflow.db", "gamma", "x")).wait_ready()
 
 
-def test_where_files_cannot_be_kept_it_is_said_before_anything_is_trained(tmp_path: Path) -> None:
+def test_where_files_cannot_be_kept_it_is_said_before_anything_is_trained(tmp_path: Path, tracking_database: Path) -> None:
     """Of an experiment that another machine made, say, with a place there."""
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    uri = f"sqlite:///{shutil.copy(tracking_database, tmp_path)}"
     runs = Runs(uri, "gamma", "id")
     runs.check_files()
     kept = Path(runs.client.get_experiment(runs.experiment_id).artifact_location.removeprefix("file://"))
