@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
+from support.forked import forked
 
 from rebnn_search.config import UserError, parse, validate
 from rebnn_search.export import describe, export_packed, load_model
@@ -165,7 +166,7 @@ def test_a_mistake_of_predict_is_one_message(run: Path, tmp_path: Path, words: l
     ],
 )
 def test_a_mistake_leaves_with_2_and_no_traceback(run: Path, command: str, words: list[str], message: str) -> None:
-    done = call(command, *(word.replace("{run}", str(run)) for word in words))
+    done = forked(command, *(word.replace("{run}", str(run)) for word in words), cwd=run)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message.replace("{run}", str(run)))
 
 

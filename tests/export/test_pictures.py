@@ -1,8 +1,6 @@
 """Picture files are scaled and cropped for a model as for its validation, and damaged ones left out where that is asked for."""
 
 import json
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
+from support.forked import forked
 
 from rebnn_search.config import Notice, UserError, parse, validate
 from rebnn_search.export import ModelInfo, describe, export_packed, load_model
@@ -100,10 +99,8 @@ def test_damaged_files_are_left_out_of_predictions_and_named(folder: Path, tmp_p
         predict(words)
     with pytest.warns(Notice, match=r"^left out 1 of 3 pictures, damaged or no images: .*torn\.png$"):
         assert predict([*words, "--skip-damaged"]) == 0
-    done = subprocess.run(
-        [sys.executable, "-m", "rebnn_search.predict", *words, "--skip-damaged", "--json"],
-        capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
+    done = forked("predict", *words, "--skip-damaged", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert [row["path"] for row in json.loads(done.stdout)] == files[:2]
     assert done.stderr == f"notice: left out 1 of 3 pictures, damaged or no images: {torn}\n"
     with pytest.raises(UserError, match=r"^left out 1 of 1 pictures, damaged or no images: .*torn\.png$"):

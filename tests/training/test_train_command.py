@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 from rich.console import Console
-from support.forked import Forked
+from support.forked import Forked, forked
 from support.once import Once
 
 from rebnn_search.cli.train import _say_how_to_resume, parser
@@ -23,10 +23,6 @@ from rebnn_search.training import CheckpointDirectory
 
 DIGITS = str(Path(__file__).parents[2] / "trials" / "digits.yaml")
 TINY = ["--set", "network.width=4", "--set", "epochs=2", "--set", "batch_size=256", "--set", "reports_per_epoch=2"]
-
-
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "rebnn_search.train", *words]
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -124,7 +120,7 @@ def test_a_mistake_is_one_message(tmp_path: Path, words: list[str], message: str
 
 
 def test_a_mistake_leaves_with_2_and_no_traceback() -> None:
-    done = subprocess.run(command(DIGITS, "--set", "weights=real"), capture_output=True, text=True, timeout=120)
+    done = forked("train", DIGITS, "--set", "weights=real", cwd=Path.cwd())
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("error: --set weights=real: weights = 'real': no such weight binarizer; valid are ")
