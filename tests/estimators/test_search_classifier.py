@@ -131,15 +131,17 @@ def test_a_mistake_is_told_before_anything_is_trained(params: dict[str, object],
         clone(QUICK).set_params(**params).fit(X, Y)
 
 
-def test_a_search_in_this_process_needs_neither_ray_nor_mlflow() -> None:
+def test_one_training_needs_neither_ray_nor_mlflow_nor_optuna_and_a_search_optuna_alone() -> None:
     code = (
         "import sys\n"
-        "sys.modules.update(dict.fromkeys(['ray', 'mlflow']))\n"
-        "from rebnn_search.estimators import ReBNNSearchClassifier\n"
+        "sys.modules.update(dict.fromkeys(['ray', 'mlflow', 'optuna']))\n"
+        "from rebnn_search.estimators import ReBNNClassifier, ReBNNSearchClassifier\n"
+        "print(ReBNNClassifier(epochs=1).fit([[0.0], [1.0], [2.0]], [0, 1, 1]).predict([[1.0]]).shape)\n"
+        "del sys.modules['optuna']\n"
         "print(len(ReBNNSearchClassifier(epochs=1, n_trials=2).fit([[0.0], [1.0], [2.0]], [0, 1, 1]).search_results_))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, timeout=120, capture_output=True, text=True)
-    assert done.stdout == "2\n"
+    assert done.stdout == "(1,)\n2\n"
 
 
 @pytest.mark.parametrize(
