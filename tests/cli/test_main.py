@@ -1,5 +1,6 @@
 """One command: its first verbs are those of ``python -m rebnn_search.VERB``, and asking for help costs nothing."""
 
+import re
 import subprocess
 import sys
 
@@ -27,6 +28,21 @@ for verb in {verbs}:
     except SystemExit as end:
         assert end.code == 0
 """
+OLDER = """
+import runpy, sys
+
+for verb in {verbs}:
+    for name in [name for name in sys.modules if name.split(".")[0] == "rebnn_search"]:
+        del sys.modules[name]  # each is imported as the first
+    sys.argv = [verb, "--help"]
+    try:
+        runpy.run_module(f"rebnn_search.{verb}", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        assert end.code == 0, verb
+    else:
+        raise AssertionError(verb)
+"""
+"""What ``python -m`` does, of one after another."""
 
 
 def test_help_of_every_verb_imports_nothing_heavy() -> None:
@@ -38,12 +54,11 @@ def test_help_of_every_verb_imports_nothing_heavy() -> None:
 
 
 def test_the_first_verbs_go_by_their_older_names_too() -> None:
-    for verb in [verb for verb in VERBS if verb not in NEW]:
-        done = subprocess.run(
-            [sys.executable, "-m", f"rebnn_search.{verb}", "--help"], capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        assert f"usage: python -m rebnn_search.{verb} " in done.stdout
+    older = [verb for verb in VERBS if verb not in NEW]
+    code = OLDER.replace("{verbs}", repr(older))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert re.findall(r"^usage: python -m rebnn_search\.(\w+) ", done.stdout, re.MULTILINE) == older
 
 
 def test_usage_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
