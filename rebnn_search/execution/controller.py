@@ -196,7 +196,10 @@ class Controller:
             return Decision.STOP
         self._attempts.begin(number, task.last_step, self._handed_out_at[number])
         if update.data is not None:
-            self._data.take(number, self._search.recipe_data(self._live[number], number).get("data"), update.data)
+            self._data.take(number, self._search.recipe_data(self._live[number], number)["data"], update.data)
+        if update.stops is not None:
+            self._abort(task, update.stops)
+            return Decision.STOP
         if update.failed is not None:
             self._end(number, TrialState.FAIL, update.failed)
             return Decision.STOP
@@ -242,9 +245,7 @@ class Controller:
         trace = self._trace(number, message)
         full = next((os.strerror(code) for code in NO_ROOM if os.strerror(code) in trace), None)
         if full is not None:
-            self.put_back(task)
-            self.abort_reason = f"{full}; {ROOM}"
-            self.stop()
+            self._abort(task, f"{full}; {ROOM}")
             return
         self._failures[number] += 1
         reason = next((line.strip() for line in reversed(trace.splitlines()) if line.strip()), "the worker died")
@@ -254,6 +255,12 @@ class Controller:
             return
         self._tracking.gave_up(number, trace)
         self._end(number, TrialState.FAIL, reason)
+
+    def _abort(self, task: TrialTask, reason: str) -> None:
+        """Take a trial back unfinished, and stop the search for what the user is to mend."""
+        self.put_back(task)
+        self.abort_reason = reason
+        self.stop()
 
     def _trace_file(self, number: int) -> Path:
         assert self._folder is not None

@@ -29,7 +29,11 @@ class SearchObserver:
         """Take in how many trials there will be, and the state and summary of those that ended in earlier runs, by number."""
 
     def found_data(self, text: str) -> None:
-        """Take in what was found where the trials' data are read: once, and again where a trial found something else."""
+        """Take in what was found where the trials' data are read, and what was left out: a line each, for each set of options."""
+
+    def found_other_data(self, text: str) -> None:
+        """Take in that a trial found other data than the first of the same options, with which it cannot be compared."""
+        self.found_data(text)
 
     def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Take in that a trial was handed out, with its name, its parameters and the reports it already had."""

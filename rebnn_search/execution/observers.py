@@ -70,6 +70,11 @@ class Observers(SearchObserver):
         self._display.found_data(text)
         self._tell(lambda observer: observer.found_data(text))
 
+    def found_other_data(self, text: str) -> None:
+        """Pass it on."""
+        self._display.found_other_data(text)
+        self._tell(lambda observer: observer.found_other_data(text))
+
     def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Pass it on."""
         self._display.started(number, name, params, resumed_at)

@@ -70,15 +70,17 @@ class TrialUpdate:
     """News of a task.
 
     Attributes:
-        report: The next report; None where training failed.
+        report: The next report; None where training failed or is to be stopped.
         final: Whether it is the last of a trial trained to its end.
         failed: Why training ended where no retry would mend it.
-        data: What was found where the data are read, with the first news of each attempt.
+        stops: Why the search is to be stopped, with the trial unfinished: something that the user can mend.
+        data: What was found where the data are read, with the first report of each attempt.
     """
 
     report: Report | None = None
     final: bool = False
     failed: str | None = None
+    stops: str | None = None
     data: DataFacts | None = None
 
 

@@ -204,7 +204,7 @@ class StoredCheckpoints(CheckpointDirectory):
                 write_atomically(self.path / name, content)
 
     def latest(self, device: str = "cpu") -> tuple[int, dict[str, Any]] | None:
-        """Return step and state of the newest sound checkpoint of both places. Errors as there."""
+        """Return step and state of the newest sound checkpoint of both places. Raises as `CheckpointDirectory.latest`."""
         self.fetch()
         return super().latest(device)
 

@@ -96,7 +96,8 @@ class Result:
         goals: The objectives, the first of which is ``objective``.
         extras: The objectives and what constraints are about, as far as they have no column anyway.
         constraints: As a file writes them.
-        data: What was found where the trials' data are read, in words: a line, and one for each trial that found something else.
+        data: What was found where the trials' data are read, in words: a line, one of what was left out, and
+            one for each trial that found something else.
         compare: Address where the best trials stand beside each other there; None for want of two.
         cost: What it cost so far; None where that is not known.
     """

@@ -108,6 +108,7 @@ def stored_result(folder: SearchFolder, search: Search, record: StoredRecord) ->
         extras=search.extras,
         constraints=[str(limit) for limit in search.limits],
         cost=cost_of(folder, record.trials, record.runs),
+        data=known.get("data", ()),
     )
 
 

@@ -45,7 +45,11 @@ class LiveProgress(SearchObserver):
     def found_data(self, text: str) -> None:
         """Say, above the picture, what was found."""
         if self._tells_data:
-            self._console.print(Text(printable(f"data: {text}")), soft_wrap=True)
+            self.found_other_data(text)
+
+    def found_other_data(self, text: str) -> None:
+        """Say it there, too, in any case."""
+        self._console.print(Text(printable(f"data: {text}")), soft_wrap=True)
 
     def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Take in a trial's start."""

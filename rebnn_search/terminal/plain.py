@@ -34,7 +34,11 @@ class PlainProgress(SearchObserver):
     def found_data(self, text: str) -> None:
         """Say what was found."""
         if self._tells_data:
-            self._print(f"data: {text}")
+            self.found_other_data(text)
+
+    def found_other_data(self, text: str) -> None:
+        """Say it in any case."""
+        self._print(f"data: {text}")
 
     def started(self, number: int, name: str, params: Params, resumed_at: int) -> None:
         """Say only that a trial goes on; a fresh start is nothing new."""

@@ -58,6 +58,8 @@ def prepare_database(path: Path) -> None:
 def what_preparing_does(path: Path) -> str | None:
     """What `prepare_database` would do to a file, in words, from looking at it alone; None of one that can be used as it is.
 
+    One that a crash left half made is not told apart from one of an older MLflow.
+
     Raises:
         UserError: If it is no database, another program's or a newer MLflow's, or cannot be read.
     """

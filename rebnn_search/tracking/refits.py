@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isnan, nan
 from typing import TYPE_CHECKING
 
 from rebnn_search.base.secrets import hide_secrets
@@ -61,10 +60,8 @@ class RefitRuns(Runs):
         return {REFIT_TAG: str(number), RECIPE_TAG: self._recipe_key, STATE_TAG: "RUNNING", PARENT_TAG: self.parent_id}
 
     def sum_up(self, metrics: Mapping[str, float]) -> None:
-        """Give the parent run what all seeds came to, not a number where there is none (of an interval of one seed).
+        """Give the parent run what all seeds came to, NaN where there is none (of an interval of one seed).
 
         Saying it twice changes nothing; what was something else after an earlier refit gets a further step, as at `end`.
         """
-        before = self.client.get_run(self.parent_id).data.metrics
-        known = {key: value for key, value in metrics.items() if not (isnan(value) and isnan(before.get(key, nan)))}
-        self.client.log_batch(self.parent_id, self.changed(self.parent_id, known))
+        self.client.log_batch(self.parent_id, self.changed(self.parent_id, metrics))

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import isnan, nan
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
@@ -303,12 +304,12 @@ class Runs:
         self.client.set_terminated(run_id, STATUS[state])
 
     def changed(self, run_id: str, summary: Mapping[str, float]) -> list[Metric]:
-        """Those of a run's summary metrics that are not what they were before, at their next steps."""
+        """Those of a run's summary metrics that are not what they were before, at their next steps; NaN is as if there were none."""
         from mlflow.entities import Metric
 
         run = self.client.get_run(run_id)
         before = run.data.metrics
-        fresh = {key: value for key, value in summary.items() if before.get(key) != value}
+        fresh = {key: value for key, value in summary.items() if not _same(before.get(key, nan), value)}
         steps = {key: self.last_step(run_id, key) + 1 if key in before else 0 for key in fresh}
         return [Metric(key, value, run.info.start_time, steps[key]) for key, value in fresh.items()]
 
@@ -324,6 +325,10 @@ class Runs:
         return bool(
             run.info.status == STATUS[state] and tags.get(STATE_TAG) == state and last in (None, tags.get(LAST_TAG, last))
         )
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (isnan(one) and isnan(other))
 
 
 def _order(run: Run) -> tuple[bool, bool, int, int]:

@@ -1,6 +1,6 @@
 """The trainer that all trials share: recipe, data, training, checkpoints. Needs neither Ray, Optuna nor MLflow."""
 
-from rebnn_search.training.checkpoint import CheckpointDirectory
+from rebnn_search.training.checkpoint import CheckpointDirectory, UnreadableCheckpointError
 from rebnn_search.training.ensemble_teacher import EnsembleTeacher
 from rebnn_search.training.folder import TrainingFolder
 from rebnn_search.training.recipe import Recipe, dump_recipe, load_recipe, load_recipe_document
@@ -23,6 +23,7 @@ __all__ = [
     "Trainer",
     "TrainingFolder",
     "TrainingRun",
+    "UnreadableCheckpointError",
     "dump_recipe",
     "load_recipe",
     "load_recipe_document",

@@ -20,6 +20,10 @@ MAGIC = b"rebnn_search checkpoint 1\n"
 KEEP = 2
 
 
+class UnreadableCheckpointError(UserError):
+    """A checkpoint is as it was written and cannot be loaded here: whoever has it must decide, for nothing is lost yet."""
+
+
 class CheckpointDirectory:
     """The newest checkpoints of one trial.
 
@@ -63,8 +67,9 @@ class CheckpointDirectory:
             device: Where all tensors go; a GPU they were on need not be here.
 
         Raises:
-            UserError: If the newest is as it was written and cannot be loaded here, as one of a newer version: it is no damaged one,
-                which the next save would remove.
+            UnreadableCheckpointError: If the newest is as it was written and cannot be loaded here, as one of a newer version: it
+                is no damaged one, which the next save would remove.
+            MemoryError: If there is no room for it.
         """
         files = self._files()
         for index in reversed(range(len(files))):
@@ -78,7 +83,10 @@ class CheckpointDirectory:
             try:
                 return int(file.stem), _state(body, str(file), device)
             except ValueError as error:
-                raise UserError(f"{error}, though its checksum matches; take it away to go on from the one before") from None
+                then = "go on from the one before" if index else "begin anew"
+                raise UnreadableCheckpointError(
+                    f"{error}, though its checksum matches: another version may have written it; take it away to {then}"
+                ) from None
         return None
 
     def _files(self) -> list[Path]:

@@ -17,7 +17,7 @@ from rebnn_search.training.precision import Computing
 LARGEST_BATCH = 512
 """Samples that are evaluated at a time, of images up to `LARGE_SIDE`."""
 LARGE_SIDE = 64
-"""Side of images from which fewer are taken, of as many pixels."""
+"""Side of images above which fewer are taken, so that the pixels stay as many."""
 
 
 def evaluation_batch(image_size: int) -> int:

@@ -15,7 +15,9 @@ from rebnn_search.config import UserError
 COPIES = 2
 """Of every parameter while a network trains, at the least: itself and its gradient."""
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
-ALLOCATION = ("not enough memory", "can't allocate memory", "Storage size calculation overflowed")
+NO_ROOM = ("not enough memory", "can't allocate memory")
+"""What torch's RuntimeError says where the machine has no room for a tensor."""
+ALLOCATION = (*NO_ROOM, "Storage size calculation overflowed")
 """What torch's RuntimeError says where the machine, or arithmetic, has no room for a tensor."""
 
 BEYOND_64_BITS = (

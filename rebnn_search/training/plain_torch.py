@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from rebnn_search.training.memory import NO_ROOM
+
 
 def load_plain(content: bytes | memoryview, device: str) -> Any:
     """Load what `torch.save` wrote, without running code of it and in memory of the order of its size.
@@ -19,6 +21,7 @@ def load_plain(content: bytes | memoryview, device: str) -> Any:
 
     Raises:
         ValueError: If it is cut short, altered, or holds more than plain tensors, numbers, text and containers of them.
+        MemoryError: If there is no room for it.
     """
     file = io.BytesIO(content)
     try:
@@ -33,4 +36,6 @@ def load_plain(content: bytes | memoryview, device: str) -> Any:
             warnings.simplefilter("ignore")  # torch's, of tensors that nobody here writes
             return torch.load(file, map_location=device, weights_only=True)
     except Exception as error:  # an altered pickle raises what zipfile, the unpickler and torch please
+        if isinstance(error, MemoryError) or any(sign in str(error) for sign in NO_ROOM):
+            raise MemoryError(str(error)) from None
         raise ValueError(f"is damaged, or holds more than plain tensors ({type(error).__name__})") from None

@@ -74,7 +74,9 @@ def test_a_search_s_tracking_is_found_by_its_folder(
     session.run(SearchObserver())
     assert tracking_of("s", str(place / "kept here"), None) == uri
     main(["show", "s", "--storage", "kept here", "--json"])
-    commands: dict[str, Any] = json.loads(capsys.readouterr().out)["commands"]
+    shown: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert [line.split(",")[0] for line in shown["result"]["data"]] == ["10 classes"]
+    commands = shown["commands"]
     for name in ("report", "MLflow"):
         words = shlex.split(commands[name])
         assert words[words.index("--tracking-uri") + 1] == uri and words[words.index("--storage") + 1] == "kept here"

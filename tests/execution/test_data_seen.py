@@ -8,13 +8,15 @@ import pytest
 from PIL import Image
 
 from rebnn_search.execution.controller import Controller
-from rebnn_search.execution.data_seen import lines_of
+from rebnn_search.execution.data_seen import COMPARED, KEPT, DataSeen, lines_of
 from rebnn_search.execution.events import SearchObserver, TrialTracking
 from rebnn_search.execution.serial import SerialExecutor
 from rebnn_search.storage.folder import SearchFolder
+from rebnn_search.study.attributes import DATA
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.load import load_search
 from rebnn_search.study.search import Search
+from rebnn_search.training.data.facts import DataFacts
 
 RECIPE = """
 data: {name: image_folder, root: pictures, image_size: 4, skip_damaged: true, augment: none}
@@ -28,12 +30,39 @@ SPACE = (
 )
 
 
+@pytest.fixture
+def digits_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
+    monkeypatch.chdir(tmp_path)
+    recipe = RECIPE.replace("{name: image_folder, root: pictures, image_size: 4, skip_damaged: true, augment: none}", "digits")
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    (tmp_path / "space.yaml").write_text(SPACE)
+    return load_search("space.yaml")
+
+
 class Watches(SearchObserver):
     def __init__(self) -> None:
         self.told: list[str] = []
 
     def found_data(self, text: str) -> None:
         self.told.append(text)
+
+
+def test_options_that_find_the_same_are_compared_and_not_counted(digits_search: Search) -> None:
+    ledger, watches = Ledger(None, digits_search), Watches()
+    seen = DataSeen(ledger, watches)
+    for number in range(150):
+        seen.take(number, {"name": "digits", "augment": {"name": "crop_flip", "padding": number}}, DataFacts("one", "a"))
+    assert watches.told == ["one"] and len(ledger.noted(DATA)["first"]) == 1
+    seen.take(150, "digits", DataFacts("two", "b"))
+    seen.take(0, {"name": "digits"}, DataFacts("two", "b"))
+    assert "trial #150 found other data than trial #0 with the same options" in watches.told[1]
+    assert "trial #0 found other data than when it began" in watches.told[2]
+    for number in range(2 * COMPARED):
+        seen.take(number, {"name": "digits", "validation": number / 1000}, DataFacts(f"text {number}", str(number)))
+        seen.take(number, {"name": "digits", "validation": number / 1000}, DataFacts(f"text {number}", str(number)))
+    assert len(watches.told) == len(set(watches.told)) == 3 + 2 * COMPARED
+    noted = ledger.noted(DATA)
+    assert (len(noted["first"]), len(noted["lines"])) == (COMPARED, KEPT)
 
 
 def trained(search: Search, folder: SearchFolder) -> tuple[list[str], list[str]]:

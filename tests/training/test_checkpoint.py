@@ -92,6 +92,17 @@ def test_a_whole_one_that_cannot_be_loaded_is_kept_and_told(tmp_path: Path) -> N
     assert newest.exists()
 
 
+def test_one_that_memory_has_no_room_for_is_no_damaged_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    directory = CheckpointDirectory(tmp_path)
+    directory.save(1, {"n": 1})
+    monkeypatch.setattr(torch, "load", full)
+    with pytest.raises(MemoryError, match="can't allocate memory"):
+        directory.latest()
+
+
 def test_of_the_only_one_there_is_none_before(tmp_path: Path) -> None:
     (tmp_path / "00000001.pt").write_bytes(b"")
     with pytest.warns(UserWarning, match=r"00000001\.pt is .*; there is none before"):

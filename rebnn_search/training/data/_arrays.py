@@ -197,8 +197,8 @@ def classes_of(labels: Array | Tensor, count: int, source: str) -> tuple[list[st
 
 
 def _decoded(labels: Array) -> Array:
-    """Names as text, which numpy may keep as bytes."""
-    return np.char.decode(labels, "utf-8", "replace") if labels.dtype.kind == "S" else labels
+    """Names as text, which numpy may keep as bytes; those that are no UTF-8 stay apart from each other."""
+    return np.char.decode(labels, "utf-8", "backslashreplace") if labels.dtype.kind == "S" else labels
 
 
 def _given(share: tuple[Any, Any], classes: list[str], like: Tensor, source: str, name: str) -> Samples:

@@ -71,6 +71,8 @@ class _Cifar(Dataset):
             except RuntimeError:
                 if not self.download:
                     raise self._unsound() from None
+            except OSError as error:
+                raise UserError(f"data.root: {self.torchvision_class} in {self.root} cannot be read: {error}") from None
             self.root.mkdir(parents=True, exist_ok=True)
             with FileLock(self.root / f".{self.folder}.lock"):  # workers that begin together fetch and unpack it once
                 return make(self.root, train=train, download=True)

@@ -92,7 +92,7 @@ class Data(ABC):
         raise NotImplementedError
 
     def statistics(self) -> dict[str, object]:
-        """By what a trained network is fed, as plain values: its classes, and mean and standard deviation of each channel."""
+        """What a trained network's inputs are prepared by, as plain values: classes, and each channel's mean and deviation."""
         return {"classes": self.classes, "mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
 
     def weights(self, split: Split) -> Tensor | None:

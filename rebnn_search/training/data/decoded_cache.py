@@ -34,7 +34,7 @@ DISK_SHARE = 0.5
 MAKING = ".making-"
 """How the folder of an entry begins that is being written."""
 MAKING_SECONDS = 3600
-"""After which one whose last file was begun so long ago was left by a crash."""
+"""Without a new file: a crash left such a folder."""
 NAMES = ("images", "kept", "whole", "sizes")
 
 
@@ -153,11 +153,15 @@ def _write(entry: Path, found: Decoded) -> None:
 
 def _make_room(folder: Path, room: int) -> None:
     """Remove what was not used for longest until what is left fits; a process that has it mapped keeps it until it ends."""
-    entries = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime, reverse=True)
-    for entry in entries:
-        if entry.name.startswith(MAKING) and time.time() - entry.stat().st_mtime < MAKING_SECONDS:
+    entries = []
+    for path in folder.iterdir():
+        with suppress(
+            FileNotFoundError, NotADirectoryError
+        ):  # another process renames what it has made, and removes what is old
+            entries.append((path.stat().st_mtime, sum(file.stat().st_size for file in path.iterdir()), path))
+    for used, size, entry in sorted(entries, reverse=True):
+        if entry.name.startswith(MAKING) and time.time() - used < MAKING_SECONDS:
             continue  # another process is at it
-        size = sum(file.stat().st_size for file in entry.iterdir())
         if size > room:
             shutil.rmtree(entry, ignore_errors=True)
         else:

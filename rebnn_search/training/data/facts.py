@@ -16,7 +16,7 @@ class DataFacts:
 
     Attributes:
         text: Classes and the sizes of the splits, in words.
-        digest: Of the classes, the images' shape and every split's labels in their order: other samples have another.
+        digest: Of the classes, the images' shape and every split's labels in their order; not of the samples themselves.
         left_out: What was left out, in words; None where nothing was.
     """
 

@@ -26,8 +26,8 @@ DEEP_MODES = ("I", "F")
 DARK = 2**12
 """Values that a picture of 16 bits has more than, unless it is nearly black or of a camera of fewer bits."""
 _told: list[Path] = []
-"""The picture that a process has said that of."""
-ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
+"""The picture of which this process has said so."""
+ALPHA_MODES = ("LA", "PA", "RGBA", "RGBa")
 ORIENTATION = 0x0112
 """EXIF's tag of how the camera was held."""
 

@@ -50,6 +50,18 @@ def test_one_process_fetches_at_a_time_and_what_is_there_is_not_fetched(
     assert Fetched.held == [True]
 
 
+class Locked:
+    def __init__(self, *args: Any, **options: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+
+def test_what_cannot_be_read_is_no_failed_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torchvision_module("datasets"), "CIFAR10", Locked)
+    for download in (False, True):
+        with pytest.raises(UserError, match=r"data\.root: CIFAR10 in .* cannot be read: .*Permission denied"):
+            Cifar10(root=str(tmp_path), download=download).open()
+
+
 def test_an_unsound_fetch_is_not_told_to_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchvision_module("datasets"), "CIFAR10", Broken)
     with pytest.raises(UserError, match=r"data\.download: what was fetched to .* is no sound CIFAR10 .*: take it away"):

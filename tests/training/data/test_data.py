@@ -240,6 +240,8 @@ def test_labels_in_bytes_are_text() -> None:
     X, y = RNG.normal(size=(60, 3)), np.array([b"cat", "größer".encode(), b"dog"])[np.arange(60) % 3]
     data = from_arrays(X, y, test=(X[:3], np.array(["cat", "dog", "größer"])))
     assert data.classes == ["cat", "dog", "größer"] and data.labels("test").tolist() == [0, 1, 2]
+    latin = np.array([name.encode("latin-1") for name in ("Mär", "Mör", "other")])[np.arange(60) % 3]
+    assert from_arrays(X, latin).num_classes == 3, "what is no UTF-8 stays apart"
 
 
 def test_a_table_is_images_of_one_pixel_standardised() -> None:
