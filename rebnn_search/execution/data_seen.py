@@ -33,12 +33,12 @@ class DataSeen:
         self._ledger, self._observer = ledger, observer
         self._told: set[str] = set()
 
-    def take(self, number: int, options: Mapping[str, object] | str, facts: DataFacts) -> None:
+    def take(self, number: int, options: object, facts: DataFacts) -> None:
         """Take in what a trial found.
 
         Args:
             number: Of the trial.
-            options: ``data`` of its recipe, or its name alone.
+            options: ``data`` of its recipe: a mapping, a name alone, or a part that was made already.
             facts: What it found there.
         """
         noted = self._ledger.noted(DATA) or {}
@@ -62,9 +62,10 @@ class DataSeen:
             self._ledger.note(DATA, {"first": first, "lines": [*lines, *new][:KEPT]})
 
 
-def _key(options: Mapping[str, object] | str) -> str:
-    given = {"name": options} if isinstance(options, str) else options
-    material = {name: value for name, value in given.items() if name not in IMMATERIAL}
+def _key(options: object) -> str:
+    material = {"name": options} if isinstance(options, str) else options
+    if isinstance(material, Mapping):
+        material = {name: value for name, value in material.items() if name not in IMMATERIAL}
     return hashlib.sha256(json.dumps(material, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
