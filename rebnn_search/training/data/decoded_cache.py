@@ -155,9 +155,8 @@ def _make_room(folder: Path, room: int) -> None:
     """Remove what was not used for longest until what is left fits; a process that has it mapped keeps it until it ends."""
     entries = []
     for path in folder.iterdir():
-        with suppress(
-            FileNotFoundError, NotADirectoryError
-        ):  # another process renames what it has made, and removes what is old
+        # Another process renames what it has made, and removes what is old.
+        with suppress(FileNotFoundError, NotADirectoryError):
             entries.append((path.stat().st_mtime, sum(file.stat().st_size for file in path.iterdir()), path))
     for used, size, entry in sorted(entries, reverse=True):
         if entry.name.startswith(MAKING) and time.time() - used < MAKING_SECONDS:
