@@ -181,7 +181,14 @@ def test_a_table_measured_again_is_compared_row_by_row(tmp_path: Path, capsys: p
     assert lines[2] == "| γ = 0 | optimizer.lr 0.004 | 3 | 63.00 ± 2.48 | 63.50 ± 2.48 | +0.50 | −1.77 to +2.77 | 0.573 |"
     assert lines[3].startswith("| max \\|G\\| |") and "| +10.00 | +7.73 to +12.27 |" in lines[3]
     assert "- 1 of 2 rows are the same within 95 % intervals; 0.1 outside of theirs would be chance." in lines
+    # By seed +5.25 each: equal ones have no interval.
+    assert "- All rows together: again − first +5.25 points (Student's t over 3 seeds, each the mean of the rows)." in lines
     assert not any("ReCU" in line for line in lines)
+
+    uneven = measured(tmp_path / "uneven.csv", {"γ = 0": [63.0, 63.0, 65.0], "max |G|": [56.0, 56.0, 60.0]})
+    table_3_7_again.main([str(first), str(uneven)])
+    # By seed 1, 0 and 2: 1 ± t(2, 0.975) · sqrt(1/3), by hand.
+    assert "again − first +1.00 ± 2.48 points (Student's t over 3 seeds" in capsys.readouterr().out
 
     far = measured(tmp_path / "far.csv", {"γ = 0": [52.0, 53.0, 54.0], "max |G|": [65.0, 66.0, 67.0]})
     assert table_3_7_again.main([str(first), str(far)]) == 1
