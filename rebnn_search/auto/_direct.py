@@ -26,12 +26,14 @@ class TrainedOnce:
         loss: On what it was trained on, at the last.
         top1: Percent on the test split; None of one on the training split, whose test split is read if it becomes the model.
         seconds: That it took.
+        whole: Whether it came to its end.
     """
 
     candidate: Candidate
     loss: float
     top1: float | None
     seconds: float
+    whole: bool
 
 
 def train_directly(plan: Plan, epochs: int, seeds: int, deadline: float, say: Callable[[str], None]) -> Made:
@@ -65,6 +67,7 @@ def train_directly(plan: Plan, epochs: int, seeds: int, deadline: float, say: Ca
         if trained is not None:
             done.append(trained)
             longest = max(longest, trained.seconds)
+    done = [training for training in done if training.whole] or done
     judged = None if first is None else first.candidate
     median = median_training(done, lambda training: training.loss)
     if median is None:
@@ -107,4 +110,4 @@ def train(recipe: Recipe, deadline: float, say: Callable[[str], None], name: str
     say(f"trained on {words}, seed {recipe.seed}: {said}" if name == "last training" else f"{name}, on {words}: {said}")
     network = trainer.network.cpu().eval().requires_grad_(False)
     candidate = Candidate(f"{name}, seed {recipe.seed}", network, describe(recipe, trainer.data), words)
-    return TrainedOnce(candidate, report.metrics[TRAIN_LOSS], top1, time.monotonic() - begun)
+    return TrainedOnce(candidate, report.metrics[TRAIN_LOSS], top1, time.monotonic() - begun, trainer.finished)

@@ -118,12 +118,17 @@ def distil(made: Made, terms: Terms, say: Callable[[str], None]) -> tuple[Made, 
         return replace(made, others=[*made.others, first.candidate]), replace(
             known, reason=f"{words}: {made.shipped.name} stays the model"
         )
-    if time.monotonic() + SLOWER * terms.seconds > terms.deadline:
+    # With the teachers' passes: a student takes longer than the plain training that `Terms.seconds` is of.
+    joined = 1 + terms.data.size("validation") / terms.data.size("train")
+    if time.monotonic() + SLOWER * max(terms.seconds, first.seconds * joined) > terms.deadline:
         reason = f"{words}, but no time was left to distil on both splits: {made.shipped.name} stays the model"
         return replace(made, others=[*made.others, first.candidate]), replace(known, reason=reason)
     last = train(student.model_copy(update={"train_on": "train+validation"}), terms.deadline, say, "distilled")
     if last is None or last.top1 is None:
         return replace(made, others=[*made.others, first.candidate]), replace(known, reason="the last student diverged")
+    if not last.whole:
+        reason = f"{words}, but the time was over before it was distilled on both splits: {made.shipped.name} stays the model"
+        return replace(made, others=[*made.others, first.candidate]), replace(known, reason=reason)
     new = Made(last.candidate, first.candidate, others, Estimate(last.top1, None, 1), made.trials)
     return new, replace(known, chosen=True, reason=f"{words}: the distilled network is the model")
 

@@ -119,7 +119,7 @@ def run_auto(
     found = look_back(made, plan, how, look.images, logits, weights, until.look_back, say)
     score = made.score or Estimate(found.leaderboard[0].test_top1, None, 0)
     if distilled is not None:
-        for line in distilled_lines(distilled, score.mean, found.leaderboard[0].bytes):
+        for line in distilled_lines(distilled, found.leaderboard[0].test_top1, found.leaderboard[0].bytes):
             say(line)
     say(calibration.text())
     result = AutoResult(

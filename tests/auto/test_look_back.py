@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from rebnn_search.auto import _alternatives, _distil, _plan
+from rebnn_search.auto import _alternatives, _direct, _distil, _plan
 from rebnn_search.auto._alternatives import (
     BOOSTING,
     LOGISTIC,
@@ -23,7 +23,7 @@ from rebnn_search.auto._alternatives import (
 from rebnn_search.auto._balance import balance_for
 from rebnn_search.auto._calibrate import UNCALIBRATED, calibrate, validation_logits
 from rebnn_search.auto._candidate import HELD_OUT, JOINED, Made
-from rebnn_search.auto._direct import train_directly
+from rebnn_search.auto._direct import TrainedOnce, train_directly
 from rebnn_search.auto._distil import Distilled, Terms, distil, distilled_lines
 from rebnn_search.auto._importance import columns_of, importance, importance_lines
 from rebnn_search.auto._leaderboard import leaderboard, leaderboard_lines
@@ -33,6 +33,7 @@ from rebnn_search.auto._plan import Plan, plan_for
 from rebnn_search.auto._scores import scores_of
 from rebnn_search.auto.source import Source
 from rebnn_search.export import export_packed, load_model
+from rebnn_search.study.estimate import estimate
 from rebnn_search.training.calibration import fit_temperature
 
 LONG = 600.0
@@ -45,6 +46,11 @@ class Trained:
 
     plan: Plan
     made: Made
+
+    @property
+    def once(self) -> TrainedOnce:
+        """Its network as one training made it, to its end."""
+        return TrainedOnce(self.made.shipped, 0.1, 80.0, 1e-3, True)
 
     @property
     def logits(self) -> torch.Tensor:
@@ -224,6 +230,43 @@ def test_an_ensemble_is_distilled_and_validation_says_what_is_kept(trained: Trai
     # Real weights are float32, and there are two networks.
     assert found.ensemble_bytes > 2 * 4 * 2 * 32 * 32
     json.dumps(vars(found))
+
+
+def test_a_last_student_that_the_time_cut_short_is_not_the_model(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    students = iter([trained.once, replace(trained.once, whole=False)])
+    monkeypatch.setattr(_distil, "train", lambda *_: next(students))
+    losses = iter([(0.1, 90.0), (0.2, 80.0)])
+    monkeypatch.setattr(_distil, "_validated", lambda *_: next(losses))
+    terms = Terms(trained.plan.data, None, 2, 1e-3, tmp_path / "teachers", time.monotonic() + LONG)
+    new, found = distil(trained.made, terms, lambda _: None)
+    assert new.shipped is trained.made.shipped and not found.chosen
+    assert "the time was over before it was distilled on both splits" in found.reason
+
+
+def test_a_student_is_not_begun_twice_where_the_first_took_too_long(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    students = iter([replace(trained.once, seconds=2 * LONG)])
+    monkeypatch.setattr(_distil, "train", lambda *_: next(students))
+    losses = iter([(0.1, 90.0), (0.2, 80.0)])
+    monkeypatch.setattr(_distil, "_validated", lambda *_: next(losses))
+    terms = Terms(trained.plan.data, None, 2, 1e-3, tmp_path / "teachers", time.monotonic() + LONG)
+    new, found = distil(trained.made, terms, lambda _: None)
+    assert new.shipped is trained.made.shipped and "no time was left to distil on both splits" in found.reason
+
+
+def test_a_training_that_the_time_cut_short_counts_where_there_is_no_whole_one(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def directly(*whole: bool) -> Made:
+        made = iter([trained.once, *(replace(trained.once, whole=one, top1=60.0 + 10 * k) for k, one in enumerate(whole))])
+        monkeypatch.setattr(_direct, "train", lambda *_: next(made))
+        return train_directly(trained.plan, 1, len(whole), time.monotonic() + LONG, lambda _: None)
+
+    assert directly(True, True, False).score == estimate([60.0, 70.0])
+    assert directly(False, False).score == estimate([60.0, 70.0])
 
 
 def test_without_time_the_model_stays(trained: Trained, tmp_path: Path) -> None:
