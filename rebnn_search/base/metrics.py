@@ -34,9 +34,9 @@ BEST_VAL_LOSS, BEST_VAL_TOP1 = "best/val/loss", "best/val/top1"
 """In a summary: least and largest of a trial's reports."""
 
 CHOSEN_TRIAL = "best/trial"
-"""On a search's run: number of the chosen trial."""
+"""On a search's run: number of the chosen trial, of several seeds the first."""
 CHOSEN_VAL_LOSS, CHOSEN_VAL_TOP1, CHOSEN_VAL_TOP5 = "best/val_loss", "best/val_top1", "best/val_top5"
-"""On a search's run: the chosen trial's last report."""
+"""On a search's run: the chosen trial's last report; of several seeds the mean, as of the test split."""
 CHOSEN_TEST_TOP1, CHOSEN_TEST_TOP5 = "best/test_top1", "best/test_top5"
 """On a search's run: the chosen trial's accuracy on the test split, in percent."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from functools import partial
+from statistics import fmean
 
 import yaml
 from optuna.trial import FrozenTrial
@@ -213,9 +214,14 @@ def publish(search: Search, folder: SearchFolder, ledger: Ledger, parent: Parent
 
 
 def _best_metrics(result: Result) -> dict[str, float]:
-    best, row = result.best, result.best_row
-    assert best is not None and row is not None
+    best = result.best
+    assert best is not None
+    rows = [row for row in result.rows if row.number in best.trials]
     metrics = {CHOSEN_TRIAL: float(best.number), CHOSEN_TEST_TOP1: best.test_top1, CHOSEN_TEST_TOP5: best.test_top5}
-    values = {CHOSEN_VAL_LOSS: row.val_loss, CHOSEN_VAL_TOP1: row.val_top1, CHOSEN_VAL_TOP5: row.val_top5}
-    values |= {BEST + goal.name: row.values.get(goal.name) for goal in result.extras}
-    return metrics | {name: value for name, value in values.items() if value is not None}
+    values = {
+        CHOSEN_VAL_LOSS: [row.val_loss for row in rows], CHOSEN_VAL_TOP1: [row.val_top1 for row in rows],
+        CHOSEN_VAL_TOP5: [row.val_top5 for row in rows],
+        **{BEST + goal.name: [row.values.get(goal.name) for row in rows] for goal in result.extras},
+    }  # fmt: skip
+    known = {name: [value for value in given if value is not None] for name, given in values.items()}
+    return metrics | {name: fmean(given) for name, given in known.items() if given}

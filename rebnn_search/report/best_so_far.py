@@ -11,6 +11,7 @@ from rebnn_search.report.statistics import Array, Interval, best_of
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
 from rebnn_search.study.ranking import Ordering
 
+ENDED = ("COMPLETE", "PRUNED", "FAIL")
 MOST_PLACES = 60
 """Numbers of draws that the expectation is computed for."""
 
@@ -22,14 +23,16 @@ class BestSoFar:
     Attributes:
         numbers: First trial of each configuration that has a value, in order.
         values: Their objective: mean over the seeds trained to their end, else the best of the last reports.
-        whole: Which of them were trained to their end.
+        whole: Which of them were trained to their end, by all their seeds if any configuration was.
         turn: -1 where more is better, else 1: a value times it is the less, the better.
+        ended: How many configurations ended, with those that failed or broke a constraint: so many were drawn.
     """
 
     numbers: list[int]
     values: Array
     whole: list[bool]
     turn: int
+    ended: int
 
     @property
     def best(self) -> Array:
@@ -58,11 +61,15 @@ def best_so_far(search: TrackedSearch) -> BestSoFar:
         if trial.state in ("COMPLETE", "PRUNED") and trial.configuration not in broken and search.value(trial) is not None:
             groups.setdefault(trial.configuration, []).append(trial)
     ordering = Ordering(search.search.spec.objective.direction)
-    numbers, values, whole = [], [], []
+    numbers, values, seeds = [], [], []
     for configuration in sorted(groups):
         complete = [value for t in groups[configuration] if t.state == "COMPLETE" and (value := search.value(t)) is not None]
         others = [value for t in groups[configuration] if (value := search.value(t)) is not None]
         numbers.append(groups[configuration][0].number)
         values.append(fmean(complete) if complete else min(others, key=ordering.sort_key))
-        whole.append(bool(complete))
-    return BestSoFar(numbers, np.array(values, dtype=np.float64), whole, 1 if search.minimize else -1)
+        seeds.append(len(complete))
+    # As in `rank`: the mean of those that survived a pruner says less than that of all.
+    needed = search.search.spec.seeds if search.search.spec.seeds in seeds else 1
+    ended = {trial.configuration for trial in search.trials if trial.state in ENDED}
+    whole = [count >= needed for count in seeds]
+    return BestSoFar(numbers, np.array(values, dtype=np.float64), whole, 1 if search.minimize else -1, len(ended))

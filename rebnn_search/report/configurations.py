@@ -8,6 +8,7 @@ from statistics import fmean
 
 from rebnn_search.report.strategies import ZERO, methods
 from rebnn_search.report.tracked import TrackedSearch, TrackedTrial
+from rebnn_search.study.ranking import Ordering
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,16 @@ def configurations(search: TrackedSearch) -> list[Configuration]:
     trials = {trial.number: trial for trial in search.feasible if search.value(trial) is not None}
     found = [tuple(trials[number] for number in group if number in trials) for group in search.ranked(trials.values())]
     return [_configuration(search, group) for group in found if group]
+
+
+def with_rivals(search: TrackedSearch) -> list[Configuration]:
+    """The chosen configuration, then the others as the first objective has them: of several it alone decides the choice.
+
+    `configurations` has those on the Pareto front first, of which some may be far behind by it.
+    """
+    found = configurations(search)
+    ordering, seeds = Ordering(search.search.spec.objective.direction), search.search.spec.seeds
+    return found[:1] + sorted(found[1:], key=lambda one: (len(one.trials) < seeds, ordering.sort_key(one.mean)))
 
 
 def _configuration(search: TrackedSearch, trials: tuple[TrackedTrial, ...]) -> Configuration:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from rebnn_search.config import Strict
 
@@ -96,7 +96,8 @@ class Evaluation(Strict):
         classes: Their names.
         compared: Samples that the contenders were compared over; 0 where they were not.
         contenders: The chosen first, then those next to it, and γ = 0 where there is one.
-        not_compared: Why not, where they were not.
+        missing: Those that were to be compared and could not be, each with why.
+        not_compared: Why none was, where there are none.
         correct, total: By class.
         confusion: Of each true class (row) how many are taken for which; None of more classes than a picture has room for.
         confused: Pairs of classes with how often the first was taken for the second, most frequent first.
@@ -115,6 +116,7 @@ class Evaluation(Strict):
     classes: list[str]
     compared: int
     contenders: list[Contender]
+    missing: list[str] = Field(default_factory=list)
     not_compared: str | None
     correct: list[int]
     total: list[int]

@@ -77,8 +77,25 @@ def notes(search: TrackedSearch) -> list[str]:
             "Strategies were tried with several configurations; each row is its best by validation "
             f"({spec.objective.metric}), which favours those tried more often."
         )
+    found += _fewer(search)
     if spec.seeds == 1:
         found.append("One seed: no intervals and no tests. With seeds: 3 in the search file there are both.")
+    return found
+
+
+def _fewer(search: TrackedSearch) -> list[str]:
+    """Of which rows there are fewer seeds than the search has, and what that may do to them."""
+    found, rows = [], table(search)
+    seeds = search.search.spec.seeds
+    short = [row.label for row in rows if row.top1.n < seeds]
+    if short:
+        found.append(
+            f"Fewer than {seeds} seeds: {', '.join(short)}. The others were pruned, failed or have not ended; a mean of those that "
+            "are left may be of the ones that looked good early."
+        )
+    less = [f"{row.label} {row.difference.n}" for row in rows if row.difference is not None and row.difference.n < row.top1.n]
+    if less:
+        found.append(f"Seeds in common with γ = 0, where that is fewer than n: {', '.join(less)}.")
     return found
 
 
@@ -126,9 +143,10 @@ def as_csv(rows: list[StrategyRow]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     names = ("top1", "top5", "val_loss", "top1_difference")
-    writer.writerow(["strategy", "n", *(f"{name}_{part}" for name in names for part in ("mean", "half_width")), "p"])
+    parts = [f"{name}_{part}" for name in names for part in ("mean", "half_width")]
+    writer.writerow(["strategy", "n", *parts, "top1_difference_n", "p"])
     for row in rows:
         estimates = (row.top1, row.top5, row.loss, row.difference)
         numbers = [part for e in estimates for part in ((None, None) if e is None else (e.mean, e.half_width))]
-        writer.writerow([row.label, row.top1.n, *numbers, row.p])
+        writer.writerow([row.label, row.top1.n, *numbers, None if row.difference is None else row.difference.n, row.p])
     return file.getvalue()

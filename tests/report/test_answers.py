@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from rebnn_search.report import TrackedSearch, folder_of
 from rebnn_search.report.answers import QUESTIONS, Answer, Question, answers
 from rebnn_search.report.answers.base import storage_of
 from rebnn_search.report.best_so_far import best_so_far
-from rebnn_search.report.configurations import configurations, zero
+from rebnn_search.report.configurations import configurations, with_rivals, zero
 from rebnn_search.report.early_looks import early_looks
 from rebnn_search.report.evaluation import evaluate
 from rebnn_search.report.importance import importances
@@ -103,6 +104,28 @@ def test_the_best_so_far_and_what_more_would_bring() -> None:
     answer = said(search)["more"]
     assert "40 more would hold a better one with a chance of 50 %, the next one with 2.4 %" in told(answer)
     assert said(MadeSearch(3, pruned=0))["more"].short == "Too few to tell: 3 configurations."
+
+
+def test_what_failed_or_broke_a_constraint_was_drawn_too() -> None:
+    search = MadeSearch(40, pruned=0, constraints={"val/top1": ">= 10 %"})
+    for number in range(10, 25):
+        search.change(number, state="FAIL", metrics={})
+    for number in range(25, 40):
+        search.change(number, metrics={**search.trials[number].metrics, "final/val/top1": 5.0})
+    assert len(best_so_far(search).values) == 10
+    text = told(said(search)["more"])
+    assert "40 more, as many as were tried with those that failed or broke a constraint, would hold a better one" in text
+    assert "with a chance of 50 %, the next one with 2.4 %" in text
+
+
+def test_the_runner_up_of_several_objectives_is_the_next_by_the_first() -> None:
+    search = MadeSearch(4, pruned=0, objectives=["val/loss", "bytes"])
+    for number, (loss, size) in enumerate([(0.1, 1e5), (0.3, 1e4), (0.101, 1.2e5), (0.102, 1.3e5)]):
+        metrics = {**search.trials[number].metrics, "final/val/loss": loss, "final/bytes": size}
+        search.change(number, metrics=metrics)
+    assert [one.number for one in configurations(search)] == [0, 1, 2, 3], "the Pareto front first"
+    assert [one.number for one in with_rivals(search)] == [0, 2, 3, 1]
+    assert "Its lead over the runner-up, #2, is 0.0010" in told(said(search)["choice"])
 
 
 def test_more_may_be_better() -> None:
@@ -193,6 +216,8 @@ def test_what_is_computed_again_is_what_was_tracked(tracked: TrackedSearch, eval
     assert [one.number for one in evaluation.contenders][:2] == [one.number for one in best][:2]
     for one, configuration in zip(evaluation.contenders, best, strict=False):
         assert one.mean == pytest.approx(configuration.mean, rel=0.02) or one.number != configuration.number
+    metrics = tracked.parent.data.metrics
+    assert metrics["best/val_loss"] == pytest.approx(fmean(t.metrics["final/val/loss"] for t in best[0].trials)), "of its seeds"
     assert sum(one.first for one in evaluation.contenders) == pytest.approx(1)
     assert evaluation.contenders[0].low == evaluation.contenders[0].high == 0
     worst = evaluation.mistakes[0]
@@ -242,6 +267,24 @@ def test_other_samples_are_not_taken_for_the_search_s(searched: Path) -> None:
 def test_checkpoints_that_are_gone_are_told(tracked: TrackedSearch, tmp_path: Path) -> None:
     number = int(tracked.parent.data.metrics["best/trial"])
     assert evaluate(tracked, SearchFolder(tmp_path / "s")) == f"no checkpoint of #{number} is here"
+
+
+def test_a_rival_whose_checkpoints_are_gone_is_named(tracked: TrackedSearch, searched: Path, tmp_path: Path) -> None:
+    folder = SearchFolder(shutil.copytree(searched / "results" / "s", tmp_path / "s"))
+    rival = configurations(tracked)[1]
+    for trial in rival.trials:
+        shutil.rmtree(folder.checkpoints(trial.number))
+    found = evaluate(tracked, folder)
+    assert isinstance(found, Evaluation) and rival.number not in [one.number for one in found.contenders]
+    (missing,) = found.missing
+    assert missing.startswith(f"{rival.name} (no checkpoint of #")
+    apart = [one if one is found.contenders[0] else one.model_copy(update={"low": 0.1}) for one in found.contenders]
+    made = MadeSearch(7)
+    made.evaluation = found.model_copy(update={"contenders": apart})
+    answer = said(made)["sure"]
+    assert (
+        answer.short.endswith(", and none of those compared comes near it.") and f"Not compared: {missing}." in answer.details
+    )
 
 
 def test_the_folder_of_another_search_of_that_name_is_not_its(tracked: TrackedSearch, searched: Path, tmp_path: Path) -> None:

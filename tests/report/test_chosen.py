@@ -52,6 +52,21 @@ def test_a_configuration_of_which_one_seed_broke_a_constraint_is_not_recommended
     assert best_so_far(search).best[-1] == min(losses[k] for k in range(6) if k != best)
 
 
+def test_the_mean_of_what_a_pruner_left_is_no_best() -> None:
+    search = MadeSearch(12, seeds=3, pruned=0)
+    lucky = configurations(search)[1]
+    for trial in lucky.trials[1:]:
+        search.change(trial.number, state="PRUNED", reason="median")
+    search.change(lucky.number, metrics={**lucky.trials[0].metrics, "final/val/loss": 0.001})
+    best = configurations(search)[0]
+    found = best_so_far(search)
+    assert best.number != lucky.number and found.best[-1] == best.mean
+    assert found.whole.count(False) == 1 and found.values[found.whole.index(False)] == 0.001
+    for trial in search.trials[::3]:
+        search.change(trial.number, state="PRUNED", reason="median")
+    assert any(best_so_far(search).whole), "none has all of its seeds"
+
+
 def test_trials_that_a_constraint_ended_are_not_among_those_within_it() -> None:
     search = MadeSearch(12, pruned=0, constraints={"bytes": "<= 100 kB"})
     for trial in search.trials:

@@ -66,6 +66,21 @@ def test_constants_drawn_from_an_interval_are_one_strategy_beside_zero() -> None
     assert any("its best by validation" in note for note in paper_table.notes(search))
 
 
+def test_a_row_that_lost_a_seed_says_so() -> None:
+    values = [0.0, 1e-3]
+    space = {"gamma.strategy": {"choice": ["constant", "flip_ratio"]}, "gamma.value": {"choice": values}}
+    search = MadeSearch(6, seeds=3, pruned=0, space=space)
+    for trial in search.trials:
+        search.change(trial.number, params={"gamma.strategy": "constant", "gamma.value": values[trial.configuration]})
+    assert not any("Fewer" in note or "common" in note for note in paper_table.notes(search)[2:])
+    search.change(1, state="PRUNED", reason="median")
+    notes = " ".join(paper_table.notes(search))
+    assert "Fewer than 3 seeds: γ = 0. The others were pruned, failed or have not ended" in notes
+    assert "Seeds in common with γ = 0, where that is fewer than n: γ = 1e-3 2." in notes
+    (row,) = [line for line in paper_table.as_csv(paper_table.table(search)).splitlines() if line.startswith("γ = 1e-3,3,")]
+    assert row.split(",")[-2] == "2"
+
+
 def test_a_legend_stays_within_its_picture() -> None:
     values = [float(f"{number}e-5") for number in range(11, 51)]
     search = with_gammas(40, {"choice": values}, values)

@@ -22,7 +22,7 @@ from rebnn_search.report.answers.base import (
     storage_of,
     written,
 )
-from rebnn_search.report.configurations import Configuration, configurations, zero
+from rebnn_search.report.configurations import Configuration, with_rivals, zero
 from rebnn_search.report.statistics import Interval, for_best_of, paired
 from rebnn_search.report.tracked import TrackedSearch
 from rebnn_search.study.table import HEADINGS, value
@@ -31,7 +31,7 @@ from rebnn_search.study.table import HEADINGS, value
 @question("choice", "What should I train?", place=10)
 def choice(search: TrackedSearch) -> Answer:
     """Which configuration was chosen, with the command that trains it, and its lead."""
-    found = configurations(search)
+    found = with_rivals(search)
     if not found:
         why = "kept to the constraints" if search.complete else "was trained to its end"
         return Answer(f"Nothing yet: no trial {why}.")

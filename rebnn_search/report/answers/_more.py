@@ -34,13 +34,21 @@ def more(search: TrackedSearch) -> Answer | None:
         last = f"The last {quarter} of {count} bettered nothing: the best, #{found.numbers[place]}, was number {place + 1}"
     half = found.expected(count // 2)
     brought = abs(half.mean - float(found.expected(count).mean))
-    again = percent(chance_of_better(count, count))
+    ended = found.ended
+    drawn = (
+        f"{ended} more"
+        if ended == count
+        else f"{ended} more, as many as were tried with those that failed or broke a constraint,"
+    )
     details = [
         f"In a random order half of them would have come to {written(search, half.mean)} (95 %: {written_between(search, half)}), so "
         f"that doubling brought {gained(search, brought)} on average; the next doubling seldom brings more than the last.",
-        f"Were configurations drawn at random, {count} more would hold a better one with a chance of {again}, the next one with "
-        f"{percent(chance_of_better(count, 1), 1)}. A sampler that learns does better than that.",
+        f"Were configurations drawn at random, {drawn} would hold a better one with a chance of "
+        f"{percent(chance_of_better(ended, ended))}, the next one with {percent(chance_of_better(ended, 1), 1)}. A sampler that "
+        "learns does better than that.",
     ]
     if not all(found.whole):
-        details.append("Pruned configurations count with their last report, which training on would have bettered.")
+        details.append(
+            "Configurations that were pruned, or lost a seed, count with what is left of them: no best, and bettered by training on."
+        )
     return Answer(f"{last}.", details, ("history",))

@@ -29,7 +29,7 @@ def sure(search: TrackedSearch) -> Answer | None:
     if rivals:
         short += f"; {', '.join(one.name for one in rivals)} cannot be told from it on these samples."
     else:
-        short += ", and none of the others comes near it."
+        short += f", and none of {'those compared' if known.missing else 'the others'} comes near it."
     details = [
         "Behind it: "
         + "; ".join(
@@ -42,6 +42,8 @@ def sure(search: TrackedSearch) -> Answer | None:
         if search.search.spec.seeds == 1
         else "This is what other samples of the same kind would do to the choice, each configuration being the mean of its seeds.",
     ]
+    if known.missing:
+        details.append(f"Not compared: {'; '.join(known.missing)}.")
     if known.compared < known.split:
         details.append(
             f"Computed on {known.compared:,} of the {known.split:,} samples, drawn at random, to be done in seconds."

@@ -19,7 +19,7 @@ from rebnn_search.config import UserError
 from rebnn_search.export import LoadedModel, ModelInfo, describe, export_packed, load_model
 from rebnn_search.export.timing import batch_milliseconds, one_thread
 from rebnn_search.report import statistics
-from rebnn_search.report.configurations import Configuration, configurations, zero
+from rebnn_search.report.configurations import Configuration, with_rivals, zero
 from rebnn_search.report.evaluation._mistakes import worst
 from rebnn_search.report.evaluation._outputs import BATCH, Outputs, compute, drawn, trained_network
 from rebnn_search.report.record import BatchTime, Contender, Evaluation, Reliability
@@ -85,7 +85,7 @@ def _evaluate(search: TrackedSearch, folder: SearchFolder, chosen: TrackedTrial)
     outputs = compute(network, data, order, CHOSEN_SECONDS)
     count = len(outputs.labels)
     _check(outputs, _weights(data, recipe, order[:count]), data.size("validation"), chosen.metrics.get(final(VAL_LOSS)))
-    compared, contenders, why = _compare(search, folder, chosen, data, order, outputs)
+    compared, contenders, missing, why = _compare(search, folder, chosen, data, order, outputs)
     probabilities = outputs.logits.double().softmax(1)
     labels, taken = outputs.labels, probabilities.argmax(1)
     classes = data.num_classes
@@ -95,7 +95,7 @@ def _evaluate(search: TrackedSearch, folder: SearchFolder, chosen: TrackedTrial)
     packed, float32, times = _exported(network, info)
     return Evaluation(
         trial=chosen.number, samples=count, split=size, classes=data.classes, compared=compared, contenders=contenders,
-        not_compared=why, correct=matrix.diagonal().tolist(), total=matrix.sum(1).tolist(),
+        missing=missing, not_compared=why, correct=matrix.diagonal().tolist(), total=matrix.sum(1).tolist(),
         confusion=matrix.tolist() if classes <= MOST_CLASSES else None, confused=_pairs(matrix),
         reliability=Reliability(
             counts=calibrated.counts, confidence=calibrated.confidence, accuracy=calibrated.accuracy, error=calibrated.error,
@@ -144,49 +144,55 @@ def _losses(metric: str, outputs: Outputs) -> np.ndarray[tuple[int], np.dtype[np
 
 def _compare(
     search: TrackedSearch, folder: SearchFolder, chosen: TrackedTrial, data: Data, order: Tensor, its: Outputs
-) -> tuple[int, list[Contender], str | None]:
-    """Over how many samples which configurations were compared, or why none."""
+) -> tuple[int, list[Contender], list[str], str | None]:
+    """Over how many samples which configurations were compared, and which could not be, or why none was."""
     metric = search.objective
     if metric not in (VAL_LOSS, VAL_TOP1, VAL_TOP5):
-        return 0, [], f"{metric} is no mean over samples"
+        return 0, [], [], f"{metric} is no mean over samples"
     recipe = search.search.recipe(chosen.params)
     same = recipe.data.dump()
-    group = configurations(search)[:CONTENDERS]
+    group = with_rivals(search)[:CONTENDERS]
     without = zero(search)
     if without is not None and without.number not in [one.number for one in group]:
         group.append(without)
     group = [one for one in group if search.search.recipe(one.trials[0].params).data.dump() == same]
     if len(group) < 2:
-        return 0, [], "there is no other configuration on the same samples"
+        return 0, [], [], "there is no other configuration on the same samples"
     networks = sum(len(one.trials) for one in group) - 1
     count = len(its.labels)
     # Half of the time for what is not computing, and for networks that are larger than the chosen one.
     most = min(count, BATCH * int(OTHERS_SECONDS / 2 / its.batch_seconds / networks))
     if most < min(count, LEAST_COMPARED):
-        return 0, [], f"{networks} more networks would take more than {OTHERS_SECONDS:g} seconds"
+        return 0, [], [], f"{networks} more networks would take more than {OTHERS_SECONDS:g} seconds"
     losses, ends = [], time.monotonic() + OTHERS_SECONDS
     kept: list[Configuration] = []
+    missing: list[str] = []
     for one in group:
-        per_seed = []
+        per_seed: list[np.ndarray[tuple[int], np.dtype[np.float64]]] = []
+        why = ""
         for trial in one.trials:
             if trial.number == chosen.number:
                 per_seed.append(_losses(metric, its)[:most])
                 continue
             try:
                 network = trained_network(search, folder, trial, data)
-            except UserError:  # what is left of it is enough for the others
+            except UserError as error:  # what is left of it is enough for the others
+                why = str(error)
                 break
             outputs = compute(network, data, order[:most], max(0.0, ends - time.monotonic()))
             if len(outputs.labels) < most:
+                why = "it would have taken too long"
                 break
             per_seed.append(_losses(metric, outputs))
         if len(per_seed) == len(one.trials):
             losses.append(np.mean(per_seed, axis=0))
             kept.append(one)
-        elif one is group[0]:
-            return 0, [], f"not all checkpoints of {one.name} are here, or they took too long"
+        elif one is not group[0]:
+            missing.append(f"{one.name} ({why})")
+        else:
+            return 0, [], [], f"not all checkpoints of {one.name} are here, or they took too long"
     if len(kept) < 2:
-        return 0, [], "no checkpoint of another configuration is here"
+        return 0, [], [], "no checkpoint of another configuration is here"
     weights = _weights(data, recipe, order[:most], metric).numpy()
     resampled = statistics.bootstrap(np.stack(losses), weights)
     contenders = [
@@ -196,7 +202,7 @@ def _compare(
         )
         for k, one in enumerate(kept)
     ]  # fmt: skip
-    return most, contenders, None
+    return most, contenders, missing, None
 
 
 def _back(metric: str, mean: float) -> float:

@@ -20,8 +20,8 @@ EXPECTED, BEST = "#E69F00", "#2171b5"
 @drawn_as(
     "history",
     "Optimisation history",
-    "Objective of each configuration (crosses: pruned, at the last report) and the best so far; dotted, with the central 95 %: the "
-    "best of so many of them in a random order, which reaches the best at the end whatever more would bring.",
+    "Objective of each configuration (crosses: pruned, or short of a seed, as far as they came) and the best so far; dotted, with "
+    "the central 95 %: the best of so many of them in a random order, which reaches the best at the end whatever more would bring.",
     place=30,
 )
 def history(search: TrackedSearch) -> Drawing | None:
