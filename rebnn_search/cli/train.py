@@ -92,7 +92,8 @@ def _train(args: argparse.Namespace, recipe: Recipe, folder: TrainingFolder | No
     test = run.trainer.evaluate("test") if args.test and diverged is None else None
     if args.json:
         last = run.reports[-1].metrics if run.reports else {}
-        result = {"recipe": recipe.dump(), "reports": run.trainer.reports_done, "metrics": _finite(last), "test": test,
+        result = {"recipe": recipe.dump(), "reports": run.trainer.reports_done, "metrics": _finite(last),
+                  "test": None if test is None else _finite(test),
                   "diverged": diverged}  # fmt: skip
         print(json.dumps(result, allow_nan=False))
     else:

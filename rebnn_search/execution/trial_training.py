@@ -11,6 +11,7 @@ from rebnn_search.storage.locate import checkpoints_of
 from rebnn_search.study.attributes import DIVERGED
 from rebnn_search.study.measuring import measure
 from rebnn_search.training import Diverged, Recipe, Report, Trainer, TrainingRun, UnreadableCheckpointError
+from rebnn_search.training.data.facts import OtherDataError
 
 
 def recipe_of(task: TrialTask) -> Recipe:
@@ -56,6 +57,6 @@ def begin_run(
 
 def failure(error: Diverged | UserError) -> TrialUpdate:
     """The news of a training that ended where no retry would mend it, or the user must."""
-    if isinstance(error, UnreadableCheckpointError):
+    if isinstance(error, UnreadableCheckpointError | OtherDataError):
         return TrialUpdate(stops=str(error))
     return TrialUpdate(failed=f"{DIVERGED}: {error.reason}" if isinstance(error, Diverged) else str(error))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from rebnn_search.base.metrics import TRAIN_LOSS
+from rebnn_search.config import UserError
 from rebnn_search.export import describe, export_packed
 from rebnn_search.refit._folder import SeedFolder
 from rebnn_search.refit._result import SeedScore
@@ -47,6 +49,11 @@ def _train(recipe: Recipe, folder: SeedFolder, on_report: Listener) -> dict[str,
                 run.save()
                 raise Stopped
         test = trainer.evaluate("test")
+        if not math.isfinite(test["loss"]):
+            raise UserError(
+                f"seed {recipe.seed}: the loss on the test split is no finite number: a value there is too far from those that the "
+                "network was trained on"
+            )
         export_packed(trainer.network, describe(recipe, trainer.data), folder.model)
     except Diverged as error:
         return {"train_loss": None, "test": None, "diverged": error.reason}

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from rebnn_search.config import Component, UserError
 from rebnn_search.method.convert import convert
-from rebnn_search.method.layers import binary_layers
+from rebnn_search.method.layers import binary_layers, set_weights
 from rebnn_search.method.networks import CONTEXT, NETWORKS
 from rebnn_search.training.data import AUGMENTATIONS, DATASETS, Augmentation, Data, Dataset, from_arrays
 from rebnn_search.training.data.augmentations import AugmentationOption
@@ -122,7 +122,7 @@ def own_network(name: str) -> Callable[..., nn.Module] | None:
     """The maker of a user's network: as a registered one, and made binary if the user's has no binary layers.
 
     The function is given those of ``in_channels``, ``num_classes``, ``image_size`` and ``weights`` that it has arguments for; its
-    other arguments are options in the recipe.
+    other arguments are options in the recipe. Binary layers of one without ``weights`` get the recipe's, for stage one real ones.
     """
     make = _allowed(name)
     return None if make is None else _network_maker(name, make)
@@ -142,7 +142,10 @@ def _network_maker(name: str, make: Callable[..., object]) -> Callable[..., nn.M
             raise ValueError(f"raised {described(error)}") from error
         if not isinstance(network, nn.Module):
             raise ValueError(f"must return a torch.nn.Module, not a {type(network).__name__}")
-        if not binary_layers(network) and not convert(network, weights=given["weights"]):
+        if binary_layers(network):
+            if "weights" not in arguments:
+                set_weights(network, given["weights"])
+        elif not convert(network, weights=given["weights"]):
             raise ValueError("none of its layers can be made binary: it needs a Conv2d or Linear between first and last")
         _try(network, given["in_channels"], given["num_classes"], given["image_size"])
         return network

@@ -14,6 +14,7 @@ from torch import nn
 
 from rebnn_search.training.checkpoint import CheckpointDirectory
 from rebnn_search.training.data.base import Data
+from rebnn_search.training.data.facts import OtherDataError
 from rebnn_search.training.distributed import World
 from rebnn_search.training.report import Report
 from rebnn_search.training.report_log import ReportLog, TrackedReport
@@ -65,6 +66,10 @@ class TrainingRun:
         every_report: Write a checkpoint after each report, whatever it costs; else as `CHECKPOINT_SHARE` allows.
         saves: Whether this process writes the checkpoints; of the several of a trial only the first does.
         measure: What a report has besides, given its step: measured before it is kept, and so once.
+
+    Raises:
+        UnreadableCheckpointError: As `CheckpointDirectory.latest`.
+        OtherDataError: If the data are not those that the training began with.
     """
 
     def __init__(
@@ -85,7 +90,10 @@ class TrainingRun:
         # Other processes may see an older one yet, on a disk that is shared or through a store: all go on from what rank 0 finds.
         found = None if checkpoints is None else World.current().from_first(checkpoints.latest)
         if found is not None:
-            trainer.load_state_dict(trainer_state(found[1]))
+            try:
+                trainer.load_state_dict(trainer_state(found[1]))
+            except OtherDataError as error:
+                raise OtherDataError(f"{checkpoints.path if checkpoints else ''}: {error}: take that folder away") from None
             self.reports = [Report.restore(report) for report in found[1].get("reports", [])]
             self._keep(*self.reports)
         self._at_report = True

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from rebnn_search.base.metrics import IMAGES_PER_SECOND, TRAIN_LOSS, TRAIN_LR, oscillation_name, validation
 from rebnn_search.training.building import built_network, steps_per_epoch
 from rebnn_search.training.data import Data, Split
+from rebnn_search.training.data.facts import DataFacts, facts_of
 from rebnn_search.training.distributed import World, pick_device
 from rebnn_search.training.evaluation import evaluate
 from rebnn_search.training.latent import LatentWeights
@@ -88,6 +89,10 @@ class Trainer:
         self._stage_two: StageTwo | None = None
         self._batches: Iterator[tuple[Tensor, Tensor, Tensor | None]] | None = None
         self._epoch = self._step = self._iteration = self.reports_done = 0
+
+    @cached_property
+    def _facts(self) -> DataFacts:
+        return facts_of(self.data)
 
     @property
     def total_reports(self) -> int:
@@ -249,6 +254,7 @@ class Trainer:
             "rng": self._rng,
             "generators": self._generators,
             "data": self.data.statistics(),
+            "facts": {"text": self._facts.text, "digest": self._facts.digest},
             **self._computing.state_dict(),
         }
 
@@ -257,9 +263,11 @@ class Trainer:
 
         Raises:
             ValueError: If the state is of another version or another recipe.
+            OtherDataError: If it is of a training with other data.
         """
         if state.get("version") != STATE_VERSION:
             raise ValueError(f"the checkpoint has version {state.get('version')}, this is version {STATE_VERSION}")
+        self._facts.check(state.get("facts"))
         if self._world.size == 1:
             self._computing.resume(state)
         if self._stage_two is None and state["method"] is not None:

@@ -59,5 +59,14 @@ def test_the_search_stops_and_goes_on_without_it(
     with pytest.raises(UserError, match=r"^s: .*00000002\.pt .*though its checksum matches.*to go on from the one before$"):
         run(SearchObserver(), resume=True)
     newer.unlink()
+    # Nor does it go on with other data than it began with.
+    (_, state), begun = checkpoints.latest() or (0, {}), (tmp_path / "results" / "s" / "trials" / "0000" / "checkpoints")
+    other = {**state["trainer"], "facts": {"text": "3 classes", "digest": "of others"}}
+    newer = checkpoints.save(2, {**state, "trainer": other})
+    with pytest.raises(
+        UserError, match=rf"^s: .*{begun}: the data are not those that this training began with: 3 classes then, 10"
+    ):
+        run(SearchObserver(), resume=True)
+    newer.unlink()
     rows = run(SearchObserver(), resume=True).rows
     assert [row.state for row in rows] == ["COMPLETE", "COMPLETE"]

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -21,9 +22,12 @@ from rebnn_search.config import UserError
 from rebnn_search.export import load_model
 from rebnn_search.export._inputs import images_of
 from rebnn_search.refit import RefitResult, SeedScore, Stopped, refit_search
+from rebnn_search.refit._folder import SeedFolder
+from rebnn_search.refit._seed import train_seed
 from rebnn_search.refit.progress import Progress
+from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.lock import DriverLock
-from rebnn_search.training import CheckpointDirectory, Trainer, load_recipe
+from rebnn_search.training import CheckpointDirectory, Recipe, Trainer, load_recipe
 from rebnn_search.training.data import Digits
 
 
@@ -181,6 +185,17 @@ def test_what_cannot_be_refitted_is_said(finished: Any, tmp_path: Path, tracking
     finished.name = "yours"
     with pytest.raises(UserError, match=r"yours: no such search in .*; there: mine"):
         finished.search()
+
+
+def test_a_test_loss_that_is_no_number_is_one_message_and_no_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe.model_validate({"data": "digits", "network": {"name": "mlp", "width": 8}, "epochs": 1, "batch_size": 512})
+    spoilt, sound = {"loss": float("nan"), "top1": 10.0, "top5": 50.0}, Trainer.evaluate
+    monkeypatch.setattr(Trainer, "evaluate", lambda self, split: spoilt if split == "test" else sound(self, split))
+    stored = SimpleNamespace(folder=SearchFolder(tmp_path / "mine"), number=0, refit_path=tmp_path / "refit")
+    folder = SeedFolder(stored, 0)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="seed 0: the loss on the test split is no finite number"):
+        train_seed(recipe, folder, lambda *_: False)
+    assert folder.outcome is None
 
 
 def test_the_median_is_of_the_training_loss_and_of_those_that_did_not_diverge() -> None:

@@ -75,6 +75,17 @@ def test_columns_that_leave_no_doubt_speak_for_those_that_do() -> None:
     assert numbers(["1,234"], kind_of(["1,234", "5,678"], POINT, ";", False).decimal)[0] == 1.234
 
 
+def test_a_date_that_proves_its_order_speaks_for_those_that_do_not() -> None:
+    visits, firsts = ["25/12/2020", "03/01/2021"], ["01/01/2020", "01/02/2020", "01/03/2020"]
+    said = notation([firsts, visits, ["red", "blue"], ["1", "2"]], ",")
+    assert said == Notation(".", "dmy")
+    assert date_parts(firsts, kind_of(firsts, said, ",", False).date)[:, 1].tolist() == [1, 2, 3]
+    american = ["12/25/2020", "01/03/2021"]
+    assert notation([american, firsts], ";").date == "mdy"
+    # One of each kind: nothing is said of the third.
+    assert notation([american, visits, firsts], ",").date == "mdy" and notation([american, visits, firsts], ";").date == "dmy"
+
+
 def test_dates_are_seconds_month_weekday_and_hour() -> None:
     found = date_parts(["2024-02-29T12:30:00+02:00", "1969-12-31", "no date", "2024-02-30"], "iso")
     assert found[0].tolist() == [datetime(2024, 2, 29, 10, 30, tzinfo=UTC).timestamp(), 2, 3, 12.5]

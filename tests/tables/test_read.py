@@ -64,6 +64,14 @@ def test_a_comma_in_quoted_names_does_not_separate() -> None:
     assert table.names == ["length, in cm, all", "y"]
 
 
+def test_the_row_numbers_that_pandas_stores_are_no_column(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1.5, 2.5, 3.5, 4.5], "y": ["no", "no", "yes", "yes"]})
+    frame.sample(frac=0.75, random_state=0).to_parquet(tmp_path / "shuffled.parquet")
+    assert read_table(tmp_path / "shuffled.parquet", "t").names == ["a", "y"]
+    frame.set_index(pd.Index(["p7", "p5", "p3", "p1"], name="patient")).to_parquet(tmp_path / "named.parquet")
+    assert set(read_table(tmp_path / "named.parquet", "t").names) == {"a", "y", "patient"}, "a name says that it is meant"
+
+
 def test_parquet_holds_what_text_holds(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {

@@ -1,6 +1,7 @@
 """The objective against sums written out, and teachers from files."""
 
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from rebnn_search.config import UserError
-from rebnn_search.training import CheckpointDirectory, Recipe, Trainer, dump_recipe, load_recipe
+from rebnn_search.config import Notice, UserError
+from rebnn_search.training import CheckpointDirectory, Recipe, TrainedTeacher, Trainer, dump_recipe, load_recipe
 from rebnn_search.training.data import Digits
 from rebnn_search.training.losses import BatchLoss, distribution_loss
 from rebnn_search.training.precision import Computing
@@ -120,6 +121,28 @@ def test_a_trial_learns_from_one_that_was_trained_before(recipe: Make, tmp_path:
     assert last.metrics["val/top1"] > 60
     assert last.metrics["val/loss"] < 1.5
     assert set(student.state_dict()["network"]) == set(trained.state_dict()["network"])
+
+
+def test_a_teacher_of_other_classes_is_refused_and_one_that_may_know_the_answers_is_told(recipe: Make, tmp_path: Path) -> None:
+    def teacher(*overrides: str) -> TrainedTeacher:
+        made = recipe("network.width=4", "epochs=1", "reports_per_epoch=1", *overrides)
+        CheckpointDirectory(tmp_path / "checkpoints").save(1, {"trainer": Trainer(made).state_dict()})
+        dump_recipe(tmp_path / "recipe.yaml", made, "A teacher.")
+        return TrainedTeacher(path=str(tmp_path))
+
+    data = Digits().open()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        teacher().open(data)
+        teacher().open(data.joined())
+    with pytest.warns(Notice, match="was trained on training and validation split: it may have seen"):
+        teacher("train_on=train+validation").open(data)
+    with pytest.warns(Notice, match="was trained on other samples, or another split of them"):
+        teacher("data={name: digits, split_seed: 1}").open(data)
+    known = teacher()
+    data.classes.reverse()
+    with pytest.raises(UserError, match=r"other classes, or in another order: '0', '1', .*\.\.\.; the data have '9', '8'"):
+        known.open(data)
 
 
 def test_a_teacher_resumes_to_the_bit(recipe: Make, teacher_file: Path) -> None:

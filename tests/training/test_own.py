@@ -13,6 +13,7 @@ from rebnn_search.config import UserError, parse, validate
 from rebnn_search.method.layers import binary_layers
 from rebnn_search.training import Recipe, Trainer
 from rebnn_search.training.custom_parts import ALLOWED, allow
+from rebnn_search.training.stages import REAL
 
 MODULE = """
 import numpy as np
@@ -24,6 +25,21 @@ def plain(in_channels, num_classes, width: int = 8):
     return nn.Sequential(
         nn.Conv2d(in_channels, width, 3), nn.Conv2d(width, width, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
         nn.Linear(width, num_classes),
+    )
+
+
+def binary(in_channels, num_classes):
+    from rebnn_search.method import BinaryLinear
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(in_channels * 64, 16), BinaryLinear(16, 16, weights="rebnn"), nn.Linear(16, num_classes)
+    )
+
+
+def chooses(in_channels, num_classes, weights):
+    from rebnn_search.method import BinaryLinear
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(in_channels * 64, 16), BinaryLinear(16, 16, weights="sign"), BinaryLinear(16, 16, weights=weights),
+        nn.Linear(16, num_classes),
     )
 
 
@@ -75,6 +91,20 @@ def test_a_plain_network_becomes_binary_and_takes_its_arguments_as_options(modul
     assert trainer.data.size("test") == 9
     trainer.next_report()
     assert recipe(f"{{name: {data!r}, count: 90, test: 0.1}}", f"{{name: {network!r}, width: 6}}").dump() == made.dump()
+
+
+def test_binary_layers_of_a_network_that_takes_no_weights_have_the_recipe_s(module: ModuleType) -> None:
+    def kinds(made: Recipe) -> list[str]:
+        return [type(layer.binarizer).__name__ for _, layer in binary_layers(made.build_network(made.data.build().open()))]
+
+    network = f"{{name: '{allow(module.binary)}'}}"
+    taken = [tuple(kinds(recipe("digits", f"{network}\nweights: {name}"))) for name in ("rebnn", "reactnet", "recu")]
+    assert len(set(taken)) == 3, taken
+    made = recipe("digits", network)
+    assert tuple(kinds(made)) == taken[0]
+    assert tuple(kinds(made.model_copy(update={"weights": REAL}))) not in taken, "stage one's"
+    first, second = kinds(recipe("digits", f"{{name: '{allow(module.chooses)}'}}\nweights: reactnet"))
+    assert first != second, "one that takes them is left as it is"
 
 
 def test_a_torch_dataset_is_read(module: ModuleType) -> None:

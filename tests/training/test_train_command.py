@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
@@ -54,6 +55,18 @@ def test_json_is_one_object_on_stdout(capsys: pytest.CaptureFixture[str], tmp_pa
     again = json.loads(capsys.readouterr().out)
     assert again["metrics"] == result["metrics"]
     assert again["test"] is None
+
+
+def test_a_test_loss_that_is_no_number_is_null(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    generator, labels = np.random.default_rng(0), np.arange(60) % 3
+    samples = (1e-3 * generator.normal(size=(60, 1, 4, 4))).astype(np.float32)
+    far = np.full((6, 1, 4, 4), 3e38, dtype=np.float32)
+    np.savez(tmp_path / "far.npz", X=samples, y=labels, X_test=far, y_test=labels[:6])
+    data = f"data={{name: arrays, path: '{tmp_path / 'far.npz'}'}}"
+    settings = (data, "network={name: mlp, width: 8}", "epochs=1", "batch_size=12", "reports_per_epoch=1")
+    assert main([DIGITS, *(word for one in settings for word in ("--set", one)), "--json", "--test"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["test"]["loss"] is None and result["metrics"]["val/loss"] is not None
 
 
 def test_a_pipe_gets_plain_lines_and_a_table(capsys: pytest.CaptureFixture[str]) -> None:

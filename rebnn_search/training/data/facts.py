@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
+from rebnn_search.base.errors import UserError
 from rebnn_search.training.data.base import SPLITS, Data
+
+
+class OtherDataError(UserError):
+    """A training would go on with other data than it began with: with other splits, it might be tested on what it was trained on.
+
+    Whoever has them must decide, for nothing is lost yet.
+    """
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,22 @@ class DataFacts:
     text: str
     digest: str
     left_out: str | None = None
+
+    def check(self, known: Mapping[str, str] | None) -> None:
+        """See that a training that goes on is given the data that it began with.
+
+        Args:
+            known: ``text`` and ``digest`` of those; None of a checkpoint that does not hold them, as of earlier versions.
+
+        Raises:
+            OtherDataError: If they are others.
+        """
+        if known is None or known["digest"] == self.digest:
+            return
+        now = self.text if self.text != known["text"] else "as many samples, with other labels or in another order"
+        raise OtherDataError(
+            f"the data are not those that this training began with: {known['text']} then, {now} now; bring those back, or begin anew"
+        )
 
 
 def facts_of(data: Data) -> DataFacts:

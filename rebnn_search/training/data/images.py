@@ -23,6 +23,8 @@ NAMED = 3
 """Damaged pictures that a notice names."""
 DEEP_MODES = ("I", "F")
 """Pictures of 32 bits a pixel, as Pillow calls them."""
+SIXTEEN_BITS = ("PNG", "PPM")
+"""Formats whose mode I is of 16 bits, from 0 to 65,535: a PGM's own maximum is that to Pillow."""
 DARK = 2**12
 """Values that a picture of 16 bits has more than, unless it is nearly black or of a camera of fewer bits."""
 _told: list[Path] = []
@@ -62,7 +64,7 @@ def open_picture(file: Path, grayscale: bool) -> Image:
     from PIL import Image  # comes with torchvision; only those who read images need it
 
     with decoding(file), Image.open(file) as image:
-        if image.mode in DEEP_MODES and not (image.mode == "I" and image.format == "PNG"):
+        if image.mode in DEEP_MODES and not (image.mode == "I" and image.format in SIXTEEN_BITS):
             raise UserError(f"{file}: has 32 bits a pixel, whose range nothing tells; save it with 8, or give arrays as .npz")
         image.load()
         if image.mode.startswith("I"):

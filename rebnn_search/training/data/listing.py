@@ -59,12 +59,17 @@ def class_names(folder: Path) -> list[str]:
     """The class folders of a folder, sorted.
 
     Raises:
-        UserError: If there are fewer than two.
+        UserError: If there are fewer than two, or one's name is not UTF-8, as of archives from elsewhere: no model file holds it.
     """
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if len(names) < 2:
         found = f"only {names[0]!r}" if names else "none"
         raise UserError(f"data.root: {folder}: needs at least two class folders, has {found}")
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError as error:
+        spoilt = next(name for name in names if error.object[error.start] in name)
+        raise UserError(f"data.root: {folder}: the name of the class folder {spoilt!a} is not UTF-8: rename it") from None
     return names
 
 

@@ -1,3 +1,4 @@
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,10 @@ def one_class(folder: Path) -> None:
     (folder / "train" / "dog").rmdir()
 
 
+def misnamed(folder: Path) -> None:
+    (folder / "train" / "dog").rename(folder / "train" / os.fsdecode(b"caf\xe9"))
+
+
 def empty_class(folder: Path) -> None:
     for file in (folder / "train" / "dog").iterdir():
         file.unlink()
@@ -192,6 +197,7 @@ def other_classes(folder: Path) -> None:
     [
         (broken, r"dog/001\.png: is damaged or no image"),
         (one_class, "needs at least two class folders, has only 'cat'"),
+        (misnamed, r"the name of the class folder 'caf\\udce9' is not UTF-8: rename it"),
         (empty_class, "dog: holds no images"),
         (tiny_class, "class 'dog' has 1 sample: too few to split off"),
         (other_classes, "has other classes than .*: dog, wolf"),
@@ -297,7 +303,7 @@ def test_a_rare_class_of_sound_pictures_is_not_taken_for_damaged(tmp_path: Path)
         assert all(torch.bincount(data.labels(split), minlength=3).min() >= 1 for split in SPLITS)
 
 
-@pytest.mark.parametrize("suffix", ["png", "tiff"])
+@pytest.mark.parametrize("suffix", ["png", "tiff", "pgm"])
 def test_sixteen_bits_a_pixel_become_eight(tmp_path: Path, suffix: str) -> None:
     """And are not cut off at 255, as Pillow has it."""
     pixels = np.array([[0, 300], [30000, 65535]], dtype=np.uint16)

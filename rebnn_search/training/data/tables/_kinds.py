@@ -46,11 +46,19 @@ class Kind:
 
 
 def notation(columns: Sequence[Sequence[str]], separator: str) -> Notation:
-    """What the columns that leave no doubt say of those that do; where none does, a semicolon between cells speaks for a comma."""
-    shares = [_decimal_shares(_sample(_present(column))) for column in columns]
+    """What the columns that leave no doubt say of those that do; where none does, a semicolon between cells speaks for a comma, and
+    that for the day before the month.
+    """
+    samples = [_sample(_present(column)) for column in columns]
+    shares = [_decimal_shares(sample) for sample in samples]
     points = any(point > comma and point >= SHARE for point, comma in shares)
     commas = any(comma > point and comma >= SHARE for point, comma in shares)
     decimal: Decimal = "," if commas and not points else "."
+    texts = [sample for sample, both in zip(samples, shares, strict=True) if sample and max(both) < SHARE]
+    dates = [(_date_share(sample, "mdy"), _date_share(sample, "dmy")) for sample in texts]
+    months, days = any(mdy > dmy and mdy >= SHARE for mdy, dmy in dates), any(dmy > mdy and dmy >= SHARE for mdy, dmy in dates)
+    if months != days:
+        return Notation(decimal, "dmy" if days else "mdy")
     return Notation(decimal, "dmy" if decimal == "," or separator == ";" else "mdy")
 
 
@@ -72,7 +80,7 @@ def kind_of(cells: Sequence[str], said: Notation, separator: str, typed: bool) -
     if are_truths(set(present)):
         return Kind("boolean")
     orders: tuple[DateOrder, ...] = ("iso", said.date, "dmy" if said.date == "mdy" else "mdy")
-    fits = [np.isfinite(date_parts(sample, order)[:, 0]).mean() for order in orders]
+    fits = [_date_share(sample, order) for order in orders]
     best = int(np.argmax(fits))
     return Kind("date", date=orders[best]) if fits[best] >= SHARE else Kind("category")
 
@@ -127,6 +135,11 @@ def _decimal_shares(present: Sequence[str]) -> tuple[float, float]:
         return 0.0, 0.0
     point, comma = (float(np.isfinite(numbers(present, decimal)).mean()) for decimal in DECIMALS)
     return point, comma
+
+
+def _date_share(sample: Sequence[str], order: DateOrder) -> float:
+    """Of the values, the share that are dates written in an order."""
+    return float(np.isfinite(date_parts(sample, order)[:, 0]).mean())
 
 
 def _present(cells: Sequence[str]) -> list[str]:

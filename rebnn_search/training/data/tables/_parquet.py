@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING
 
 from rebnn_search.config import UserError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAGIC = b"PAR1"
+UNNAMED = re.compile(r"__index_level_\d+__")
+"""What pandas calls an index without a name."""
 
 
 def parse(content: bytes, source: str) -> Table:
@@ -25,9 +28,16 @@ def parse(content: bytes, source: str) -> Table:
     import pyarrow.parquet as pq
 
     try:
-        return _table(pq.read_table(io.BytesIO(content)), source)
+        return _table(_without_index(pq.read_table(io.BytesIO(content))), source)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise UserError(f"{source}: is damaged, or no Parquet file: {str(error).splitlines()[0]}") from None
+
+
+def _without_index(found: pa.Table) -> pa.Table:
+    """Less the row numbers that pandas stores with a frame whose rows were shuffled or left out: they tell where a row once stood."""
+    stored = (found.schema.pandas_metadata or {}).get("index_columns", [])
+    unnamed = [name for name in stored if isinstance(name, str) and UNNAMED.fullmatch(name) and name in found.column_names]
+    return found.drop_columns(unnamed) if unnamed else found
 
 
 def table_of(frame: pd.DataFrame, source: str) -> Table:
