@@ -32,6 +32,7 @@ from rebnn_search.execution.task import owner_of
 from rebnn_search.execution.trial_training import device_of
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.storage.locate import checkpoints_of, folder_here
+from rebnn_search.storage.object_store import StoredCheckpoints
 from rebnn_search.study.attributes import PARAMS, RUNS
 from rebnn_search.study.cost import Cost
 from rebnn_search.study.estimate import estimate
@@ -123,7 +124,13 @@ def _evaluate_test(
     data: dict[str, object], number: int, owner: str, path: str, remote: str | None, device: str | None
 ) -> Tested:
     folder = folder_here(path, remote)
-    found = checkpoints_of(folder, number, owner).latest()
+    checkpoints = checkpoints_of(folder, number, owner)
+    try:
+        found, away = checkpoints.latest(), checkpoints.away if isinstance(checkpoints, StoredCheckpoints) else None
+    except OSError as error:
+        found, away = None, str(error)
+    if found is None and away is not None:
+        raise UserError(hide_secrets(f"{remote}: cannot be read: {away.splitlines()[0]}; once it can, go on with --resume"))
     if found is None:
         return None
     trainer = Trainer(Recipe.model_validate(data), device=device, workspace=folder.path)

@@ -33,7 +33,7 @@ from rebnn_search.storage.lock import DriverLock
 from rebnn_search.storage.remote_sync import RemoteSync
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.optuna_log import optuna_log_muted
-from rebnn_search.study.record import check_ledger
+from rebnn_search.study.record import check_ledger, explain_database_errors
 from rebnn_search.study.result import Result
 from rebnn_search.study.search import Search
 from rebnn_search.tracking import Runs, check_answers
@@ -146,7 +146,8 @@ class Session:
         except OSError as error:
             raise UserError(f"--storage {folder.path.parent}: no search can be kept there: {error.strerror}") from None
         sync = nullcontext() if folder.remote is None else RemoteSync(folder, FLUSH_SECONDS)
-        for part in (optuna_log_muted(), explain_disk_errors(folder), DriverLock(folder), redirect_output(folder.log), sync):
+        explained = explain_disk_errors(folder), explain_database_errors(self.ledger_url)
+        for part in (optuna_log_muted(), *explained, DriverLock(folder), redirect_output(folder.log), sync):
             stack.enter_context(part)
         clear_partial_files(folder)
 

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ logger = logging.getLogger(__name__)
 
 OWNER_FILE = "owner"
 """Beside a node's copies of checkpoints: what they are of."""
+PAUSES = (5.0, 15.0, 30.0, 60.0)
+"""Seconds between the tries to reach a store that is away, before what is here must do."""
+_reached: set[str] = set()
+"""The stores that this process has read."""
 KEPT_OPTIONS = ("scheme", "endpoint_override")
 """Of a URI's query, what tells one store from another; the rest says how it is reached."""
 
@@ -166,6 +171,8 @@ class StoredCheckpoints(CheckpointDirectory):
     def __init__(self, path: Path, store: ObjectStore, name: str, owner: str | None = None) -> None:
         super().__init__(path)
         self._store, self._name = store, name
+        self.away: str | None = None
+        """Why the store could not be read, the last time; None where it could."""
         if owner is not None:
             self._belong_to(owner)
 
@@ -180,14 +187,17 @@ class StoredCheckpoints(CheckpointDirectory):
     def save(self, step: int, state: Mapping[str, object]) -> Path:
         """Write a checkpoint here, then there, and remove all but the newest two of both."""
         written = super().save(step, state)
-        try:
-            self.send()
-        except OSError as error:  # away for a while: the next save sends what is missing
-            logger.warning("a checkpoint could not be sent: %s", hide_secrets(str(error).splitlines()[0]))
+        self.send()
         return written
 
     def send(self) -> None:
-        """Bring the store up to what is here."""
+        """Bring the store up to what is here. While it is away nothing happens: the next save sends what is missing."""
+        try:
+            self._send()
+        except OSError as error:
+            logger.warning("a checkpoint could not be sent: %s", _said(error))
+
+    def _send(self) -> None:
         here = {file.name: file for file in self._files()}
         there = set(self._there())
         for name in sorted(here.keys() - there):
@@ -197,16 +207,43 @@ class StoredCheckpoints(CheckpointDirectory):
                 self._store.delete(f"{self._name}/{name}")
 
     def fetch(self) -> None:
-        """Bring this directory up to what is in the store."""
+        """Bring this directory up to what is in the store. One that is away for minutes leaves it as it is, and says so in `away`.
+
+        Raises:
+            OSError: If it is, and this process never could read it: it may lack the right to.
+        """
+        for pause in (*PAUSES, None):
+            try:
+                self._fetch()
+            except OSError as error:
+                self.away = _said(error)
+                if pause is None and self._store.uri not in _reached:
+                    raise
+            else:
+                self.away = None
+                _reached.add(self._store.uri)
+                return
+            if pause is not None:
+                time.sleep(pause)
+        logger.warning("the object store cannot be read; training goes on from what is here: %s", self.away)
+
+    def _fetch(self) -> None:
         here = {file.name for file in self._files()}
         for name in self._there():
             if name not in here and (content := self._store.read(f"{self._name}/{name}")) is not None:
                 write_atomically(self.path / name, content)
 
     def latest(self, device: str = "cpu") -> tuple[int, dict[str, Any]] | None:
-        """Return step and state of the newest sound checkpoint of both places. Raises as `CheckpointDirectory.latest`."""
+        """Return step and state of the newest sound checkpoint of both places, of a store that is away (`fetch`) of this one alone.
+
+        Raises as `CheckpointDirectory.latest` and `fetch`.
+        """
         self.fetch()
         return super().latest(device)
 
     def _there(self) -> list[str]:
         return [name for name in self._store.names(self._name) if re.fullmatch(r"\d{8}\.pt", name)]
+
+
+def _said(error: OSError) -> str:
+    return hide_secrets((str(error).splitlines() or [type(error).__name__])[0])

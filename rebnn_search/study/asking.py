@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
 from rebnn_search.study.attributes import PARAMS
-from rebnn_search.study.draft import FIXED, DraftStorage, blank
+from rebnn_search.study.draft import FIXED, STUDY, DraftStorage, blank
 from rebnn_search.study.optuna_log import optuna_muted
 from rebnn_search.study.samplers import has_trait, mixed, sampler_factory
 from rebnn_search.study.search import Search
 from rebnn_search.study.spec import Params
 
 AGAIN = 10
-"""Times that a sampler is asked again, each with another seed, which proposed what was tried before."""
+"""Times that a sampler is asked again, each with another seed or further along its sequence, which proposed what was tried before."""
 AT_RANDOM = 100
 """Times that a configuration is then drawn at random, before one is trained again: most points of such a space were tried."""
 
@@ -65,8 +65,9 @@ class Asking:
         sampler = self._search.spec.sampler
         repeats = given is not None or has_trait(sampler, "exhaustive") or has_trait(sampler, "repeats")
         attempts = 0 if repeats else AGAIN + AT_RANDOM
+        walked: Mapping[str, object] = {}
         for attempt in range(attempts):
-            with self._drafts.drafting(blank(number)):
+            with self._drafts.drafting(blank(number, study=walked)):
                 self._study.sampler = self._sampler(number, attempt)
                 trial = self._study.ask()
                 params = self._search.space.suggest(trial)
@@ -74,14 +75,16 @@ class Asking:
                     trial.set_user_attr(PARAMS, params)
                     self._drafts.keep()
                     return params
-        return self._ask(blank(number, given))
+                if has_trait(sampler, "one_sequence"):  # else each trial would come to the same point of it again
+                    walked = self._drafts.draft.system_attrs.get(STUDY, {})
+        return self._ask(blank(number, given, study=walked))
 
     def _sampler(self, number: int, attempt: int) -> BaseSampler:
         """The sampler of a trial, or what stands in for it after so many attempts."""
-        if attempt == 0:
+        if attempt == 0 or (attempt < AGAIN and has_trait(self._search.spec.sampler, "one_sequence")):
             return self._make_sampler(number)
         seed = mixed(mixed(self._search.spec.sampler_seed, number), attempt)
-        if attempt >= AGAIN or has_trait(self._search.spec.sampler, "one_sequence"):
+        if attempt >= AGAIN:
             return RandomSampler(seed=seed)
         return self._search.spec.sampler.build(seed=seed)
 

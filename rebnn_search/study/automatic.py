@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from rebnn_search.config import Document
+from rebnn_search.study.samplers import has_trait
 
 if TYPE_CHECKING:
     from rebnn_search.study.search import Search
@@ -68,6 +69,9 @@ def choose_pruner(search: Search) -> Choice:
         return Choice({"name": "none"}, "of γ, scaling factors and weight decay alone early curves do not tell which ends best")
     if search.spec.seeds > 1:
         return Choice({"name": "median"}, f"configurations are compared by their {search.spec.seeds} seeds")
+    if has_trait(search.spec.sampler, "whole_trainings"):
+        reason = f"{search.spec.sampler.name} learns from whole trainings alone, of which promotion has few"
+        return Choice({"name": "median"}, reason)
     if reports < FEWEST_REPORTS:
         return Choice({"name": "median"}, f"trainings of {reports} reports are too short to wait in")
     if search.trials < FEWEST_TRIALS:

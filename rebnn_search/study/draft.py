@@ -24,18 +24,21 @@ STUDY = "rebnn_search:study"
 """System attribute with what the sampler kept in the study while it was asked: recorded with the trial, or not at all."""
 
 
-def blank(number: int, fixed: Mapping[str, object] | None = None, trial_id: int = NEW) -> FrozenTrial:
+def blank(
+    number: int, fixed: Mapping[str, object] | None = None, trial_id: int = NEW, study: Mapping[str, object] | None = None
+) -> FrozenTrial:
     """A trial as Optuna's queue would hold it, with nothing asked yet.
 
     Args:
         number: Its number.
         fixed: Values that are not the sampler's to choose.
         trial_id: Of the stored trial that it stands for.
+        study: What the sampler kept in the study with drafts of this trial that were dropped.
     """
     return FrozenTrial(
         number=number, trial_id=trial_id, state=TrialState.WAITING, value=None, values=None, datetime_start=None,
         datetime_complete=None, params={}, distributions={}, user_attrs={}, intermediate_values={},
-        system_attrs={} if fixed is None else {FIXED: dict(fixed)},
+        system_attrs={**({FIXED: dict(fixed)} if fixed is not None else {}), **({STUDY: dict(study)} if study else {})},
     )  # fmt: skip
 
 

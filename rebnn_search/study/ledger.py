@@ -97,6 +97,8 @@ class Ledger:
         """How many trials went on after they had waited, by their reports then."""
         self.ended = Counter(t.last_step or 0 for t in everything if t.state.is_finished() and TAKEN_UP in t.user_attrs)
         """How many trials ended that had waited and gone on, by their reports then."""
+        self.lost = Counter(step for trial in everything if (step := _lost_since(trial)) is not None)
+        """How many of those that went on ended before their end, by their reports when they last went on."""
 
     def _identify(self, folder: SearchFolder, url: str | None) -> str:
         begun = folder.search_id if folder.search_file.exists() else None
@@ -277,6 +279,8 @@ class Ledger:
             self.study.tell(number, values, state=state)
         ended = self.trial(number)
         self.ended[ended.last_step or 0] += TAKEN_UP in ended.user_attrs
+        if (step := _lost_since(ended)) is not None:
+            self.lost[step] += 1
         self._live.pop(number, None)
         self._reports.pop(number, None)
 
@@ -327,8 +331,13 @@ class Ledger:
                 self.complete(trial.number)
             elif doomed or infeasible:
                 self.prune(trial.number, self.why_pruned(trial.number))
-            elif trial.user_attrs.get(PAUSED) is None:
-                pending.append((trial.number, dict(trial.user_attrs[PARAMS])))
+            else:
+                paused = trial.user_attrs.get(PAUSED)
+                if paused is not None and log.last_step > paused:  # it went on, and the record of that is lost
+                    self.take_up(trial.number)
+                    paused = None
+                if paused is None:
+                    pending.append((trial.number, dict(trial.user_attrs[PARAMS])))
         return pending
 
     @property
@@ -372,3 +381,13 @@ def summarised(reports: Sequence[TrackedReport], extras: Sequence[str] = ()) -> 
     found = {name: [report.metrics[name] for report in reports if name in report.metrics] for name in extras}
     late = {name: values[-1] for name, values in found.items() if values}
     return {EPOCHS: last.epoch, REPORTS: last.step, **headline, **best, **late}
+
+
+def _lost_since(trial: FrozenTrial) -> int | None:
+    """The reports at which a trial last went on that then failed, or broke a constraint; None of any other.
+
+    One that waits when the search ends is no such trial.
+    """
+    steps = trial.user_attrs.get(TAKEN_UP)
+    ended = trial.state.is_finished() and trial.state != TrialState.COMPLETE
+    return steps[-1] if ended and steps and trial.user_attrs.get(PAUSED) is None else None

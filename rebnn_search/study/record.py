@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
@@ -65,7 +67,7 @@ def open_record(folder: SearchFolder, url: str | None) -> BaseStorage:
         _check_place(folder, here)
     try:
         with optuna_muted():
-            storage = _journal(folder, begun) if url is None else RDBStorage(url, skip_compatibility_check=False)
+            storage = _journal(folder, begun) if url is None else _database(url)
             names = {study.study_name for study in storage.get_all_studies()}
     except (UserError, OSError):
         raise
@@ -82,6 +84,25 @@ def open_record(folder: SearchFolder, url: str | None) -> BaseStorage:
             raise UserError(f"--ledger {here}: already holds a study named {folder.name}: choose another --name")
         storage.delete_study(study)  # of a search that was stopped before its first trial
     return storage
+
+
+@contextmanager
+def explain_database_errors(url: str | None) -> Iterator[None]:
+    """Turn what a search's database answers no more into a message; nothing happens without one.
+
+    Raises:
+        UserError: Names the database, and what to do.
+    """
+    try:
+        yield
+    except StorageInternalError as error:
+        if url is None:
+            raise
+        cause = error.__cause__ or error
+        reason = hide_secrets(" ".join([type(cause).__name__, *str(cause).splitlines()[:1]]))
+        raise UserError(
+            f"--ledger {hide_secrets(url)}: answers no more: {reason}; once it does, go on with --resume"
+        ) from error
 
 
 def _check_place(folder: SearchFolder, ledger: str | None) -> None:
@@ -108,11 +129,16 @@ def read_study(folder: SearchFolder, url: str | None = None) -> optuna.Study:
         check_ledger(url, write=False)
     try:
         with optuna_muted():
-            storage: BaseStorage = JournalStorage(JournalFileBackend(str(folder.journal))) if url is None else RDBStorage(url)
+            storage: BaseStorage = JournalStorage(JournalFileBackend(str(folder.journal))) if url is None else _database(url)
             return optuna.load_study(study_name=folder.name, storage=storage)
     except Exception as error:  # SQLAlchemy, the database's driver and Optuna each raise their own
         reason = hide_secrets(" ".join([type(error).__name__, *str(error).splitlines()[:1]]))
         raise UserError(f"{folder.journal if url is None else f'--ledger {here}'}: cannot be read: {reason}") from None
+
+
+def _database(url: str) -> RDBStorage:
+    # Reports may be minutes apart: whatever lies between closes idle connections, or the server was started again.
+    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
 
 
 def _journal(folder: SearchFolder, begun: bool) -> JournalStorage:

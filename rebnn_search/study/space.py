@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from pydantic import Field, model_validator
@@ -143,7 +144,7 @@ class Parameter(Strict):
         low, high = self._bounds(kind) or (0, 0)
         if kind in ("int", "log_int"):
             return trial.suggest_int(name, low, high, step=int(self.step or 1), log=kind == "log_int")
-        return trial.suggest_float(name, float(low), float(high), step=self.step, log=kind == "log_uniform")
+        return self.canonical(trial.suggest_float(name, float(low), float(high), step=self.step, log=kind == "log_uniform"))
 
     def contains(self, value: object) -> bool:
         """Whether the parameter could take this value."""
@@ -159,10 +160,15 @@ class Parameter(Strict):
         return bool(abs(steps - round(steps)) < 1e-9)
 
     def canonical(self, value: Any) -> Value:
-        """The value as the parameter's own type: a choice as it stands in the list, a whole number for an int range."""
+        """The value as the parameter's own type: a choice as it stands in the list, a whole number for an int range, and of steps the
+        number that their decimals come to: 0.3, not 3 · 0.1.
+        """
         if self.kind == "choice":
             chosen: Value = next(choice for choice in self.choice or [] if _same(value, choice))
             return chosen
+        if self.uniform is not None and self.step is not None:
+            low, step = Decimal(str(self.uniform[0])), Decimal(str(self.step))
+            return float(low + round((Decimal(str(value)) - low) / step) * step)
         return int(value) if self.kind in ("int", "log_int") else float(value)
 
     def grid(self) -> list[Value] | None:
@@ -171,7 +177,7 @@ class Parameter(Strict):
             return list(self.choice or [])
         points, (low, _) = self.points(), self._bounds(self.kind) or (0, 0)
         step = self.step or 1
-        return None if points is None else [low + index * step for index in range(points)]
+        return None if points is None else [self.canonical(low + index * step) for index in range(points)]
 
     def points(self) -> int | None:
         """How many values there are: of a choice, an ``int`` or a range in steps; None for a range without."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from rebnn_search.base.errors import UserError
+from rebnn_search.execution.simulated import RecordedReport
+from rebnn_search.study.attributes import PAUSED
 from rebnn_search.study.ledger import Ledger
 from rebnn_search.study.spec import Params
-from rebnn_search.testing.pause_rule import REPORTS, away, drive, simulated_search
+from rebnn_search.testing import pause_rule
+from rebnn_search.testing.pause_rule import REPORTS, away, curve, drive, simulated_search
 
 PROMOTION = "pruner={name: promotion, startup_trials: 8, every: 10, second_looks: 3}"
 
@@ -54,6 +59,37 @@ def test_a_training_shorter_than_a_look_ends_with_it() -> None:
     ):
         states = [trial.state for trial in drive(search, path / "s")]
     assert states.count("COMPLETE") == 1
+
+
+@pytest.mark.parametrize("reports", [2, 6], ids=["before its second look", "after it"])
+def test_others_take_the_places_of_those_that_fail(monkeypatch: pytest.MonkeyPatch, reports: int) -> None:
+    """The best of the early ones diverge, as learning rates do that are good at first."""
+    lost = RecordedReport(1.0, 0.0, {}, failed="diverged")
+
+    def diverging(params: Params) -> list[RecordedReport]:
+        return [*curve(params)[:reports], lost] if away(params) < 0.6 else curve(params)
+
+    monkeypatch.setattr(pause_rule, "curve", diverging)
+    with simulated_search("trials=12", "sampler=random", PROMOTION) as (search, path):
+        whole = drive(search, path / "s")
+        assert {trial.state for trial in whole if away(trial.params) >= 0.6} == {"COMPLETE", "PRUNED"}
+        for after in (9, 15, 20, 25):
+            drive(search, path / f"{after}", stop_after=after)
+            assert drive(search, path / f"{after}") == whole
+
+
+def test_a_trial_that_went_on_goes_on_where_the_record_of_that_was_lost() -> None:
+    """The journal's last lines are gone, and the reports that were made after them are not."""
+    rule = "pruner={name: promotion, startup_trials: 4, every: 10, second_looks: 2}"
+    with simulated_search("trials=6", "sampler=random", rule) as (search, path):
+        whole = drive(search, path / "whole")
+        drive(search, path / "s", stop_after=14)  # 4 first looks, 2 second ones of 3 reports, 4 reports of the one promoted
+        journal = path / "s" / "study.journal"
+        gone = json.dumps({PAUSED: None}, separators=(",", ":"))[1:-1].encode()
+        lines = journal.read_bytes().splitlines(keepends=True)
+        last = max(number for number, line in enumerate(lines) if gone in line)
+        journal.write_bytes(b"".join(lines[:last]))
+        assert drive(search, path / "s") == whole
 
 
 def test_enlarged_it_waits_for_second_looks_as_before(monkeypatch: pytest.MonkeyPatch) -> None:

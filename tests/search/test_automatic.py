@@ -77,6 +77,13 @@ def test_what_promotion_does_not_fit(tmp_path: Path, keys: dict[str, Any], prune
     assert ("pruner" in search.chosen) == ("pruner" not in keys)
 
 
+@pytest.mark.parametrize("sampler", ["gp", "nsga_ii"])
+def test_a_sampler_that_learns_from_whole_trainings_gets_some(tmp_path: Path, sampler: str) -> None:
+    search = load(tmp_path, sampler=sampler)
+    assert parts(search) == (sampler, "median")
+    assert search.chosen["pruner"] == f"{sampler} learns from whole trainings alone, of which promotion has few"
+
+
 def test_a_space_that_fits_is_tried_whole(tmp_path: Path) -> None:
     search = load(tmp_path, space=FINITE)
     assert parts(search) == ("brute_force", "median")

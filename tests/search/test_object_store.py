@@ -18,6 +18,7 @@ from pyarrow import fs
 
 from rebnn_search.config import UserError
 from rebnn_search.execution.task import TrialTask
+from rebnn_search.storage import object_store
 from rebnn_search.storage import remote_sync as sync_module
 from rebnn_search.storage.conditional_write import Versioned
 from rebnn_search.storage.fetch import JOURNAL, fetch_search
@@ -89,6 +90,34 @@ def test_checkpoints_follow_the_trial_to_another_node(uri: str, tmp_path: Path) 
     (tmp_path / "two" / "00000003.pt").write_bytes(b"cut")
     with pytest.warns(UserWarning, match="falling back"):
         assert other.latest() == (2, {"value": 2})
+
+
+def test_a_store_that_is_away_stops_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_store, "PAUSES", ())
+    monkeypatch.setattr(object_store, "_reached", set())
+    store = ObjectStore((tmp_path / "store").as_uri())
+    first = StoredCheckpoints(tmp_path / "one", store, "trials/0000/checkpoints")
+    other = StoredCheckpoints(tmp_path / "two", store, "trials/0000/checkpoints")
+
+    def away(*words: object, **options: object) -> Any:
+        raise OSError("When listing objects: network connection\nand more")
+
+    with monkeypatch.context() as patch:
+        for name in ("names", "write"):
+            patch.setattr(ObjectStore, name, away)
+        with pytest.raises(OSError, match="network connection"):  # it was never there: who knows that it will be
+            first.latest()
+    assert first.latest() is None
+    first.save(1, {"value": 1})
+    with monkeypatch.context() as patch:
+        for name in ("names", "write"):
+            patch.setattr(ObjectStore, name, away)
+        first.save(2, {"value": 2})
+        assert first.latest() == (2, {"value": 2}) and other.latest() is None
+        assert other.away == "When listing objects: network connection"
+    assert other.latest() == (1, {"value": 1}) and other.away is None
+    first.save(3, {"value": 3})
+    assert other.latest() == (3, {"value": 3})
 
 
 def test_a_node_s_copies_of_a_removed_search_are_not_the_next_one_s_of_that_name(uri: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import event
@@ -19,7 +20,7 @@ from rebnn_search.config import UserError
 from rebnn_search.storage.folder import SearchFolder
 from rebnn_search.study.attributes import PARAMS
 from rebnn_search.study.ledger import Ledger
-from rebnn_search.study.record import repair
+from rebnn_search.study.record import explain_database_errors, repair
 from rebnn_search.study.samplers import sampler_factory
 
 SAMPLERS = ["random", "gp", "qmc", "{name: tpe, multivariate: false}"]
@@ -173,6 +174,22 @@ def test_what_is_half_asked_for_stands_where_the_sampler_would_choose_otherwise(
         trial = Ledger(folder, search).trial(3)
         assert trial.params == trial.user_attrs[PARAMS] == params
         shutil.copy(tmp_path / "journal", folder.journal)
+
+
+def test_a_database_that_answers_no_more_is_one_message() -> None:
+    def ask(url: str | None) -> None:
+        with explain_database_errors(url):
+            try:
+                raise OSError("server closed the connection\nunexpectedly")
+            except OSError as error:
+                raise StorageInternalError("An exception is raised during the commit.") from error
+
+    with pytest.raises(
+        UserError, match=r"^--ledger postgresql://me:\*+@host/db: .* OSError server closed the connection; once"
+    ):
+        ask("postgresql://me:secret@host/db")
+    with pytest.raises(StorageInternalError):
+        ask(None)
 
 
 class Killed(BaseException):

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 import optuna
 import pytest
 
+from rebnn_search.study.pruners import PRUNERS
 from rebnn_search.study.samplers import SAMPLERS, sampler_factory
 from rebnn_search.study.space import Space
 from rebnn_search.study.spec import SearchSpec
@@ -35,3 +36,20 @@ def test_every_point_of_an_endless_space_is_refused() -> None:
         SearchSpec.model_validate(
             {"recipe": "", "space": {"a": {"uniform": [0.0, 1.0]}}, "trials": 1, "sampler": "brute_force"}
         )
+
+
+def test_hyperband_s_brackets_are_the_same_under_every_name() -> None:
+    """A search run again, as s-2, prunes as s-1 did."""
+
+    def brackets(name: str) -> list[int]:
+        pruner = PRUNERS["hyperband"](max_resource=27)  # type: ignore[call-arg]
+        study = optuna.create_study(study_name=name, pruner=pruner)
+        found = []
+        for _ in range(12):
+            trial = study.ask()
+            trial.report(1.0, 1)
+            trial.should_prune()
+            found.append(pruner._get_bracket_id(study, study.trials[-1]))  # type: ignore[attr-defined]
+        return found
+
+    assert brackets("s-1") == brackets("s-2") and len(set(brackets("s-1"))) > 1

@@ -101,6 +101,17 @@ def test_a_parameter_is_asked_for_only_where_its_condition_holds() -> None:
     assert all(("value" in v) == (v["kind"] != "c") for v in seen)
 
 
+def test_a_step_is_the_number_that_its_decimals_come_to() -> None:
+    tenths = parameter({"uniform": [0, 0.4], "step": 0.1})
+    assert tenths.grid() == [0.0, 0.1, 0.2, 0.3, 0.4]
+    whole = space(x={"uniform": [0, 0.4], "step": 0.1}, y={"choice": [1, 2], "when": {"x": 0.3}})
+    assert whole.size() == 6
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    drawn = [whole.suggest(study.ask()) for _ in range(40)]
+    assert {values["x"] for values in drawn} == {0.0, 0.1, 0.2, 0.3, 0.4}  # and no 0.30000000000000004
+    assert all(("y" in values) == (values["x"] == 0.3) for values in drawn)
+
+
 def test_example_forces_the_conditions_of_a_parameter() -> None:
     s = space(a={"choice": ["x", "y"]}, b={"choice": [1, 2], "when": {"a": "y"}}, c={"int": [1, 2], "when": {"b": 2}})
     assert s.example_with("c", 2) == {"a": "y", "b": 2, "c": 2}

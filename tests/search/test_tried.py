@@ -52,6 +52,24 @@ def test_a_finite_space_is_tried_whole(tmp_path: Path, sampler: Any) -> None:
     assert distinct(found) == 20
 
 
+def test_a_sequence_goes_on_past_what_was_tried(tmp_path: Path) -> None:
+    """And does not come to the same point for every trial from there on, so that all of them are drawn at random."""
+    space = {"epochs": {"int": [1, 8]}, "batch_size": {"int": [32, 64], "step": 8}}  # 40 points
+    ledger = Ledger(None, load(tmp_path, "qmc", space={**space, "optimizer.lr": {"choice": [1e-2]}}, trials=16))
+    assert distinct(run(ledger, 16)) == 16
+    kept = ledger._drafts.get_study_system_attrs(ledger._study_id)
+    ids = [value for name, value in kept.items() if name.startswith("qmc:")]
+    assert len(ids) == 1 and ids[0] >= 14, "the first trial knows no space yet"
+
+
+def test_what_lies_in_no_sequence_varies_all_the_same(tmp_path: Path) -> None:
+    space = {**SPACE, "gamma.value": {"log_uniform": [1e-6, 1e-2], "when": {"gamma.strategy": "constant"}}}
+    fixed = [{"gamma.strategy": "flip_ratio", "optimizer.lr": 1e-2}]
+    found = run(Ledger(None, load(tmp_path, "qmc", space=space, fixed=fixed)), 20)
+    values = [params["gamma.value"] for params in found if "gamma.value" in params]
+    assert len(values) > 3 and len(set(values)) == len(values)
+
+
 def test_what_is_fixed_and_what_came_before_counts_too(tmp_path: Path) -> None:
     fixed = [{"gamma.strategy": "flip_ratio", "optimizer.lr": 1e-2}] * 2  # twice on purpose: it is what was asked for
     search = load(tmp_path, {"name": "tpe", "n_startup_trials": 4}, fixed=fixed)

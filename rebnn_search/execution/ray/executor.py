@@ -13,7 +13,9 @@ from typing import Any, Self, TypeVar
 
 import ray
 import torch
+from optuna.exceptions import StorageInternalError
 from ray import tune
+from ray.tune.error import TuneError
 
 from rebnn_search.base.cores import whole_cores
 from rebnn_search.base.environment import environment
@@ -103,7 +105,7 @@ class RayExecutor:
         fleet = Fleet(self._folder.name, resources, controller, slots) if self._address != LOCAL else None
         growth = Growth(resources, controller) if self._address != LOCAL else None
         limit = slots if fleet is None else fleet.limit
-        with fleet or nullcontext(), growth or nullcontext(), _no_results_missed():
+        with fleet or nullcontext(), growth or nullcontext(), _no_results_missed(), _own_errors():
             tune.run(
                 RecipeTrial,
                 name="ray",
@@ -167,6 +169,17 @@ def _no_results_missed() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Raise what this package raised inside of Tune's loop, of which Tune makes an error with the traceback for its text."""
+    try:
+        yield
+    except TuneError as error:
+        if isinstance(error.__context__, OSError | UserError | StorageInternalError):
+            raise error.__context__ from None
+        raise
 
 
 def bundles(resources: Resources) -> tune.PlacementGroupFactory:

@@ -28,7 +28,7 @@ class Sharing:
         self._shared = shared
 
     def __call__(self, report: Report) -> None:
-        """Send what the epoch's checkpoint added."""
+        """Send what the epoch's checkpoint added, and what could not be sent before."""
         self._shared.send()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import optuna
 
 from rebnn_search.study.pruners.base import PRUNERS
@@ -30,3 +33,8 @@ class Hyperband(optuna.pruners.HyperbandPruner):
             if value < least:
                 raise ValueError(f"{name} = {value!r}: must be at least {least}")
         super().__init__(min_resource, max_resource, reduction_factor, bootstrap_count)
+
+    def _get_bracket_id(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> int:
+        """A trial's bracket, by its number alone: Optuna goes by the study's name, too, and a search's name is to decide nothing."""
+        named: Any = SimpleNamespace(study_name="")
+        return super()._get_bracket_id(named, trial)

@@ -55,11 +55,11 @@ class Promotion(PauseRule):
 
     def continues(self, ledger: Ledger, paused: Sequence[int], left: int) -> int | None:
         """While too few are promoted: the best that lacks its second look, or, after enough of those, the best of them."""
-        # Trainings shorter than a look end with it.
-        promoted = max(ledger.taken_up[self._second], ledger.completed)
+        # Trainings shorter than a look end with it. Others take the places of those that failed on their way.
+        promoted = max(ledger.taken_up[self._second] - ledger.lost[self._second], ledger.completed)
         if promoted >= self._due(ledger, left):
             return None
-        if ledger.taken_up[self._first] < self._looks * (promoted + 1):
+        if ledger.taken_up[self._first] - ledger.lost[self._first] < self._looks * (promoted + 1):
             found = self._best(ledger, paused, self._first)
             if found is not None:
                 return found

@@ -35,6 +35,8 @@ class CmaEs(optuna.samplers.CmaEsSampler):
             that it samples.
     """
 
+    whole_trainings = True
+
     def __init__(
         self, *, seed: int | None = None, x0: dict[str, object] | None = None, sigma0: float | None = None, n_startup_trials: int = 1,
         warn_independent_sampling: bool = False, consider_pruned_trials: bool = False, popsize: int | None = None,

@@ -17,4 +17,5 @@ class GP(optuna.samplers.GPSampler):
         warn_independent_sampling: Warn where a parameter is drawn at random: one with a condition.
     """
 
+    whole_trainings = True
     multi_objective = True

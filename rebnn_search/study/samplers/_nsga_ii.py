@@ -21,6 +21,7 @@ class NSGAII(optuna.samplers.NSGAIISampler):
     """
 
     complete_history = True  # it looks for whole generations
+    whole_trainings = True
     multi_objective = True
 
     def __init__(

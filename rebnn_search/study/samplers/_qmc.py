@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import optuna
+from optuna.trial import FrozenTrial
 
-from rebnn_search.study.samplers.base import SAMPLERS
+from rebnn_search.study.samplers.base import SAMPLERS, mixed
 
 
 @SAMPLERS.register("qmc")
@@ -21,3 +22,8 @@ class QMC(optuna.samplers.QMCSampler):
     one_sequence = True
     complete_history = True
     multi_objective = True
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Draw what has a condition, and lies in no sequence, by a seed of the trial's own: all trials have the sequence's."""
+        self._independent_sampler = optuna.samplers.RandomSampler(seed=mixed(self._seed, trial.number))
+        super().before_trial(study, trial)

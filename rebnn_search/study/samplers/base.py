@@ -8,6 +8,7 @@ each is False where a class does not have it:
 - ``complete_history``: it must see every trial, or none: `rebnn_search.study.history` then holds nothing back;
 - ``exhaustive``: it tries each point of a finite space once, and the search ends when there is none left;
 - ``repeats``: what it proposes again is to be tried again, and not drawn anew;
+- ``whole_trainings``: it learns from trials that were trained to their end alone, of which some pruners leave few;
 - ``multi_objective``: it can learn from several objectives, or learns from none; pruned trials are not shown to it then.
 
 A static method ``check_space(options, parameters)`` may refuse, with a ValueError, options that do not fit a file's space.
@@ -33,7 +34,7 @@ from rebnn_search.study.optuna_log import optuna_muted
 SAMPLERS: Registry[BaseSampler] = Registry("sampler")
 """Samplers by name."""
 
-Trait = Literal["one_sequence", "complete_history", "exhaustive", "repeats", "multi_objective"]
+Trait = Literal["one_sequence", "complete_history", "exhaustive", "repeats", "whole_trainings", "multi_objective"]
 TRAITS: tuple[Trait, ...] = get_args(Trait)
 
 CONTEXT = ("seed", "constraints_func", "gamma", "weights", "independent_sampler", "source_trials")
