@@ -128,7 +128,9 @@ def _evaluate_test(
     try:
         found, away = checkpoints.latest(), checkpoints.away if isinstance(checkpoints, StoredCheckpoints) else None
     except OSError as error:
-        found, away = None, str(error)
+        if remote is None:
+            raise
+        found, away = None, str(error) or type(error).__name__
     if found is None and away is not None:
         raise UserError(hide_secrets(f"{remote}: cannot be read: {away.splitlines()[0]}; once it can, go on with --resume"))
     if found is None:
