@@ -43,8 +43,8 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Table 3.7's ten rows on a subset of CIFAR-10, trained anew, and whether they are those in benchmarks/results: docs/table_3_7.md. Two hours or
-# so on 2 cores; give it again after any pause. TABLE=table_3_7_cifar10_subset trains both learning rates of each row, in four to five hours.
+# Table 3.7's ten rows on a subset of CIFAR-10, trained anew, and whether they are those in benchmarks/results: docs/table_3_7.md. One and a
+# half to two hours on 2 cores; give it again after any pause. TABLE=table_3_7_cifar10_subset is the whole search, in four to five hours.
 # ARCHIVE is a tar of train/CLASS/* and test/CLASS/*, or torchvision's directory with CIFAR-10.
 TABLE := table_3_7_cifar10_subset_rows
 table-3-7: install data/cifar10_subset
