@@ -39,6 +39,7 @@ import rebnn_search.storage.lease as lease_module
 import rebnn_search.storage.leftovers as leftovers_module
 import rebnn_search.storage.locate as locate_module
 import rebnn_search.storage.lock as lock_module
+import rebnn_search.storage.object_store as store_module
 import rebnn_search.storage.remote_sync as sync_module
 import rebnn_search.study.draft as draft_module
 import rebnn_search.tracking.runs as runs_module
@@ -455,6 +456,7 @@ class World:
             (sync_module, {"time": time, "threading": threads, "signal": kernel.signal_module(), "ObjectStore": store}),
             (fetch_module, {"ObjectStore": store, "working_copy": copy}),
             (leftovers_module, {"ObjectStore": store}),
+            (store_module, {"time": time, "PAUSES": (5.0,), "_reached": set()}),
             (locate_module, {"ObjectStore": store, "working_copy": copy}),
             (lock_module, {"FileLock": lambda path: _Lock(kernel, str(path)), "datetime": datetime}),
             (model_module, {"_log_flavour": lambda *args: None}),
