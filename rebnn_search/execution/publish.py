@@ -125,15 +125,16 @@ def _evaluate_test(
 ) -> Tested:
     folder = folder_here(path, remote)
     checkpoints = checkpoints_of(folder, number, owner)
+    stored = checkpoints if isinstance(checkpoints, StoredCheckpoints) else None
     try:
-        found, away = checkpoints.latest(), checkpoints.away if isinstance(checkpoints, StoredCheckpoints) else None
-    except OSError as error:
-        if remote is None:
+        found = checkpoints.latest()
+    except OSError:
+        if stored is None or stored.away is None:
             raise
-        found, away = None, str(error) or type(error).__name__
-    if found is None and away is not None:
-        raise UserError(hide_secrets(f"{remote}: cannot be read: {away.splitlines()[0]}; once it can, go on with --resume"))
+        found = None
     if found is None:
+        if stored is not None and stored.away is not None:
+            raise UserError(f"{hide_secrets(stored.uri)}: cannot be read: {stored.away}; once it can, go on with --resume")
         return None
     trainer = Trainer(Recipe.model_validate(data), device=device, workspace=folder.path)
     trainer.load_state_dict(trainer_state(found[1]))

@@ -13,7 +13,7 @@ from rebnn_search.execution.controller import Controller
 from rebnn_search.execution.task import Decision, TrialTask, TrialUpdate
 from rebnn_search.execution.trial_training import begin_run, failure, recipe_of
 from rebnn_search.training import Diverged, TrainingRun
-from rebnn_search.training.data.facts import DataFacts, facts_of
+from rebnn_search.training.data.facts import DataFacts
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class SerialExecutor:
             return
         with closing(run):
             known = run.since(task.last_step)
-            facts: DataFacts | None = facts_of(run.trainer.data)
+            facts: DataFacts | None = run.trainer.facts
             while report := self._tried(controller, task, lambda: known.pop(0) if known else run.next_report()):
                 decision = controller.update(task, TrialUpdate(report, report.step == run.trainer.total_reports, data=facts))
                 facts = None

@@ -170,7 +170,7 @@ class StoredCheckpoints(CheckpointDirectory):
 
     def __init__(self, path: Path, store: ObjectStore, name: str, owner: str | None = None) -> None:
         super().__init__(path)
-        self._store, self._name = store, name
+        self._store, self._name, self.uri = store, name, store.uri
         self.away: str | None = None
         """Why the store could not be read, the last time; None where it could."""
         if owner is not None:
@@ -217,11 +217,11 @@ class StoredCheckpoints(CheckpointDirectory):
                 self._fetch()
             except OSError as error:
                 self.away = _said(error)
-                if pause is None and self._store.uri not in _reached:
+                if pause is None and self.uri not in _reached:
                     raise
             else:
                 self.away = None
-                _reached.add(self._store.uri)
+                _reached.add(self.uri)
                 return
             if pause is not None:
                 time.sleep(pause)

@@ -14,7 +14,7 @@ from torch import nn
 
 from rebnn_search.training.checkpoint import CheckpointDirectory
 from rebnn_search.training.data.base import Data
-from rebnn_search.training.data.facts import OtherDataError
+from rebnn_search.training.data.facts import DataFacts, OtherDataError
 from rebnn_search.training.distributed import World
 from rebnn_search.training.report import Report
 from rebnn_search.training.report_log import ReportLog, TrackedReport
@@ -31,6 +31,10 @@ class ReportingTrainer(Protocol):
     network: nn.Module
     data: Data
     reports_done: int
+
+    @property
+    def facts(self) -> DataFacts:
+        """What its data are told by."""
 
     @property
     def total_reports(self) -> int:

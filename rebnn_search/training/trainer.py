@@ -91,7 +91,8 @@ class Trainer:
         self._epoch = self._step = self._iteration = self.reports_done = 0
 
     @cached_property
-    def _facts(self) -> DataFacts:
+    def facts(self) -> DataFacts:
+        """What its data are told by."""
         return facts_of(self.data)
 
     @property
@@ -254,7 +255,7 @@ class Trainer:
             "rng": self._rng,
             "generators": self._generators,
             "data": self.data.statistics(),
-            "facts": {"text": self._facts.text, "digest": self._facts.digest},
+            "facts": {"text": self.facts.text, "digest": self.facts.digest},
             **self._computing.state_dict(),
         }
 
@@ -267,7 +268,7 @@ class Trainer:
         """
         if state.get("version") != STATE_VERSION:
             raise ValueError(f"the checkpoint has version {state.get('version')}, this is version {STATE_VERSION}")
-        self._facts.check(state.get("facts"))
+        self.facts.check(state.get("facts"))
         if self._world.size == 1:
             self._computing.resume(state)
         if self._stage_two is None and state["method"] is not None:

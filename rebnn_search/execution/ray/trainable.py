@@ -16,7 +16,7 @@ from rebnn_search.execution.ray.workers import Rank
 from rebnn_search.execution.task import TrialTask, TrialUpdate
 from rebnn_search.execution.trial_training import failure
 from rebnn_search.training import Diverged, Report
-from rebnn_search.training.data.facts import DataFacts, facts_of
+from rebnn_search.training.data.facts import DataFacts
 from rebnn_search.training.memory import explain_memory_errors
 
 TASK, UPDATE = "task", "update"
@@ -62,7 +62,7 @@ class RecipeTrial(tune.Trainable):
     def _begin(self) -> Rank:
         assert self._peers is not None
         self._rank = self._peers.begin(self._task)
-        self._facts = facts_of(self._rank.run.trainer.data)
+        self._facts = self._rank.run.trainer.facts
         self._unheard.extend(self._rank.run.since(self._task.last_step))
         return self._rank
 
